@@ -1,0 +1,112 @@
+"""Injection of spatial detail, pixel by pixel: the four forms that all closed-form methods reduce to.
+
+Arrays: ``up`` (B, H, W) is the coarse image on the fine grid and is overwritten by the result, ``pan`` (H, W),
+``low`` (G, H, W) low-passed PAN, ``group`` (B,) which of them belongs to a band.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def _add(line, factor, source):  # type: ignore[no-untyped-def]
+    """``line += factor * source``, in place."""
+    if factor != 0.0:
+        for col in range(line.size):
+            line[col] += factor * source[col]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def linear(up, pan, low, group, weights, pan_gain, low_gain, constant, gains):  # type: ignore[no-untyped-def]
+    """``F_b = U_b + sum_k gains[b,k] (weights[k].U + pan_gain[k] P + low_gain[k] P_L(b) + constant[k])``."""
+    bands, height, width = up.shape
+    details = weights.shape[0]
+    uses_low = low.shape[0] > 0
+    detail = np.empty((details, width), up.dtype)
+    result = np.empty((bands, width), up.dtype)
+    for row in range(height):
+        for k in range(details):
+            for col in range(width):
+                detail[k, col] = pan_gain[k] * pan[row, col] + constant[k]
+            for b in range(bands):
+                _add(detail[k], weights[k, b], up[b, row])
+        for b in range(bands):
+            result[b] = up[b, row]
+            for k in range(details):
+                gain = gains[b, k]
+                if gain == 0.0:
+                    continue
+                if uses_low and low_gain[k] != 0.0:
+                    g = group[b]
+                    for col in range(width):
+                        result[b, col] += gain * (detail[k, col] + low_gain[k] * low[g, row, col])
+                else:
+                    _add(result[b], gain, detail[k])
+        up[:, row] = result
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def ratio(up, pan, low, top, bottom, haze, floor):  # type: ignore[no-untyped-def]
+    """``F_b = (U_b - haze_b) N / D + haze_b``, N and D linear in (U_1..U_B, P, P_L, 1); U_b where D < floor."""
+    bands, height, width = up.shape
+    uses_low = low.shape[0] > 0
+    one = up.dtype.type(1.0)
+    above = np.empty(width, up.dtype)
+    below = np.empty(width, up.dtype)
+    for row in range(height):
+        for col in range(width):
+            above[col] = top[bands] * pan[row, col] + top[bands + 2]
+            below[col] = bottom[bands] * pan[row, col] + bottom[bands + 2]
+        if uses_low:
+            _add(above, top[bands + 1], low[0, row])
+            _add(below, bottom[bands + 1], low[0, row])
+        for b in range(bands):
+            _add(above, top[b], up[b, row])
+            _add(below, bottom[b], up[b, row])
+        for col in range(width):
+            factor = above[col] / below[col]
+            above[col] = factor if below[col] >= floor else one
+        for b in range(bands):
+            base, line = haze[b], up[b, row]
+            for col in range(width):
+                line[col] = (line[col] - base) * above[col] + base
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def band_ratio(up, pan, low, group, constant, floor):  # type: ignore[no-untyped-def]
+    """``F_b = U_b (P + c_b) / (P_L(b) + c_b)``; U_b where the denominator is below ``floor``."""
+    bands, height, width = up.shape
+    one = up.dtype.type(1.0)
+    for row in range(height):
+        above = pan[row]
+        for b in range(bands):
+            c, below, line = constant[b], low[group[b], row], up[b, row]
+            for col in range(width):
+                factor = (above[col] + c) / (below[col] + c)
+                line[col] *= factor if below[col] + c >= floor else one
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def partial(up, pan, intensity, replace, gain, correlation, floor):  # type: ignore[no-untyped-def]
+    """PRACS: ``F_b = U_b + gain_b L_b (H_b - I)``, ``H_b = replace_b0 P + replace_b1 U_b + replace_b2``.
+
+    I = intensity . (U_1..U_B, 1) and L_b = 1 - |1 - correlation_b U_b / I|. U_b where I < floor.
+    """
+    bands, height, width = up.shape
+    one = up.dtype.type(1.0)
+    base = np.empty(width, up.dtype)
+    for row in range(height):
+        for col in range(width):
+            base[col] = intensity[bands]
+        for b in range(bands):
+            for col in range(width):
+                base[col] += intensity[b] * up[b, row, col]
+        for b in range(bands):
+            for col in range(width):
+                value = up[b, row, col]
+                if base[col] >= floor:
+                    local = one - abs(one - correlation[b] * value / base[col])
+                    high = replace[b, 0] * pan[row, col] + replace[b, 1] * value + replace[b, 2]
+                    up[b, row, col] = value + gain[b] * local * (high - base[col])

@@ -1,0 +1,1 @@
+"""WHAT: fusion mathematics. Arrays in, arrays out; no CRS, no file, no dask."""

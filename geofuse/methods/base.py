@@ -1,0 +1,161 @@
+"""What a method is: the Patch it sees, the Params it fits, the protocol it keeps, and the names there are."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofuse.errors import MethodError
+from geofuse.geometry import AxisMap
+from geofuse.methods.observation import Observation
+
+METHODS = {
+    "exp": "geofuse.methods.multires:EXP",
+    "brovey": "geofuse.methods.substitution:BROVEY",
+    "ihs": "geofuse.methods.substitution:IHS",
+    "pca": "geofuse.methods.substitution:PCA",
+    "gs": "geofuse.methods.substitution:GS",
+    "gsa": "geofuse.methods.substitution:GSA",
+    "bt-h": "geofuse.methods.substitution:BT_H",
+    "bdsd-pc": "geofuse.methods.substitution:BDSD_PC",
+    "pracs": "geofuse.methods.substitution:PRACS",
+    "hpf": "geofuse.methods.multires:HPF",
+    "sfim": "geofuse.methods.multires:SFIM",
+    "awlp": "geofuse.methods.multires:AWLP",
+    "mtf-glp": "geofuse.methods.multires:MTF_GLP",
+    "mtf-glp-fs": "geofuse.methods.multires:MTF_GLP_FS",
+    "mtf-glp-hpm": "geofuse.methods.multires:MTF_GLP_HPM",
+    "mtf-glp-hpm-r": "geofuse.methods.multires:MTF_GLP_HPM_R",
+}
+AUTO = "mtf-glp-hpm-r"
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a method sees of a scene: a core to answer for, and enough around it on both grids.
+
+    Values are in DN less the band's pedestal (the DN of zero reflectance, where it is known); invalid ones are 0.
+    """
+
+    fine: NDArray[Any]
+    """PAN (1, H, W), float32 or float64."""
+    fine_valid: NDArray[np.bool_]
+    """(H, W)."""
+    coarse: NDArray[Any]
+    """MS (B, h, w), float32 or float64."""
+    coarse_valid: NDArray[np.bool_]
+    """(h, w): valid in all bands."""
+    fine_origin: tuple[int, int]
+    """Output coordinates of fine[:, 0, 0]."""
+    coarse_origin: tuple[int, int]
+    """Coarse coordinates of coarse[:, 0, 0]."""
+    axis_y: AxisMap
+    """Rows: coarse coordinate of an output row."""
+    axis_x: AxisMap
+    """Columns: coarse coordinate of an output column."""
+    core: tuple[int, int, int, int]
+    """row0, row1, col0, col1 of the core in output coordinates."""
+    valid: NDArray[np.bool_]
+    """Validity of the output over the core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a method is told of the pair besides the pixels."""
+
+    names: tuple[str, ...]
+    """Band names, in the order of the coarse planes."""
+    ratio: float
+    """Fine pixels per coarse pixel (mean of both axes)."""
+    whole: bool = True
+    """The stored type is an integer type."""
+    weights: tuple[float, ...] | None = None
+    """Given intensity weights (brovey); None: equal."""
+    largest_ratio: float | None = None
+    """The larger of the two axes' ratios, which haloes must cover; None: both are `ratio`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """What a fit found: JSON values, all that `apply` needs."""
+
+    method: str
+    """Name of the method."""
+    values: dict[str, Any] = field(default_factory=dict)
+    """Coefficients: numbers and nested lists of numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far beyond its core a method looks."""
+
+    fine_px: int
+    """Halo on the fine grid."""
+    coarse_cpx: int
+    """Halo on the coarse grid, counted from the coarse pixels under the core's edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What there is to say of a method."""
+
+    name: str
+    """As on the command line."""
+    family: str
+    """Component substitution, multi-resolution analysis, ..."""
+    paper: str
+    """Where it comes from."""
+    title: str
+    """One phrase."""
+    ratios: str = "1 to 8"
+    """Resolution ratios it works at."""
+
+
+class Method(Protocol):
+    """The protocol: collect over the scene, fit once, apply to any patch with the same result for any cut."""
+
+    about: About
+
+    def passes(self, options: Options) -> Sequence[str]:
+        """Name what to collect over the scene, in order; empty where nothing is needed."""
+        ...
+
+    def collect(
+        self, name: str, patch: Patch, observation: Observation, *, options: Options, state: Mapping[str, Any]
+    ) -> Any:
+        """Collect pass ``name`` over a patch's core, knowing the merged results of the passes before it."""
+        ...
+
+    def fit(self, collected: Mapping[str, Any], observation: Observation, *, options: Options) -> Params:
+        """Turn what was collected over the whole scene into parameters."""
+        ...
+
+    def halo(self, observation: Observation, *, options: Options) -> Reach:
+        """Say how far beyond its core a patch must reach."""
+        ...
+
+    def apply(
+        self, patch: Patch, params: Params, observation: Observation, *, options: Options
+    ) -> NDArray[Any]:
+        """Return the fused core (B, rows, cols) in the patch's units and float type."""
+        ...
+
+
+def get(name: str) -> Method:
+    """Return the method called ``name`` ("auto" gives the default); MethodError names the nearest otherwise."""
+    key = AUTO if name == "auto" else name
+    if key not in METHODS:
+        near = get_close_matches(name, [*METHODS, "auto"], 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else "see `geofuse methods`"
+        raise MethodError(
+            f"there is no method {name!r}", wanted="auto or one of " + ", ".join(METHODS), do=hint
+        )
+    module, attribute = METHODS[key].split(":")
+    method: Method = getattr(importlib.import_module(module), attribute)
+    return method

@@ -1,0 +1,1 @@
+"""Where WHERE and WHAT meet: plans are made and run here."""

@@ -1,0 +1,156 @@
+"""The product as a lazy array: the same tiles as the command line's file, one dask chunk a tile."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+from geofuse import __version__
+from geofuse.errors import ConfigError, UsageError
+from geofuse.methods.base import Params
+from geofuse.run.executors import Serial, Threads
+from geofuse.run.fuse import fit_plan, fuse_core
+from geofuse.run.patches import job_of
+from geofuse.run.planning import Request, make_plan
+from geofuse.scenes.opening import open_pair, open_scene
+from geofuse.scenes.scene import Scene
+from geofuse.scenes.tiles import Plan, fingerprint, plan_from_json, plan_to_json, tiles_of
+
+_FITS: dict[str, Params] = {}
+_FITTING = threading.Lock()
+
+
+def fuse(
+    scene: Scene | str | os.PathLike[str],
+    ms: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    *,
+    method: str = "auto",
+    params: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    bands: Sequence[str] | None = None,
+    **options: Any,
+) -> xarray.DataArray:
+    """Fuse lazily: a dask-backed (band, y, x) array in the source's type, with CRS, transform, nodata, band names.
+
+    ``scene`` is a Scene, a scene folder or .tar, or the PAN file with ``ms`` the MS file(s). ``options`` are those
+    of the command line: bbox, aoi, window, nodata, weights, tile_px. The first compute measures the scene once;
+    ``params`` (an OUT.json, or its content) spares that. Afterwards a window reads only what it needs. Pixels equal
+    those of the command line's file.
+    """
+    opened = _opened(scene, ms)
+    allowed = {"bbox", "aoi", "window", "nodata", "weights", "tile_px"}
+    if unknown := set(options) - allowed:
+        raise UsageError(
+            f"unknown option {sorted(unknown)[0]!r}", wanted="one of " + ", ".join(sorted(allowed))
+        )
+    plan = make_plan(opened, Request(method=method, bands=bands, **options))
+    return _lazy(plan, _given(params, plan))
+
+
+def _opened(
+    scene: Scene | str | os.PathLike[str],
+    ms: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
+) -> Scene:
+    if isinstance(scene, Scene):
+        return scene
+    if ms is None:
+        return open_scene(os.fspath(scene))
+    files = [ms] if isinstance(ms, str | os.PathLike) else list(ms)
+    return open_pair(os.fspath(scene), [os.fspath(file) for file in files])
+
+
+def _given(params: Mapping[str, Any] | str | os.PathLike[str] | None, plan: Plan) -> Params | None:
+    if params is None:
+        return None
+    record = params if isinstance(params, Mapping) else json.loads(Path(params).read_text())
+    try:
+        found = Params(record["method"]["name"], record["method"]["params"])
+        names = record["parameters"]["bands"]
+    except (KeyError, TypeError) as error:
+        raise ConfigError("no fitted parameters in it", wanted="a product's OUT.json") from error
+    if found.method != plan.method or names != list(plan.options["names"]):
+        raise ConfigError(
+            f"parameters of {found.method} for {', '.join(names)}",
+            wanted=f"{plan.method} for {', '.join(plan.options['names'])}",
+        )
+    return found
+
+
+def _lazy(plan: Plan, params: Params | None) -> xarray.DataArray:
+    import dask.array
+    import rioxarray  # noqa: F401  (the .rio accessor)
+
+    text = json.dumps(plan_to_json(plan))
+    bands, height, width = len(plan.bands), plan.grid.height, plan.grid.width
+    side = plan.tile_px
+    chunks = ((bands,), _steps(height, side), _steps(width, side))
+    data = dask.array.map_blocks(
+        _chunk,
+        chunks=chunks,
+        dtype=plan.spec.dtype,
+        meta=np.empty((0, 0, 0), plan.spec.dtype),
+        name=f"geofuse-{fingerprint(plan, __version__)}-{side}",
+        text=text,
+        params=params,
+    )
+    array = xarray.DataArray(
+        data,
+        dims=("band", "y", "x"),
+        name="fused",
+        coords={"band": list(plan.options["names"]), **_coordinates(plan)},
+    )
+    array = array.rio.write_crs(plan.grid.crs).rio.write_transform(_affine(plan))
+    if plan.spec.nodata is not None:
+        array = array.rio.write_nodata(np.dtype(plan.spec.dtype).type(plan.spec.nodata))
+    array.attrs["long_name"] = tuple(plan.options["names"])
+    if set(zip(plan.spec.scales, plan.spec.offsets, strict=True)) - {(1.0, 0.0)}:
+        array.attrs["scales"], array.attrs["offsets"] = plan.spec.scales, plan.spec.offsets
+    return array
+
+
+def _steps(size: int, side: int) -> tuple[int, ...]:
+    return tuple(min(side, size - start) for start in range(0, size, side))
+
+
+def _affine(plan: Plan) -> Any:
+    from affine import Affine
+
+    return Affine(*plan.grid.transform)
+
+
+def _coordinates(plan: Plan) -> dict[str, tuple[str, NDArray[np.float64]]]:
+    """Pixel centres; none for a rotated grid, whose transform says it all."""
+    a, b, c, d, e, f = plan.grid.transform
+    if b or d:
+        return {}
+    return {
+        "y": ("y", f + e * (np.arange(plan.grid.height) + 0.5)),
+        "x": ("x", c + a * (np.arange(plan.grid.width) + 0.5)),
+    }
+
+
+def _chunk(*, text: str, params: Params | None, block_id: tuple[int, int, int]) -> NDArray[Any]:
+    """Compute one tile (B, rows, cols)."""
+    plan = plan_from_json(json.loads(text))
+    tiles = tiles_of(plan.grid.height, plan.grid.width, plan.tile_px)
+    columns = len(_steps(plan.grid.width, plan.tile_px))
+    core = tiles[block_id[1] * columns + block_id[2]].core
+    pixels, _, _ = fuse_core(plan, job_of(plan), params or _fitted(plan), core)
+    return np.moveaxis(pixels, -1, 0)
+
+
+def _fitted(plan: Plan) -> Params:
+    """Measure the scene at the first need; later chunks and computes of this process find it done."""
+    key = fingerprint(plan, __version__)
+    with _FITTING:
+        if key not in _FITS:
+            runner = Threads(plan.workers) if plan.workers > 1 else Serial()
+            _FITS[key] = fit_plan(plan, runner)
+        return _FITS[key]

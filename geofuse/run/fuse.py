@@ -1,0 +1,297 @@
+"""The main job: first pass (collect and fit), second pass (apply, tile by tile), one commit. Resumable at any point.
+
+Tasks carry a plan and an index; a part holds a tile's final bytes; only the coordinator writes anything else.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geofuse import __version__
+from geofuse.errors import ChangedError, CorruptError, ExistsError, PixelError, WriteError
+from geofuse.kernels.finish import finish
+from geofuse.methods import base
+from geofuse.methods.base import Params
+from geofuse.methods.collect import merge
+from geofuse.run.executors import Executor
+from geofuse.run.patches import Job, job_of, mask_of, read_patch
+from geofuse.run.planning import check_disk
+from geofuse.scenes import ledger
+from geofuse.scenes.cog import assemble, check_part, encode_tile, write_part
+from geofuse.scenes.pixels import read_reduced, sha256_of
+from geofuse.scenes.preview import choose_rgb, quicklook
+from geofuse.scenes.provenance import (
+    check_unchanged,
+    finish_half_pair,
+    provenance,
+    publish_product,
+)
+from geofuse.scenes.tiles import (
+    Plan,
+    Tile,
+    collect_blocks,
+    fingerprint,
+    plan_from_json,
+    plan_tiles,
+    plan_to_json,
+)
+
+log = logging.getLogger(__name__)
+QUICKLOOK_PX = 1024
+Progress = Callable[[str, int, int, int], None]
+"""Called with stage, pixels done, pixels in all, pixels taken over from an earlier run."""
+
+
+def silent(stage: str, done: int, total: int, resumed: int) -> None:
+    """Show nothing."""
+
+
+def fuse_to_cog(
+    plan: Plan, out: Path, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
+) -> dict[str, Any]:
+    """Run a plan into OUT.tif with OUT.json, OUT.png and perhaps OUT.mask.tif; returns the provenance.
+
+    The same plan again is a no-op; after a crash it goes on to the same bytes. Raises ExistsError where OUT is
+    another product and may not be overwritten, LockedError while another run writes it.
+    """
+    out = out.absolute()
+    key = fingerprint(plan, __version__)
+    if not out.parent.is_dir():
+        raise WriteError("no such folder", wanted="an existing folder for --out", path=str(out.parent))
+    with ledger.locked(out):
+        finished = _already_there(out, key, overwrite)
+        if finished:
+            return finished
+        check_disk(plan, out)
+        with Checksums(plan) as checksums:
+            record = _run(plan, out, key, runner, progress, checksums)
+    ledger.remove_parts(out)
+    return record
+
+
+def _already_there(out: Path, key: str, overwrite: bool) -> dict[str, Any] | None:
+    if not out.exists():
+        return None
+    finish_half_pair(out)
+    record = ledger.read_json(ledger.json_path(out))
+    if record is not None and record.get("fingerprint") == key and _whole(out, record):
+        return record
+    if overwrite:
+        return None
+    raise ExistsError(
+        "is there already, made from other inputs or parameters",
+        wanted="a new name",
+        do="choose another --out, or say --overwrite",
+        path=str(out),
+    )
+
+
+def _whole(out: Path, record: dict[str, Any]) -> bool:
+    """Whether all assets are there with the recorded checksums."""
+    paths = [(out.with_name(asset["name"]), asset["sha256"]) for asset in record["assets"].values()]
+    return all(path.is_file() and sha256_of(str(path)) == checksum for path, checksum in paths)
+
+
+def _run(
+    plan: Plan, out: Path, key: str, runner: Executor, progress: Progress, checksums: Checksums
+) -> dict[str, Any]:
+    parts_key = f"{key}-{plan.tile_px}"
+    known = ledger.open_ledger(out, parts_key)
+    params = Params(**known["params"]) if "params" in known else None
+    if params is None:
+        params = fit_plan(plan, runner, progress)
+        ledger.update_ledger(out, {**known, "params": asdict(params)})
+    folder = ledger.parts_dir(out)
+    try:
+        counts, assets = _make(plan, params, out, folder=folder, key=key, runner=runner, progress=progress)
+    except CorruptError:  # a part was damaged on the disk: whatever does not prove itself is made again, once
+        counts, assets = _make(plan, params, out, folder=folder, key=key, runner=runner, progress=progress)
+    check_unchanged(plan)
+    summed = checksums.result()
+    inputs = tuple({**item, "sha256": summed[item["path"]]} for item in plan.inputs)
+    record = provenance(
+        replace(plan, inputs=inputs),
+        fingerprint=key,
+        fit={"paper": base.get(plan.method).about.paper, "params": params.values},
+        assets=assets,
+        counts=counts,
+    )
+    ledger.write_json(ledger.staged_path(out, ledger.json_path(out), key), record)
+    publish_product(out, key, folder / "product.tif", mask=plan.mask is not None)
+    return record
+
+
+def _make(
+    plan: Plan, params: Params, out: Path, *, folder: Path, key: str, runner: Executor, progress: Progress
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """Make what is missing of the parts, and the product from them; returns counters and assets."""
+    parts_key = f"{key}-{plan.tile_px}"
+    extras = _apply_all(plan, params, folder, parts_key, runner=runner, progress=progress)
+    counts = {name: sum(extra[name] for extra in extras) for name in ("valid", "saturated", "moved")}
+    if not counts["valid"]:
+        raise _nothing_valid()
+    progress("assemble", 0, 1, 0)
+    assets = _assemble_all(plan, out, key, folder)
+    progress("assemble", 1, 1, 0)
+    return counts, assets
+
+
+def _nothing_valid() -> PixelError:
+    return PixelError(
+        "no pixel is valid in both images",
+        wanted="some overlap of valid pixels",
+        do="check nodata and area",
+    )
+
+
+def fit_plan(plan: Plan, runner: Executor, progress: Progress = silent) -> Params:
+    """Run the first pass over the whole output and fit the method once."""
+    method, job = base.get(plan.method), job_of(plan)
+    blocks = collect_blocks(plan)
+    text = json.dumps(plan_to_json(plan))
+    state: dict[str, Any] = {}
+    for name in method.passes(job.options):
+        found = runner.map(_collect_block, (text, name, dict(state)), blocks)
+        state[name] = functools.reduce(merge, _counted(found, blocks, f"measure {name}", progress))
+        if name != "haze" and not state[name].count:
+            raise _nothing_valid()
+    params = method.fit(state, job.observation, options=job.options)
+    return Params(params.method, json.loads(json.dumps(params.values)))
+
+
+def _counted(results: Iterable[Any], tiles: Sequence[Tile], stage: str, progress: Progress) -> Iterable[Any]:
+    total = sum(map(_pixels, tiles))
+    done = 0
+    progress(stage, 0, total, 0)
+    for tile, result in zip(tiles, results, strict=True):
+        done += _pixels(tile)
+        progress(stage, done, total, 0)
+        yield result
+
+
+def _pixels(tile: Tile) -> int:
+    row0, row1, col0, col1 = tile.core
+    return (row1 - row0) * (col1 - col0)
+
+
+@functools.lru_cache(maxsize=8)
+def _job(text: str) -> tuple[Plan, Job]:
+    plan = plan_from_json(json.loads(text))
+    return plan, job_of(plan)
+
+
+def _collect_block(shared: tuple[str, str, Mapping[str, Any]], block: Tile) -> Any:
+    """Collect one pass over one block: a task."""
+    text, name, state = shared
+    plan, job = _job(text)
+    patch = read_patch(plan, block.core, job.pedestal)
+    method = base.get(plan.method)
+    return method.collect(name, patch, job.observation, options=job.options, state=state)
+
+
+def fuse_core(
+    plan: Plan, job: Job, params: Params, core: tuple[int, int, int, int]
+) -> tuple[np.ndarray[Any, Any], dict[str, int], list[np.ndarray[Any, Any]]]:
+    """Fuse one core: stored pixels (rows, cols, B), counters, and the mask's pixels where there is one."""
+    patch = read_patch(plan, core, job.pedestal)
+    method = base.get(plan.method)
+    fused = method.apply(patch, params, job.observation, options=job.options)
+    pixels, saturated, moved = finish(
+        fused, patch.valid, job.pedestal, dtype=plan.spec.dtype, nodata=plan.spec.nodata
+    )
+    counts = {"valid": int(patch.valid.sum()), "saturated": saturated, "moved": moved}
+    return pixels, counts, [mask_of(plan, patch, job.pedestal)] if plan.mask else []
+
+
+def _apply_tile(shared: tuple[str, dict[str, Any], str, str], tile: Tile) -> dict[str, int]:
+    """Fuse, encode and store one tile: a task. Returns its counters."""
+    text, params, folder, key = shared
+    plan, job = _job(text)
+    pixels, counts, masks = fuse_core(plan, job, Params(**params), tile.core)
+    specs = [plan.spec, *([plan.mask] if plan.mask else [])]
+    images = [
+        encode_tile(image, spec, tile_row=tile.row, tile_col=tile.col, tile_px=plan.tile_px)
+        for image, spec in zip([pixels, *masks], specs, strict=True)
+    ]
+    write_part(ledger.part_path(Path(folder), tile.index), images, fingerprint=key, extra=counts)
+    return counts
+
+
+def _apply_all(
+    plan: Plan, params: Params, folder: Path, key: str, *, runner: Executor, progress: Progress
+) -> list[dict[str, int]]:
+    """Make every part that is not there yet; returns all counters in the tiles' order."""
+    tiles = plan_tiles(plan)
+    known = {tile.index: check_part(ledger.part_path(folder, tile.index), fingerprint=key) for tile in tiles}
+    missing = [tile for tile in tiles if known[tile.index] is None]
+    total = sum(map(_pixels, tiles))
+    done = resumed = total - sum(map(_pixels, missing))
+    progress("fuse", done, total, resumed)
+    shared = (json.dumps(plan_to_json(plan)), asdict(params), str(folder), key)
+    for tile, counts in zip(missing, runner.map(_apply_tile, shared, missing), strict=True):
+        known[tile.index] = counts
+        done += _pixels(tile)
+        progress("fuse", done, total, resumed)
+    return [found for tile in tiles if (found := known[tile.index]) is not None]
+
+
+def _assemble_all(plan: Plan, out: Path, key: str, folder: Path) -> dict[str, Any]:
+    """Lay the product, its mask and its quicklook down, complete but not yet under their names."""
+    parts = [ledger.part_path(folder, tile.index) for tile in plan_tiles(plan)]
+    draft = folder / "product.tif"
+    made = assemble(draft, plan.spec, parts, image=0, tile_px=plan.tile_px)
+    assets = {"data": {"name": out.name, "bytes": made.size_bytes, "sha256": made.sha256}}
+    if plan.mask:
+        final = ledger.mask_path(out)
+        mask = assemble(ledger.staged_path(out, final, key), plan.mask, parts, image=1, tile_px=plan.tile_px)
+        assets["mask"] = {"name": final.name, "bytes": mask.size_bytes, "sha256": mask.sha256}
+    pixels, valid = read_reduced(str(draft), QUICKLOOK_PX)
+    image = np.moveaxis(pixels, 0, -1)
+    png = quicklook(image, valid, rgb=choose_rgb(plan.options["names"]))
+    final = ledger.png_path(out)
+    ledger.write_bytes(ledger.staged_path(out, final, key), png)
+    digest = hashlib.sha256(png).hexdigest()
+    assets["quicklook"] = {"name": final.name, "bytes": len(png), "sha256": digest}
+    return assets
+
+
+class Checksums:
+    """SHA-256 of every input, computed beside the run in a thread of its own."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.paths = [item["path"] for item in plan.inputs]
+        self.sums: dict[str, str] = {}
+        self.fault: Exception | None = None
+        self.thread = threading.Thread(target=self._work, name="geofuse-checksums", daemon=True)
+
+    def _work(self) -> None:
+        try:
+            for path in self.paths:
+                self.sums[path] = sha256_of(path)
+        except Exception as error:
+            self.fault = error
+
+    def __enter__(self) -> Checksums:
+        """Start."""
+        self.thread.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        """Leave: a daemon thread that only reads needs no farewell."""
+
+    def result(self) -> dict[str, str]:
+        """Wait for the sums; ChangedError where an input could not be read to its end."""
+        self.thread.join()
+        if self.fault is not None:
+            raise ChangedError(f"an input could not be summed: {self.fault}") from self.fault
+        return self.sums

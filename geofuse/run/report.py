@@ -1,0 +1,138 @@
+"""What people read in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
+    """Lay rows out in columns under a head.
+
+    >>> print(table([["exp", 1], ["gsa", 22]], ["method", "n"]))
+    method  n
+    exp     1
+    gsa     22
+    """
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def size_text(count: float) -> str:
+    """Write a number of bytes.
+
+    >>> size_text(3 * 2**20)
+    '3.0 MiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("unreachable")
+
+
+def plan_text(summary: dict[str, Any]) -> str:
+    """Write `geofuse plan`."""
+    grid = summary["grid"]
+    rows = [
+        ("scene", f"{summary['scene']} ({summary['sensor']})"),
+        ("method", summary["method"]),
+        ("bands", ", ".join(summary["bands"])),
+        ("output", f"{grid['height']} x {grid['width']} px, {summary['dtype']}, nodata {summary['nodata']}"),
+        ("coarse", f"row = {_axis(summary['axis_y'])}, column = {_axis(summary['axis_x'])}"),
+        ("ratio", f"{summary['ratio']:.4g}"),
+        ("tiles", f"{summary['tiles']} of {summary['tile_px']} px, halo {summary['halo_px']} fine px"),
+        (
+            "memory",
+            f"{size_text(summary['bytes_in_memory'])}: {summary['workers']} tasks of "
+            f"{size_text(summary['bytes_per_task'])}",
+        ),
+        (
+            "size",
+            f"{size_text(summary['output_bytes_plain'])} plain, at most about "
+            f"{size_text(summary['output_bytes_estimate'])} with {summary['compress']}",
+        ),
+    ]
+    return "\n".join([*(f"{name:8}{value}" for name, value in rows), *_notes(summary["notes"])])
+
+
+def _axis(axis: dict[str, float]) -> str:
+    return f"{axis['scale']:.6g} r {axis['offset']:+.6g}".replace(" r ", " * fine ")
+
+
+def inspect_text(facts: dict[str, Any]) -> str:
+    """Write `geofuse inspect`."""
+    lines = [f"{facts['scene']}  sensor {facts['sensor']}  acquired {facts['acquired'] or 'unknown'}"]
+    for name, title in (("fine", "PAN"), ("coarse", "MS")):
+        source = facts[name]
+        grid = source["grid"]
+        y, x = grid["pixel_size"][1], grid["pixel_size"][0]
+        lines.append(
+            f"\n{title}: {grid['height']} x {grid['width']} px of {y:g} x {x:g}, {crs_name(grid['crs'])}"
+        )
+        rows = [
+            (
+                band["name"],
+                ",".join(band["aliases"]),
+                band["dtype"],
+                band["nodata"] or "none",
+                _nm(band["wavelength_nm"]),
+                band["radiometry"],
+                f"{band['mtf_gain']:g}",
+            )
+            for band in source["bands"]
+        ]
+        lines.append(table(rows, ["band", "also", "type", "nodata", "nm", "physical value", "MTF"]))
+    relation = facts["relation"]
+    lines.append(
+        f"\nratio {relation['ratio'][0]:.4g} x {relation['ratio'][1]:.4g}; coarse row = {_axis(relation['axis_y'])}, "
+        f"column = {_axis(relation['axis_x'])}"
+    )
+    lines.append(f"PAN pixels inside MS: rows {_range(relation['rows'])}, columns {_range(relation['cols'])}")
+    if facts["quality"]:
+        lines.append(f"quality band: {facts['quality']['kind']}")
+    return "\n".join([*lines, *_notes(facts["warnings"])])
+
+
+def _nm(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _range(pair: Sequence[int]) -> str:
+    return f"{pair[0]}..{pair[1] - 1}"
+
+
+def crs_name(wkt: str) -> str:
+    """Return a CRS's name out of its WKT.
+
+    >>> crs_name('PROJCS["WGS 84 / UTM zone 16N",GEOGCS[]]')
+    'WGS 84 / UTM zone 16N'
+    """
+    return wkt.split('"')[1] if '"' in wkt else wkt or "no CRS"
+
+
+def _notes(notes: Sequence[str]) -> list[str]:
+    return [f"note: {note}" for note in notes]
+
+
+def methods_text(found: dict[str, Any]) -> str:
+    """Write `geofuse methods`."""
+    rows = [
+        (method["name"], method["family"], method["ratios"], method["title"], method["paper"])
+        for method in found["methods"]
+    ]
+    listing = table(rows, ["name", "family", "ratios", "what it does", "paper"])
+    return f"{listing}\n\nauto is {found['auto']}"
+
+
+def demo_text(found: dict[str, Any]) -> str:
+    """Write `geofuse demo`."""
+    rows = [
+        (score["image"], f"{score['ergas']:.3f}", f"{score['sam']:.3f}", f"{score['r_ergas']:.3f}")
+        for score in found["scores"]
+    ]
+    scores = table(rows, ["against truth", "ERGAS", "SAM (deg)", "R-ERGAS"])
+    files = "\n".join(f"  {path}" for path in found["files"])
+    return f"{scores}\n(0 is perfect for all three)\n\nwritten:\n{files}"

@@ -1,0 +1,1 @@
+"""WHERE: georeferencing and files; no fusion mathematics."""

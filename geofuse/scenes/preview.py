@@ -1,0 +1,189 @@
+"""Pictures of pixels: the stretch to 8 bits, quicklooks, the before/after sheet. Same input, same bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from geofuse.errors import UsageError
+
+Bytes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+QUICKLOOK_MAX_PX = 1024
+BALANCE = 0.5
+"""How far each band's range gives way to the common one: 0 stretches bands alone, 1 all alike."""
+
+PANEL_PX = 480
+MARGIN_PX, GAP_PX, TITLE_PX, CREDIT_PX = 28, 16, 34, 34
+ZOOM = 4
+PAPER, INK, FAINT, FRAME = (250, 250, 248), (28, 30, 34), (110, 114, 120), (222, 72, 38)
+
+
+def choose_rgb(names: Sequence[str]) -> tuple[int, int, int]:
+    """Choose the three bands of a colour picture, as 1-based indices (red, green, blue), by the bands' names.
+
+    By name where red, green and blue are there; else the first three in file order, backwards where the
+    first is blue; with fewer than three bands the first one thrice: grey.
+
+    >>> choose_rgb(["blue", "green", "red", "nir"]), choose_rgb(["1", "2", "3"]), choose_rgb(["pan"])
+    ((3, 2, 1), (1, 2, 3), (1, 1, 1))
+    """
+    if len(names) < 3:
+        return (1, 1, 1)
+    colours = [_colour(name) for name in names]
+    if {"red", "green", "blue"} <= set(colours):
+        red, green, blue = (colours.index(colour) + 1 for colour in ("red", "green", "blue"))
+        return (red, green, blue)
+    return (3, 2, 1) if colours[0] == "blue" else (1, 2, 3)
+
+
+def stretch(
+    pixels: NDArray[Any], valid: Mask | None, *, low: float = 1.0, high: float = 99.0, gamma: float = 1.4
+) -> Bytes:
+    """Stretch pixels to 8-bit colour or grey: (H, W, 3), or (H, W, 4) with invalid pixels transparent.
+
+    pixels (B, H, W) or (H, W, B) or (H, W): three bands or more are red, green, blue; one or two are grey,
+    from the first. `valid` (H, W), or None for all and no alpha. Each band begins at its `low` percentile,
+    which takes the haze out; its range up to `high` gives way half-way, in proportion, to the mean range of
+    the three, which balances white without turning a green scene grey. `gamma` above 1 lifts the shadows.
+    Raises UsageError where the shapes do not fit.
+    """
+    bands = _bands_first(np.asarray(pixels), valid)
+    ok = np.ones(bands.shape[1:], np.bool_) if valid is None else valid.astype(np.bool_, copy=False)
+    shown = (bands[:3] if len(bands) >= 3 else bands[:1]).astype(np.float64)
+    ok = ok & np.isfinite(shown).all(axis=0)
+    out = np.zeros((*ok.shape, 3 if valid is None else 4), np.uint8)
+    if ok.any():
+        inside = shown[:, ok]  # (3 or 1, n)
+        floor, ceiling = np.percentile(inside, [low, high], axis=1)
+        span = ceiling - floor
+        span = span ** (1.0 - BALANCE) * span.mean() ** BALANCE
+        # A constant band has no range: it is shown dark, not divided by.
+        scale = np.divide(1.0, span, out=np.zeros_like(span), where=span > 0.0)
+        level = np.clip((inside - floor[:, None]) * scale[:, None], 0.0, 1.0) ** (1.0 / gamma)
+        out[ok, :3] = np.round(255.0 * level).astype(np.uint8).T
+        out[ok, 3:] = 255
+    return out
+
+
+def quicklook(pixels: NDArray[Any], valid: Mask | None, *, rgb: tuple[int, int, int] | None = None) -> bytes:
+    """Return a small image as an RGBA PNG, invalid pixels transparent; equal pixels give equal bytes.
+
+    pixels (h, w, B) or (h, w), at most 1024 px on the longer side (a larger one is thinned to that); `rgb`
+    the 1-based bands to show, as `choose_rgb` gives them; None shows the first in grey.
+    """
+    image = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    ok = np.ones(image.shape[:2], np.bool_) if valid is None else valid
+    if rgb is not None and not all(1 <= band <= image.shape[2] for band in rgb):
+        raise UsageError(f"bands {rgb}", wanted=f"1 to {image.shape[2]}")
+    thin = -(-max(image.shape[:2]) // QUICKLOOK_MAX_PX)
+    chosen = [band - 1 for band in rgb] if rgb else [0]
+    small = np.moveaxis(image[::thin, ::thin][:, :, chosen], 2, 0)
+    return _png(Image.fromarray(stretch(small, ok[::thin, ::thin])))
+
+
+def before_after(
+    before_rgb: Bytes, pan_gray: Bytes, after_rgb: Bytes, *, titles: tuple[str, str, str], credit: str
+) -> bytes:
+    """Return a PNG with three pictures side by side, and the same detail of each, enlarged, below.
+
+    before_rgb, after_rgb (H, W, 3 or 4) and pan_gray (H, W) on one grid. The detail is where PAN has most
+    edges. Raises UsageError where the sizes differ.
+    """
+    shapes = {picture.shape[:2] for picture in (before_rgb, pan_gray, after_rgb)}
+    if len(shapes) != 1:
+        raise UsageError(f"pictures of {sorted(shapes)} pixels", wanted="one size")
+    pictures = [_on_paper(picture) for picture in (before_rgb, pan_gray, after_rgb)]
+    width, height = pictures[0].size
+    scale = PANEL_PX / width
+    tall = max(1, round(height * scale))
+    detail = min(PANEL_PX // ZOOM, width, height)
+    left, top = _busiest(pan_gray, detail)
+    first, second = MARGIN_PX + TITLE_PX, MARGIN_PX + TITLE_PX + tall + GAP_PX
+    sheet = Image.new(
+        "RGB",
+        (2 * MARGIN_PX + 3 * PANEL_PX + 2 * GAP_PX, second + PANEL_PX + CREDIT_PX + MARGIN_PX // 2),
+        PAPER,
+    )
+    draw = ImageDraw.Draw(sheet)
+    for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        x = MARGIN_PX + column * (PANEL_PX + GAP_PX)
+        draw.text((x, MARGIN_PX - 6), title, INK, font=ImageFont.load_default(22))
+        sheet.paste(picture.resize((PANEL_PX, tall), Image.Resampling.LANCZOS), (x, first))
+        box = [
+            x + left * scale,
+            first + top * scale,
+            x + (left + detail) * scale,
+            first + (top + detail) * scale,
+        ]
+        draw.rectangle([round(edge) for edge in box], outline=FRAME, width=2)
+        part = picture.crop((left, top, left + detail, top + detail))
+        sheet.paste(part.resize((PANEL_PX, PANEL_PX), Image.Resampling.BICUBIC), (x, second))
+        draw.rectangle([x, second, x + PANEL_PX - 1, second + PANEL_PX - 1], outline=FRAME, width=2)
+    draw.text((MARGIN_PX, second + PANEL_PX + 10), credit, FAINT, font=ImageFont.load_default(15))
+    return _png(sheet)
+
+
+def _colour(name: str) -> str:
+    """The colour a band's name speaks of; "red edge" and "infrared" are not red."""
+    words = re.findall(r"[a-z]+", name.lower())
+    if "edge" in words:
+        return ""
+    for colour in ("red", "green", "blue"):
+        if colour in words or words == [colour[0]]:
+            return colour
+    return ""
+
+
+def _bands_first(pixels: NDArray[Any], valid: Mask | None) -> NDArray[Any]:
+    if pixels.ndim == 2:
+        pixels = pixels[None]
+    shape = pixels.shape
+    if pixels.ndim != 3:
+        raise UsageError(f"pixels of shape {shape}", wanted="(B, H, W) or (H, W, B)")
+    if valid is None:
+        return pixels if shape[0] <= shape[2] else np.moveaxis(pixels, 2, 0)
+    if shape[1:] == valid.shape:
+        return pixels
+    if shape[:2] == valid.shape:
+        return np.moveaxis(pixels, 2, 0)
+    raise UsageError(f"pixels of shape {shape}", wanted=f"the validity plane's {valid.shape}")
+
+
+def _on_paper(picture: Bytes) -> Image.Image:
+    """The picture in colour, with the sheet's paper where it is transparent."""
+    image = Image.fromarray(picture).convert("RGBA")
+    paper = Image.new("RGBA", image.size, (*PAPER, 255))
+    return Image.alpha_composite(paper, image).convert("RGB")
+
+
+def _busiest(gray: Bytes, side: int) -> tuple[int, int]:
+    """Left and top of the square with the most edges; the first of several."""
+    level = gray.astype(np.float64)
+    edges = np.zeros_like(level)
+    edges[1:] += np.abs(np.diff(level, axis=0))
+    edges[:, 1:] += np.abs(np.diff(level, axis=1))
+    total = np.pad(edges, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    tops = np.arange(0, gray.shape[0] - side + 1, max(1, side // 4))
+    lefts = np.arange(0, gray.shape[1] - side + 1, max(1, side // 4))
+    sums = (
+        total[np.ix_(tops + side, lefts + side)]
+        - total[np.ix_(tops, lefts + side)]
+        - total[np.ix_(tops + side, lefts)]
+        + total[np.ix_(tops, lefts)]
+    )
+    row, col = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(lefts[col]), int(tops[row])
+
+
+def _png(image: Image.Image) -> bytes:
+    memory = io.BytesIO()
+    image.save(memory, "PNG", compress_level=6)
+    return memory.getvalue()

@@ -1,0 +1,184 @@
+"""What went in and what came out: the JSON beside a product, and the check of a product against it."""
+
+from __future__ import annotations
+
+import math
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from geofuse import __version__
+from geofuse.errors import ChangedError, GeofuseError, VerifyError
+from geofuse.scenes.cog import validate_cog
+from geofuse.scenes.ledger import (
+    json_path,
+    mask_path,
+    parts_dir,
+    png_path,
+    publish,
+    read_json,
+    staged_path,
+)
+from geofuse.scenes.pixels import identity, inspect, sha256_of
+from geofuse.scenes.scene import Band
+from geofuse.scenes.tiles import Plan
+
+LIBRARIES = ("numpy", "numba", "rasterio", "imagecodecs", "scipy")
+
+
+def provenance(
+    plan: Plan, *, fingerprint: str, fit: dict[str, Any], assets: dict[str, Any], counts: dict[str, int]
+) -> dict[str, Any]:
+    """Return the record of a product: inputs with checksums, parameters, versions, warnings. No clock in it."""
+    bands = [plan.scene.coarse.bands[index] for index in plan.bands]
+    warnings = list(plan.notes)
+    if counts["saturated"]:
+        warnings.append(f"{counts['saturated']} values were outside {plan.spec.dtype} and saturate")
+    if counts["moved"]:
+        warnings.append(f"{counts['moved']} valid values equal to nodata were moved by one step")
+    return {
+        "geofuse": __version__,
+        "fingerprint": fingerprint,
+        "scene": {
+            "id": plan.scene.scene_id,
+            "sensor": plan.scene.sensor,
+            "acquired": plan.scene.acquired,
+            "metadata": plan.scene.metadata,
+        },
+        "inputs": [
+            {"path": item["path"], "bytes": item["size"], "sha256": item["sha256"]} for item in plan.inputs
+        ],
+        "method": {"name": plan.method, **fit},
+        "observation": plan.observation,
+        "radiometry": {
+            "pan": radiometry(plan.scene.fine.bands[0]),
+            "bands": [radiometry(band) for band in bands],
+        },
+        "parameters": {
+            "bands": list(plan.options["names"]),
+            "area": plan.area,
+            "weights": plan.options["weights"],
+            "compress": plan.spec.compress,
+            "level": plan.spec.level,
+        },
+        "grid": {
+            "crs": plan.grid.crs,
+            "transform": list(plan.grid.transform),
+            "height": plan.grid.height,
+            "width": plan.grid.width,
+            "ratio": plan.options["ratio"],
+            "origin_px": list(plan.origin),
+        },
+        "nodata": _plain(plan.spec.nodata),
+        "counts": counts,
+        "assets": assets,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "warnings": warnings,
+    }
+
+
+def radiometry(band: Band) -> dict[str, Any]:
+    """Return what is known of a band's physical scale."""
+    known = band.gain is not None and band.offset is not None
+    return {
+        "band": band.name,
+        "gain": band.gain,
+        "offset": band.offset,
+        "pedestal_dn": -band.offset / band.gain if known and band.gain and band.offset is not None else 0.0,
+        "known": known,
+    }
+
+
+def _plain(nodata: float | None) -> float | str | None:
+    return "nan" if nodata is not None and math.isnan(nodata) else nodata
+
+
+def check_unchanged(plan: Plan) -> None:
+    """Raise ChangedError where an input is not what it was when the plan was made."""
+    for item in plan.inputs:
+        try:
+            now = identity(item["path"])
+        except GeofuseError as error:
+            raise ChangedError(
+                f"vanished or unreadable during the run ({error.found})", path=item["path"]
+            ) from error
+        if (now["size"], now["mtime_ns"]) != (item["size"], item["mtime_ns"]):
+            raise ChangedError(
+                "changed during the run", wanted="inputs that rest", do="run again", path=item["path"]
+            )
+
+
+def companions(out: Path, *, mask: bool) -> list[Path]:
+    """Return what lies beside a product, in the order it gets its names: the record last."""
+    return [png_path(out), *([mask_path(out)] if mask else []), json_path(out)]
+
+
+def finish_half_pair(out: Path) -> None:
+    """Give companions their names where a run died right after the product got its own."""
+    if not out.exists():
+        return
+    for staged in sorted(parts_dir(out).glob(f"*.{json_path(out).name}")):
+        record = read_json(staged)
+        if record is None or record["assets"]["data"]["sha256"] != sha256_of(str(out)):
+            continue
+        key = str(record["fingerprint"])
+        for final in companions(out, mask="mask" in record["assets"]):
+            if staged_path(out, final, key).exists():
+                staged_path(out, final, key).replace(final)
+
+
+def verify(out: Path) -> dict[str, Any]:
+    """Check a product against its provenance: checksums, COG structure, georeferencing; returns the record.
+
+    Raises VerifyError with the first thing that is wrong.
+    """
+    if not out.is_file():
+        raise VerifyError("there is no such product", path=str(out))
+    finish_half_pair(out)
+    record = read_json(json_path(out))
+    if record is None or "assets" not in record:
+        raise VerifyError(
+            "its provenance is missing or unreadable",
+            wanted=f"a record in {json_path(out).name}",
+            do="fuse again with --overwrite",
+            path=str(out),
+        )
+    for asset in record["assets"].values():
+        _verify_asset(out.with_name(asset["name"]), asset)
+    for name in ("data", "mask"):
+        if name in record["assets"]:
+            _verify_raster(out.with_name(record["assets"][name]["name"]), record)
+    return record
+
+
+def _verify_asset(path: Path, asset: dict[str, Any]) -> None:
+    if not path.is_file():
+        raise VerifyError("is missing", wanted="every asset of the record", path=str(path))
+    found = sha256_of(str(path))
+    if found != asset["sha256"]:
+        raise VerifyError(
+            f"has checksum {found[:12]}...",
+            wanted=f"{asset['sha256'][:12]}... as its record says",
+            do="it was damaged or replaced: fuse again with --overwrite",
+            path=str(path),
+        )
+
+
+def _verify_raster(path: Path, record: dict[str, Any]) -> None:
+    problems = validate_cog(str(path))
+    if problems:
+        raise VerifyError(f"is no valid COG: {problems[0]}", path=str(path))
+    facts, grid = inspect(str(path)), record["grid"]
+    found = (facts.grid.height, facts.grid.width, list(facts.grid.transform))
+    if found != (grid["height"], grid["width"], grid["transform"]) or not facts.grid.crs:
+        raise VerifyError(
+            f"lies on another grid ({found[0]} x {found[1]})",
+            wanted=f"{grid['height']} x {grid['width']} at the recorded place",
+            path=str(path),
+        )
+
+
+def publish_product(out: Path, fingerprint: str, draft: Path, *, mask: bool) -> None:
+    """Make a finished product visible."""
+    publish(out, fingerprint, companions(out, mask=mask), draft)

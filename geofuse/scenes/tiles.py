@@ -1,0 +1,171 @@
+"""Tile and Plan: what will be done, pixel by pixel and byte by byte, before any pixel is read. JSON both ways."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from geofuse.errors import UsageError
+from geofuse.geometry import AxisMap
+from geofuse.scenes.cog import CogSpec, spec_from_json, spec_to_json
+from geofuse.scenes.scene import Grid, Scene, scene_from_json, scene_to_json
+
+BLOCK_PX = 512
+COLLECT_PX = 1024
+"""Blocks of the first pass: anchored at the output's origin, whatever the tiles are."""
+BASE_BYTES = 160 * 2**20
+"""A process with the libraries of the closed-form path loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One core of the output; the cores tile it exactly once."""
+
+    index: int
+    """Row-major number."""
+    row: int
+    """Tile row."""
+    col: int
+    """Tile column."""
+    core: tuple[int, int, int, int]
+    """row0, row1, col0, col1 in output pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a run does, decided beforehand."""
+
+    scene: Scene
+    """The inputs."""
+    bands: tuple[int, ...]
+    """Indices into scene.coarse.bands, in the order of the output."""
+    grid: Grid
+    """The output's grid: PAN's, cut to the area."""
+    origin: tuple[int, int]
+    """PAN pixel of the output's first pixel."""
+    axis_y: AxisMap
+    """Coarse row of an output row."""
+    axis_x: AxisMap
+    """Coarse column of an output column."""
+    method: str
+    """Name of the method."""
+    options: dict[str, Any]
+    """What the method is told of the pair."""
+    observation: dict[str, Any]
+    """How the coarse image came from the fine one."""
+    spec: CogSpec
+    """The product."""
+    mask: CogSpec | None
+    """The mask asset, where there is a quality band."""
+    reach: tuple[int, int]
+    """Halo, in fine and in coarse pixels."""
+    tile_px: int
+    """Side of a tile's core: 512 times a power of two."""
+    workers: int
+    """Tasks at a time."""
+    bytes_per_task: int
+    """Peak memory of one task."""
+    area: dict[str, Any] | None
+    """The area asked for, as it was asked."""
+    inputs: tuple[dict[str, Any], ...]
+    """Identity of every input file: path, size, mtime, header's checksum."""
+    notes: tuple[str, ...] = field(default=())
+    """What an operator should know."""
+
+
+def tiles_of(height: int, width: int, side: int) -> tuple[Tile, ...]:
+    """Cut an output into cores of ``side`` pixels, row-major; the last ones may be smaller.
+
+    >>> [tile.core for tile in tiles_of(3, 5, 4)]
+    [(0, 3, 0, 4), (0, 3, 4, 5)]
+    """
+    rows, cols = math.ceil(height / side), math.ceil(width / side)
+    return tuple(
+        Tile(
+            row * cols + col,
+            row,
+            col,
+            (row * side, min((row + 1) * side, height), col * side, min((col + 1) * side, width)),
+        )
+        for row in range(rows)
+        for col in range(cols)
+    )
+
+
+def plan_tiles(plan: Plan) -> tuple[Tile, ...]:
+    """Return the plan's tiles."""
+    return tiles_of(plan.grid.height, plan.grid.width, plan.tile_px)
+
+
+def collect_blocks(plan: Plan) -> tuple[Tile, ...]:
+    """Return the blocks of the first pass, the same for every tile size."""
+    return tiles_of(plan.grid.height, plan.grid.width, COLLECT_PX)
+
+
+def checked_tile_px(tile_px: int) -> int:
+    """Return a tile side that is allowed: 512, 1024, 2048, ...; UsageError names the nearest otherwise."""
+    count = tile_px / BLOCK_PX
+    if tile_px < BLOCK_PX or count != 2 ** int(math.log2(count)):
+        near = BLOCK_PX * 2 ** max(0, round(math.log2(max(count, 1))))
+        raise UsageError(f"tile of {tile_px} px", wanted="512 times a power of two", do=f"try --tile {near}")
+    return tile_px
+
+
+def task_bytes(
+    tile_px: int, bands: int, itemsize: int, *, reach: tuple[int, int], ratio: float, lows: int
+) -> int:
+    """Estimate the peak memory of one task: patch, upsampled strips, result, stored pixels, encoded blocks."""
+    fine = (tile_px + 2 * reach[0]) ** 2 * (4 + 2 + 2)
+    coarse = (tile_px / ratio + 2 * reach[1] + 4) ** 2 * (bands + lows) * (4 + 4 + 4)
+    core = tile_px**2
+    result = core * bands * (max(4, itemsize) + itemsize) + core * (2 + 8 * min(lows, 1))
+    encoded = core * bands * itemsize * 4 // 3 + 8 * BLOCK_PX**2 * bands * itemsize
+    return int(fine + coarse + result + encoded)
+
+
+def run_bytes(plan: Plan) -> int:
+    """Estimate the peak memory of the whole run in one process."""
+    return BASE_BYTES + plan.workers * plan.bytes_per_task
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Turn a plan into JSON values."""
+    return {
+        **asdict(plan),
+        "scene": scene_to_json(plan.scene),
+        "spec": spec_to_json(plan.spec),
+        "mask": spec_to_json(plan.mask) if plan.mask else None,
+    }
+
+
+def plan_from_json(value: dict[str, Any]) -> Plan:
+    """Rebuild a plan from `plan_to_json`'s values, also after a trip through JSON text."""
+    grid = value["grid"]
+    return Plan(
+        **{
+            **value,
+            "scene": scene_from_json(value["scene"]),
+            "bands": tuple(value["bands"]),
+            "grid": Grid(**{**grid, "transform": tuple(grid["transform"])}),
+            "origin": tuple(value["origin"]),
+            "axis_y": AxisMap(**value["axis_y"]),
+            "axis_x": AxisMap(**value["axis_x"]),
+            "spec": spec_from_json(value["spec"]),
+            "mask": spec_from_json(value["mask"]) if value["mask"] else None,
+            "reach": tuple(value["reach"]),
+            "inputs": tuple(value["inputs"]),
+            "notes": tuple(value["notes"]),
+        }
+    )
+
+
+def fingerprint(plan: Plan, version: str) -> str:
+    """Return what identifies the product: inputs, parameters, encoding, version; not tiles, workers or notes."""
+    value = plan_to_json(plan)
+    for name in ("tile_px", "workers", "bytes_per_task", "notes", "reach"):
+        del value[name]
+    text = json.dumps([version, value], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,284 @@
+"""Killed, torn, flipped, raced: the product is the old one or the new one, whole, and work is never lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from geofuse.cli import main
+from geofuse.errors import LockedError
+from geofuse.methods.simulate import make_truth
+from geofuse.run.simulating import Pair, write_pair
+from geofuse.scenes.ledger import json_path, locked, mask_path, parts_dir, staged_path
+from geofuse.scenes.provenance import verify
+from tests.conftest import CAMERA
+
+
+def arguments(pair: Pair, out: Path, *more: str) -> list[str]:
+    """A fuse command with many small tiles."""
+    base = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), "--no-progress"]
+    return [*base, "--tile", "512", "--workers", "2", *more]
+
+
+def started(pair: Pair, out: Path, *more: str) -> subprocess.Popen[bytes]:
+    """The same in a process of its own."""
+    return subprocess.Popen([sys.executable, "-m", "geofuse.cli", *arguments(pair, out, *more)])
+
+
+def checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A pair that takes long enough to be killed in: PAN 3072 x 3072."""
+    truth = make_truth(3072, rng=np.random.default_rng(5))
+    return write_pair(tmp_path_factory.mktemp("large"), truth, CAMERA, slant_deg=8.0, seed=5)
+
+
+def kill_and_resume(pair: Pair, folder: Path, kills: int, rng: np.random.Generator) -> int:
+    """Kill a run at random moments, each followed by the same command; return how many died unfinished."""
+    reference = folder / "reference.tif"
+    begun = time.monotonic()
+    assert started(pair, reference).wait() == 0
+    undisturbed = time.monotonic() - begun
+    unfinished = 0
+    for number in range(kills):
+        out = folder / f"{number}.tif"
+        run = started(pair, out)
+        time.sleep(rng.uniform(0.3, 1.0) * undisturbed)
+        run.send_signal(signal.SIGKILL)
+        unfinished += run.wait() == -signal.SIGKILL
+        if out.exists():
+            assert checksum(out) == checksum(reference), "a torn file under the final name"
+        assert started(pair, out).wait() == 0
+        assert checksum(out) == checksum(reference)
+        assert verify(out)["fingerprint"]
+        assert not parts_dir(out).exists()
+        out.unlink()
+    return unfinished
+
+
+def test_killed_runs_go_on_to_the_same_bytes(large: Pair, tmp_path: Path) -> None:
+    assert kill_and_resume(large, tmp_path, 4, np.random.default_rng(1)) >= 1
+
+
+@pytest.mark.slow
+def test_twenty_kills(large: Pair, tmp_path: Path) -> None:
+    assert kill_and_resume(large, tmp_path, 24, np.random.default_rng(2)) >= 20 * 0.5
+
+
+def test_sigterm_stops_soon_and_says_so(large: Pair, tmp_path: Path) -> None:
+    out = tmp_path / "x.tif"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "geofuse.cli", *arguments(large, out, "--level", "19")], stderr=subprocess.PIPE, text=True
+    )
+    while not list(parts_dir(out).glob("*.part")):
+        time.sleep(0.05)
+        assert run.poll() is None
+    run.terminate()
+    _, text = run.communicate(timeout=10)
+    assert run.returncode == 130
+    assert "interrupted" in text
+    assert "Traceback" not in text
+    assert not out.exists()
+
+
+def test_the_same_command_again_does_nothing(pair: Pair, tmp_path: Path) -> None:
+    out = tmp_path / "x.tif"
+    assert main(arguments(pair, out)) == 0
+    before = out.stat()
+    assert main(arguments(pair, out, "--tile", "1024")) == 0
+    assert out.stat().st_mtime_ns == before.st_mtime_ns
+    assert out.stat().st_ino == before.st_ino
+
+
+def test_another_product_of_that_name_is_refused_unless_overwritten(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.tif"
+    assert main(arguments(pair, out)) == 0
+    first = checksum(out)
+    assert main(arguments(pair, out, "--method", "gsa")) == 2
+    assert "[exists]" in capsys.readouterr().err
+    assert checksum(out) == first
+    assert main(arguments(pair, out, "--method", "gsa", "--overwrite")) == 0
+    assert checksum(out) != first
+    assert verify(out)["method"]["name"] == "gsa"
+
+
+def test_a_foreign_file_is_never_replaced_unasked(pair: Pair, tmp_path: Path) -> None:
+    out = tmp_path / "x.tif"
+    out.write_bytes(b"somebody's notes")
+    assert main(arguments(pair, out)) == 2
+    assert out.read_bytes() == b"somebody's notes"
+
+
+def test_a_second_run_is_refused_while_the_first_lives(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.tif"
+    with locked(out.absolute()):
+        assert main(arguments(pair, out)) == 4
+        assert "[locked]" in capsys.readouterr().err
+        with pytest.raises(LockedError), locked(out.absolute()):
+            pass
+    assert main(arguments(pair, out)) == 0
+    assert not list(tmp_path.glob(".*")), "nothing stays behind"
+
+
+def test_two_at_once_make_one_product(large: Pair, tmp_path: Path) -> None:
+    out = tmp_path / "x.tif"
+    first, second = started(large, out), started(large, out)
+    statuses = {first.wait(), second.wait()}
+    assert 0 in statuses
+    assert statuses <= {0, 4}
+    verify(out)
+
+
+def interrupted(pair: Pair, out: Path) -> Path:
+    """Leave a run's folder with all its parts but without a product."""
+    import geofuse.run.fuse as module
+
+    original = module.publish_product
+    try:
+        module.publish_product = lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
+        assert main(arguments(pair, out)) == 130
+    finally:
+        module.publish_product = original
+    return parts_dir(out)
+
+
+def test_a_flipped_bit_in_a_part_is_found_and_only_that_tile_made_again(pair: Pair, tmp_path: Path) -> None:
+    assert main(arguments(pair, tmp_path / "reference.tif")) == 0
+    out = tmp_path / "x.tif"
+    parts = sorted(interrupted(pair, out).glob("*.part"))
+    assert len(parts) == 9
+    kept = {part.name: part.stat().st_mtime_ns for part in parts}
+    data = bytearray(parts[4].read_bytes())
+    data[len(data) // 2] ^= 1
+    parts[4].write_bytes(data)
+    os.utime(parts[4], ns=(0, 0))
+    ages: dict[str, int] = {}
+    import geofuse.run.fuse as module
+
+    original = module.publish_product
+
+    def look(*args: object, **kwargs: object) -> None:
+        ages.update({part.name: part.stat().st_mtime_ns for part in parts})
+        original(*args, **kwargs)
+
+    module.publish_product = look
+    try:
+        assert main(arguments(pair, out)) == 0
+    finally:
+        module.publish_product = original
+    assert checksum(out) == checksum(tmp_path / "reference.tif")
+    again = {name for name, age in ages.items() if age != kept[name]}
+    assert again == {parts[4].name}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_torn_ledger_is_rebuilt(pair: Pair, tmp_path: Path, share: float) -> None:
+    assert main(arguments(pair, tmp_path / "reference.tif")) == 0
+    out = tmp_path / "x.tif"
+    ledger = interrupted(pair, out) / "ledger.json"
+    data = ledger.read_bytes()
+    ledger.write_bytes(data[: int(len(data) * share)])
+    assert main(arguments(pair, out)) == 0
+    assert checksum(out) == checksum(tmp_path / "reference.tif")
+
+
+def test_killed_between_product_and_record_is_finished_by_verify_and_by_the_next_run(
+    landsat: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.tif"
+    command = ["fuse", str(landsat), "--out", str(out), "--no-progress"]
+    assert main(command) == 0
+    key = verify(out)["fingerprint"]
+    for finish in (lambda: main(["verify", str(out)]), lambda: main(command)):
+        parts_dir(out).mkdir(exist_ok=True)
+        for final in (json_path(out), mask_path(out)):
+            final.replace(staged_path(out, final, key))
+        assert finish() == 0
+        assert verify(out)["fingerprint"] == key
+    assert not parts_dir(out).exists()
+
+
+def test_an_input_that_changes_during_the_run_is_named(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import geofuse.run.fuse as module
+
+    copy = Pair(tmp_path / "pan.tif", pair.ms, pair.truth)
+    copy.pan.write_bytes(pair.pan.read_bytes())
+    original = module.fit_plan
+
+    def meddle(*args: object, **kwargs: object) -> object:
+        os.utime(copy.pan, ns=(1, 1))
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, "fit_plan", meddle)
+    out = tmp_path / "x.tif"
+    assert main(arguments(copy, out)) == 4
+    text = capsys.readouterr().err
+    assert "[changed]" in text
+    assert "pan.tif" in text
+    assert not out.exists()
+
+
+def test_verify_finds_a_flipped_bit_a_lost_record_and_a_foreign_tail(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.tif"
+    assert main(arguments(pair, out)) == 0
+    assert main(["verify", str(out)]) == 0
+    good = out.read_bytes()
+    bad = bytearray(good)
+    bad[len(bad) * 2 // 3] ^= 4
+    for data in (bytes(bad), good + b"x", good[:-1]):
+        out.write_bytes(data)
+        assert main(["verify", str(out)]) == 2
+        assert "[verify]" in capsys.readouterr().err
+    out.write_bytes(good)
+    assert main(["verify", str(out)]) == 0
+    record = json_path(out)
+    text = record.read_text()
+    changed = json.loads(text)
+    changed["grid"]["transform"][2] += 1.0
+    record.write_text(json.dumps(changed))
+    assert main(["verify", str(out)]) == 2
+    record.unlink()
+    assert main(["verify", str(out)]) == 2
+    assert main(["verify", str(tmp_path / "none.tif")]) == 2
+
+
+def test_a_full_disk_is_an_error_and_the_run_goes_on_afterwards(pair: Pair, tmp_path: Path) -> None:
+    out, reference = tmp_path / "x.tif", tmp_path / "reference.tif"
+    assert main(arguments(pair, reference)) == 0
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({reference.stat().st_size // 2},) * 2);"
+        "from geofuse.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments(pair, out)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4, done.stderr
+    assert "[write]" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+    assert main(arguments(pair, out)) == 0
+    assert checksum(out) == checksum(reference)
+    with rasterio.open(out) as product:
+        assert product.read().any()

@@ -1,0 +1,131 @@
+"""The house rules as tests: who may import whom, where each guest library lives, how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "geofuse"
+GROUND = {"errors", "geometry", "kernels"}
+MAY_IMPORT = {
+    "errors": set(),
+    "geometry": set(),
+    "kernels": {"geometry"},
+    "config": GROUND,
+    "scenes": GROUND,
+    "nets": GROUND,
+    "methods": GROUND | {"nets"},
+    "run": GROUND | {"config", "scenes", "nets", "methods"},
+    "serve": GROUND | {"run", "scenes", "config"},
+    "demo": GROUND | {"run", "methods"},
+    "cli": GROUND | {"config", "scenes", "nets", "methods", "run", "serve", "demo"},
+}
+HOMES = {
+    "numba": ("kernels/",),
+    "torch": ("nets/", "methods/neural.py"),
+    "rasterio": ("scenes/pixels.py", "scenes/handles.py", "scenes/planes.py", "scenes/cog/", "serve/"),
+    "dask": ("run/executors.py", "run/arrays.py"),
+    "distributed": ("run/executors.py", "run/arrays.py"),
+    "xarray": ("run/arrays.py", "run/clip.py"),
+    "rioxarray": ("run/arrays.py", "run/clip.py"),
+    "geopandas": ("scenes/aoi.py", "scenes/footprints.py"),
+    "matplotlib": ("run/report.py", "scenes/preview.py"),
+    "PIL": ("scenes/preview.py",),
+    "pydantic": ("config.py", "serve/"),
+    "fastapi": ("serve/",),
+    "titiler": ("serve/",),
+    "obstore": ("scenes/cog/",),
+    "imagecodecs": ("scenes/cog/", "kernels/"),
+    "prefect": (),
+    "pickle": (),
+}
+ENVIRONMENT = ("config.py",)
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    """Name the room a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield every imported module and whether it is imported at the top of the file at run time."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names if module == "geofuse")]
+        for name in names:
+            yield name, node in tree.body
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_rooms_import_only_what_they_may(path: Path) -> None:
+    here = room(path)
+    if here == "__init__":
+        return
+    for name, _ in imports(path):
+        parts = name.split(".")
+        if parts[0] != "geofuse" or len(parts) == 1 or not _is_module(parts[1]):
+            continue
+        assert parts[1] == here or parts[1] in MAY_IMPORT[here], f"{path} imports {name}"
+
+
+def _is_module(name: str) -> bool:
+    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_guests_stay_in_their_homes(path: Path) -> None:
+    inside = str(path.relative_to(PACKAGE))
+    for name, _ in imports(path):
+        homes = HOMES.get(name.split(".")[0])
+        assert homes is None or inside.startswith(homes), f"{inside} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_fit_a_reader(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 500
+    assert path.stat().st_size == 0 or ast.get_docstring(ast.parse(text)), "a module says what it is"
+    if str(path.relative_to(PACKAGE)) not in ENVIRONMENT:
+        assert "environ" not in text, "environment is read in config.py only"
+        assert "getenv" not in text, "environment is read in config.py only"
+
+
+def test_sources_name_no_absolute_path_of_a_machine() -> None:
+    files = [path for folder in ("geofuse", "tests", "flows", "configs") for path in (ROOT / folder).rglob("*.py")]
+    for path in files:
+        if path != Path(__file__):
+            assert "/work/" not in path.read_text(), path
+
+
+HEAVY = ("numpy", "numba", "rasterio", "dask", "xarray", "torch", "scipy", "prefect", "tqdm", "pydantic", "geopandas")
+
+
+def loaded_after(code: str) -> set[str]:
+    """Return the top-level modules a fresh interpreter holds after running code."""
+    script = f"{code}\nimport sys; print('\\n'.join(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("code", ["import geofuse", "import geofuse.cli", "import geofuse.cli as c; c.build_parser().format_help()"])
+def test_the_door_is_light(code: str) -> None:
+    assert not loaded_after(code) & set(HEAVY)
+
+
+def test_the_closed_form_path_is_light() -> None:
+    code = "import geofuse.run.fuse, geofuse.run.planning, geofuse.run.executors, geofuse.scenes.opening"
+    heavy = {"torch", "xarray", "dask", "distributed", "prefect", "geopandas", "matplotlib", "pydantic"}
+    assert not loaded_after(code) & heavy
