@@ -222,7 +222,7 @@ def _scene(arguments: argparse.Namespace) -> Scene:
 def _request(arguments: argparse.Namespace) -> Request:
     from geofuse.run.planning import Request
 
-    if (arguments.workers or 1) < 1:
+    if arguments.workers is not None and arguments.workers < 1:
         raise UsageError(f"--workers {arguments.workers}", wanted="at least 1")
     if (arguments.back_projections or 0) < 0:
         raise UsageError(f"--back-projections {arguments.back_projections}", wanted="0 or more")

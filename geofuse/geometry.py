@@ -79,7 +79,7 @@ def covered(axis: AxisMap, fine_size: int, coarse_size: int) -> tuple[int, int]:
 def nearest(axis: AxisMap, start: int, stop: int, coarse_size: int) -> NDArray[np.int64]:
     """Return the coarse pixel under the centre of each fine pixel in ``[start, stop)``.
 
-    A centre exactly between two coarse pixels belongs to the later one, at the image's border to the one inside.
+    A centre exactly between two coarse pixels belongs to the later one, at the far border to the one inside.
     """
     centre = axis.scale * np.arange(start, stop, dtype=np.float64) + axis.offset
     under = np.floor(centre + 0.5 + EDGE_TOLERANCE_CPX).astype(np.int64)
@@ -103,7 +103,7 @@ def cubic_taps(axis: AxisMap, start: int, stop: int) -> Taps:
 
 
 def gaussian_sigma_px(gain: float, ratio: float) -> float:
-    """Return the standard deviation, in fine pixels, of the Gaussian whose MTF is ``gain`` at the coarse Nyquist.
+    """Return the standard deviation, in fine pixels, of the Gaussian with MTF ``gain`` at the coarse Nyquist.
 
     >>> round(gaussian_sigma_px(0.3, 4.0), 3)
     1.976

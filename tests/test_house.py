@@ -104,23 +104,42 @@ def test_files_fit_a_reader(path: Path) -> None:
 
 
 def test_sources_name_no_absolute_path_of_a_machine() -> None:
-    files = [path for folder in ("geofuse", "tests", "flows", "configs") for path in (ROOT / folder).rglob("*.py")]
+    files = [
+        path for folder in ("geofuse", "tests", "flows", "configs") for path in (ROOT / folder).rglob("*.py")
+    ]
     for path in files:
         if path != Path(__file__):
             assert "/work/" not in path.read_text(), path
 
 
-HEAVY = ("numpy", "numba", "rasterio", "dask", "xarray", "torch", "scipy", "prefect", "tqdm", "pydantic", "geopandas")
+HEAVY = (
+    "numpy",
+    "numba",
+    "rasterio",
+    "dask",
+    "xarray",
+    "torch",
+    "scipy",
+    "prefect",
+    "tqdm",
+    "pydantic",
+    "geopandas",
+)
 
 
 def loaded_after(code: str) -> set[str]:
     """Return the top-level modules a fresh interpreter holds after running code."""
     script = f"{code}\nimport sys; print('\\n'.join(sorted({{name.split('.')[0] for name in sys.modules}})))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("code", ["import geofuse", "import geofuse.cli", "import geofuse.cli as c; c.build_parser().format_help()"])
+@pytest.mark.parametrize(
+    "code",
+    ["import geofuse", "import geofuse.cli", "import geofuse.cli as c; c.build_parser().format_help()"],
+)
 def test_the_door_is_light(code: str) -> None:
     assert not loaded_after(code) & set(HEAVY)
 

@@ -1,7 +1,7 @@
 """Injection of spatial detail, pixel by pixel: the four forms that all closed-form methods reduce to.
 
-Arrays: ``up`` (B, H, W) is the coarse image on the fine grid and is overwritten by the result, ``pan`` (H, W),
-``low`` (G, H, W) low-passed PAN, ``group`` (B,) which of them belongs to a band.
+Arrays: ``up`` (B, H, W) is the coarse image on the fine grid and is overwritten by the result, ``pan`` is
+(H, W), ``low`` (G, H, W) low-passed PAN, ``group`` (B,) which of them belongs to a band.
 """
 
 from __future__ import annotations
@@ -18,6 +18,20 @@ def _add(line, factor, source):  # type: ignore[no-untyped-def]
             line[col] += factor * source[col]
 
 
+@njit(cache=True, nogil=True)
+def _details(up, pan, row, weights, pan_gain, constant, detail):  # type: ignore[no-untyped-def]
+    """Make ``detail[k] = weights[k].U + pan_gain[k] P + constant[k]`` of one row."""
+    bands, _, width = up.shape
+    for k in range(detail.shape[0]):
+        for col in range(width):
+            detail[k, col] = pan_gain[k] * pan[row, col] + constant[k]
+        for b in range(bands):
+            weight = weights[k, b]
+            if weight != 0.0:
+                for col in range(width):
+                    detail[k, col] += weight * up[b, row, col]
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def linear(up, pan, low, group, weights, pan_gain, low_gain, constant, gains):  # type: ignore[no-untyped-def]
     """``F_b = U_b + sum_k gains[b,k] (weights[k].U + pan_gain[k] P + low_gain[k] P_L(b) + constant[k])``."""
@@ -25,31 +39,25 @@ def linear(up, pan, low, group, weights, pan_gain, low_gain, constant, gains):  
     details = weights.shape[0]
     uses_low = low.shape[0] > 0
     detail = np.empty((details, width), up.dtype)
-    result = np.empty((bands, width), up.dtype)
     for row in range(height):
-        for k in range(details):
-            for col in range(width):
-                detail[k, col] = pan_gain[k] * pan[row, col] + constant[k]
-            for b in range(bands):
-                _add(detail[k], weights[k, b], up[b, row])
+        _details(up, pan, row, weights, pan_gain, constant, detail)
         for b in range(bands):
-            result[b] = up[b, row]
+            g = group[b]
             for k in range(details):
                 gain = gains[b, k]
                 if gain == 0.0:
                     continue
                 if uses_low and low_gain[k] != 0.0:
-                    g = group[b]
                     for col in range(width):
-                        result[b, col] += gain * (detail[k, col] + low_gain[k] * low[g, row, col])
+                        up[b, row, col] += gain * (detail[k, col] + low_gain[k] * low[g, row, col])
                 else:
-                    _add(result[b], gain, detail[k])
-        up[:, row] = result
+                    for col in range(width):
+                        up[b, row, col] += gain * detail[k, col]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def ratio(up, pan, low, top, bottom, haze, floor):  # type: ignore[no-untyped-def]
-    """``F_b = (U_b - haze_b) N / D + haze_b``, N and D linear in (U_1..U_B, P, P_L, 1); U_b where D < floor."""
+    """``F_b = (U_b - haze_b) N / D + haze_b``, N, D linear in (U_1..U_B, P, P_L, 1); U_b where D < floor."""
     bands, height, width = up.shape
     uses_low = low.shape[0] > 0
     one = up.dtype.type(1.0)

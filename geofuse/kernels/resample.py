@@ -1,8 +1,8 @@
 """Separable resampling by tap tables, its validity, and the filling of invalid pixels.
 
 One pair of loops serves the sensor's degradation D, the upsampling U and every low-pass filter. The order of
-additions is that of the taps, whatever the array around them, so that a pixel's value does not depend on how the
-image was cut.
+additions is that of the taps, whatever the array around them, so that a pixel's value does not depend on how
+the image was cut.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _columns(source, first, weights, out):  # type: ignore[no-untyped-def]
 
 
 def resample_rows(source: NDArray[Any], taps: Taps, origin: int) -> NDArray[Any]:
-    """Apply a tap table to the rows of ``source`` (B, h, w), whose first row has the absolute index ``origin``."""
+    """Apply a tap table to the rows of ``source`` (B, h, w), whose first row has index ``origin``."""
     first = taps.first - origin
     _check(first, taps.weights.shape[1], source.shape[1])
     out = np.empty((source.shape[0], first.size, source.shape[2]), source.dtype)
@@ -88,7 +88,7 @@ def resample_columns(source: NDArray[Any], taps: Taps, origin: int) -> NDArray[A
 def resample(source: NDArray[Any], row_taps: Taps, col_taps: Taps, origin: tuple[int, int]) -> NDArray[Any]:
     """Apply two tap tables to ``source`` (B, h, w) whose first pixel has the absolute indices ``origin``.
 
-    Returns (B, len(row_taps), len(col_taps)) in the source's float type. Every tap must fall inside the source.
+    Returns (B, len(row_taps), len(col_taps)) in the source's float type. Every tap must be inside it.
     Rows go first: a decimation never touches the rows it drops.
     """
     return resample_columns(resample_rows(source, row_taps, origin[0]), col_taps, origin[1])
@@ -125,10 +125,10 @@ def resample_valid(
     *,
     minimum: float = 0.5,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Resample only what is valid: invalid pixels (which must hold 0) are left out and the weights renormalised.
+    """Resample only what is valid: invalid pixels (which must hold 0) are left out, weights renormalised.
 
-    An output whose valid taps weigh less than ``minimum`` is invalid and 0. Where every tap is valid the result
-    is bit for bit that of `resample`. Source: Knutsson and Westin 1993, normalised convolution.
+    An output whose valid taps weigh less than ``minimum`` is invalid and 0. Where every tap is valid the
+    result is bit for bit that of `resample`. Source: Knutsson and Westin 1993, normalised convolution.
     """
     values = resample(source, row_taps, col_taps, origin)
     if valid.all():
@@ -176,8 +176,8 @@ def _fill_once(values, valid, out, out_valid):  # type: ignore[no-untyped-def]
 def fill(values: NDArray[Any], valid: NDArray[np.bool_], reach: int) -> NDArray[Any]:
     """Grow valid pixels into invalid ones, ``reach`` pixels far, by the mean of the valid 3 x 3 neighbours.
 
-    Values (B, h, w) must hold 0 where invalid. A filled pixel depends on at most ``reach`` pixels around it, so that
-    tiles that overlap by that much agree. Returns the input itself where there is nothing to fill.
+    Values (B, h, w) must hold 0 where invalid. A filled pixel depends on at most ``reach`` pixels around it,
+    so that tiles that overlap by that much agree. Returns the input itself where there is nothing to fill.
     """
     if valid.all():
         return values

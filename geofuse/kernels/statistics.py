@@ -14,7 +14,7 @@ LANES = 256
 
 @njit(cache=True, nogil=True)
 def _accumulate(planes, valid, pivot, sums, products):  # type: ignore[no-untyped-def]
-    """Add one strip, four rows at a time. Each lane of columns has its own sums: vectors, and a fixed order."""
+    """Add one strip, four rows at a time. Each lane of columns has its own sums: vectors in a fixed order."""
     count, height, width = planes.shape
     centred = np.empty((count, 4, LANES), np.float64)
     total = 0
@@ -58,8 +58,9 @@ def accumulate(
     sums: NDArray[np.float64],
     products: NDArray[np.float64],
 ) -> int:
-    """Add the valid pixels of ``planes`` (K, H, W), less ``pivot`` (K,), to running sums; return how many there were.
+    """Add the valid pixels of ``planes`` (K, H, W), less ``pivot`` (K,), to running sums; return their count.
 
-    ``sums`` is (K, LANES) and ``products`` (K (K + 1) / 2, LANES), lower triangle by rows; their lanes are to be added up.
+    ``sums`` is (K, LANES) and ``products`` (K (K + 1) / 2, LANES), lower triangle by rows;
+    their lanes are to be added up.
     """
     return int(_accumulate(planes, valid, pivot, sums, products))

@@ -40,7 +40,7 @@ AUTO = "mtf-glp-hpm-r"
 class Patch:
     """What a method sees of a scene: a core to answer for, and enough around it on both grids.
 
-    Values are in DN less the band's pedestal (the DN of zero reflectance, where it is known); invalid ones are 0.
+    Values are in DN less the band's pedestal (the DN of zero reflectance, where known); invalid ones are 0.
     """
 
     fine: NDArray[Any]
@@ -148,7 +148,7 @@ class Method(Protocol):
 
 
 def get(name: str) -> Method:
-    """Return the method called ``name`` ("auto" gives the default); MethodError names the nearest otherwise."""
+    """Return the method called ``name`` ("auto": the default); MethodError names the nearest otherwise."""
     key = AUTO if name == "auto" else name
     if key not in METHODS:
         near = get_close_matches(name, [*METHODS, "auto"], 1, 0.5)

@@ -1,7 +1,7 @@
 """The machinery all closed-form methods share: layers of a patch, what to collect, and the injection.
 
-Every such method is a small fit that turns scene-wide moments into the coefficients of one of four pixel-wise forms
-(kernels.inject). Layers are made strip by strip so that they stay in the cache.
+Every such method is a small fit that turns scene-wide moments into the coefficients of one of four pixel-wise
+forms (kernels.inject). Layers are made strip by strip so that they stay in the cache.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from geofuse.methods.observation import (
 
 STRIP_ROWS = 64
 FILL_CPX = CUBIC_REACH_CPX
-"""The coarse pixel under a valid output pixel has a value: so has, once filled, all that the cubic kernel touches."""
+"""The coarse pixel under a valid output pixel has a value: once filled, so has all that its cubic touches."""
 LEAST_LOW_SHARE = 1e-3
-"""A low-passed PAN takes any valid PAN it sees: the coarse pixel under a valid output pixel always has a value."""
+"""A low-passed PAN takes any valid PAN it sees: so it always has a value under a valid output pixel."""
 B3_SPLINE = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
 
 
@@ -73,8 +73,8 @@ class ClosedForm:
     def halo(self, observation: Observation, *, options: Options) -> Reach:
         """Reach of the cubic kernel, the fill of nodata, and the filters that `collect` and `apply` use.
 
-        A fine centre lies within half a coarse pixel of its nearest one, and a core's own coarse centres within half
-        a fine pixel of the core.
+        A fine centre lies within half a coarse pixel of its nearest one, and a core's own coarse centres
+        within half a fine pixel of the core.
         """
         ratio = options.largest_ratio or options.ratio
         sensor = gaussian_reach_px(min(observation.mtf_gain), ratio)
@@ -206,7 +206,7 @@ def coarse_layers(
 
 
 def coarse_part(patch: Patch, window: tuple[int, int, int, int]) -> tuple[slice, slice]:
-    """Return where a coarse window lies in the patch's planes; IndexError if the patch does not reach that far."""
+    """Return where a coarse window lies in the patch's planes; IndexError if the patch ends before."""
     (top, left), (height, width) = patch.coarse_origin, patch.coarse_valid.shape
     r0, r1, c0, c1 = window[0] - top, window[1] - top, window[2] - left, window[3] - left
     if min(r0, c0) < 0 or r1 > height or c1 > width:
@@ -217,7 +217,7 @@ def coarse_part(patch: Patch, window: tuple[int, int, int, int]) -> tuple[slice,
 def coarse_core(
     patch: Patch, observation: Observation
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
-    """Return M (B, h, w), degraded PAN (1, h, w) and validity for the coarse pixels whose centre lies in the core.
+    """Return M (B, h, w), degraded PAN (1, h, w) and validity for the coarse pixels centred in the core.
 
     Every coarse pixel belongs to exactly one core: that which holds the fine pixel under its centre.
     """
@@ -257,7 +257,7 @@ def coarser_core(patch: Patch, observation: Observation) -> tuple[NDArray[Any], 
 
 
 def gaussian_kernel(gain: float, ratio: float) -> NDArray[np.float64]:
-    """Return the 1-D MTF filter on its own grid, of odd length: ``gain`` at the Nyquist frequency ``ratio`` down."""
+    """Return the 1-D MTF filter on its own grid, of odd length: ``gain`` at the Nyquist ``ratio`` down."""
     sigma, reach = gaussian_sigma_px(gain, ratio), gaussian_reach_px(gain, ratio)
     return np.asarray(np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2))
 
@@ -307,5 +307,5 @@ def slope(top: float, bottom: float) -> float:
 
 
 def floor_of(mean: float, options: Options) -> float:
-    """Return the smallest denominator a ratio may have: 1 % of its scene mean, at least half a DN (or 1e-6)."""
+    """Return the smallest denominator a ratio may have: 1 % of its mean, at least half a DN (or 1e-6)."""
     return max(0.01 * mean, 0.5 if options.whole else 1e-6)

@@ -1,9 +1,8 @@
-"""What can be summed over a scene, block by block, and merged in row-major order to the same bits every time."""
+"""What can be summed over a scene, block by block, and merged in order to the same bits every time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import Any
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Multi-resolution analysis: the detail is PAN less a low-passed PAN. HPF, SFIM, AWLP, the MTF-GLP family; EXP."""
+"""Multi-resolution analysis: the detail is PAN less a low-passed PAN. HPF, SFIM, AWLP, MTF-GLP; EXP."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ def upsample(
     axes: tuple[AxisMap, AxisMap],
     window: tuple[int, int, int, int],
 ) -> NDArray[Any]:
-    """U: bring filled coarse planes (B, h, w) beginning at ``origin`` to the fine window row0, row1, col0, col1.
+    """U: bring filled coarse planes (B, h, w) from ``origin`` on to the fine window row0, row1, col0, col1.
 
     Phase-aware cubic convolution; source: Keys 1981. Columns go first, on the few coarse rows.
     """
@@ -76,8 +75,8 @@ def degrade(
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """D: see fine planes (B, H, W) beginning at ``origin`` as the coarse sensor does, in a coarse window.
 
-    Gaussian MTF of ``gain`` at the coarse Nyquist, decimated at the coarse centres' true phase. Returns values and
-    their validity, (B, h, w) and (h, w): valid where at least ``minimum`` of the weight is on valid pixels.
+    Gaussian MTF of ``gain`` at the coarse Nyquist, decimated at the coarse centres' true phase. Returns
+    values and their validity, (B, h, w) and (h, w): valid where at least ``minimum`` of the weight is.
     Source: Aiazzi et al. 2006, PE&RS 72(5).
     """
     row0, row1, col0, col1 = window

@@ -69,13 +69,12 @@ def fuse_to_cog(
     if not out.parent.is_dir():
         raise WriteError("no such folder", wanted="an existing folder for --out", path=str(out.parent))
     with ledger.locked(out):
-        finished = _already_there(out, key, overwrite)
-        if finished:
-            return finished
-        check_disk(plan, out)
-        with Checksums(plan) as checksums:
-            record = _run(plan, out, key, runner, progress, checksums)
-    ledger.remove_parts(out)
+        record = _already_there(out, key, overwrite)
+        if record is None:
+            check_disk(plan, out)
+            with Checksums(plan) as checksums:
+                record = _run(plan, out, key, runner, progress, checksums)
+        ledger.remove_parts(out)
     return record
 
 

@@ -201,23 +201,32 @@ def _spec(
     }
     if scene.metadata.get("attribution"):
         tags["TIFFTAG_COPYRIGHT"] = str(scene.metadata["attribution"])
-    return checked_spec(CogSpec(
-        height=grid.height,
-        width=grid.width,
-        bands=len(bands),
-        dtype=dtype,
-        nodata=_nodata(scene, bands, dtype),
-        crs=grid.crs,
-        transform=grid.transform,
-        descriptions=tuple("" if band.name.isdigit() else band.name for band in bands),
-        colors=tuple(band.color for band in bands),
-        scales=tuple(1.0 if band.gain is None else band.gain for band in bands),
-        offsets=tuple(0.0 if band.offset is None else band.offset for band in bands),
-        tags=tags,
-        rpcs=_moved_rpcs(scene.fine.rpcs, origin),
-        compress=request.compress,
-        level=request.level,
-    ))
+    return checked_spec(
+        CogSpec(
+            height=grid.height,
+            width=grid.width,
+            bands=len(bands),
+            dtype=dtype,
+            nodata=_nodata(scene, bands, dtype),
+            crs=grid.crs,
+            transform=grid.transform,
+            descriptions=tuple("" if band.name.isdigit() else band.name for band in bands),
+            colors=tuple(_color(band) for band in bands),
+            scales=tuple(1.0 if band.gain is None else band.gain for band in bands),
+            offsets=tuple(0.0 if band.offset is None else band.offset for band in bands),
+            tags=tags,
+            rpcs=_moved_rpcs(scene.fine.rpcs, origin),
+            compress=request.compress,
+            level=request.level,
+        )
+    )
+
+
+def _color(band: Band) -> str:
+    """Return the colour a band is shown in by default: by its name, else what its file says."""
+    if band.name in ("red", "green", "blue", "nir"):
+        return band.name
+    return "undefined" if band.color == "gray" else band.color
 
 
 def _moved_rpcs(rpcs: dict[str, str] | None, origin: tuple[int, int]) -> dict[str, str] | None:
@@ -235,24 +244,26 @@ def _mask_spec(scene: Scene, spec: CogSpec) -> CogSpec | None:
     if scene.quality is None:
         return None
     tags = {**spec.tags, "TIFFTAG_IMAGEDESCRIPTION": f"{scene.scene_id} mask: {MASK_MEANING}"}
-    return checked_spec(CogSpec(
-        height=spec.height,
-        width=spec.width,
-        bands=1,
-        dtype="uint8",
-        nodata=None,
-        crs=spec.crs,
-        transform=spec.transform,
-        descriptions=("mask",),
-        colors=("gray",),
-        scales=(1.0,),
-        offsets=(0.0,),
-        tags=tags,
-        rpcs=spec.rpcs,
-        compress=spec.compress,
-        level=spec.level,
-        overview="or",
-    ))
+    return checked_spec(
+        CogSpec(
+            height=spec.height,
+            width=spec.width,
+            bands=1,
+            dtype="uint8",
+            nodata=None,
+            crs=spec.crs,
+            transform=spec.transform,
+            descriptions=("mask",),
+            colors=("gray",),
+            scales=(1.0,),
+            offsets=(0.0,),
+            tags=tags,
+            rpcs=spec.rpcs,
+            compress=spec.compress,
+            level=spec.level,
+            overview="or",
+        )
+    )
 
 
 MASK_MEANING = "1 nodata, 2 saturated, 4 cloud, 8 shadow, 16 snow, 32 cirrus"

@@ -60,18 +60,20 @@ def write_pair(
 def _write(path: Path, image: NDArray[np.float32], valid: NDArray[np.bool_], size_m: float) -> None:
     stored = np.clip(np.rint(image), 1, 2**BITS - 1).astype(np.uint16) * valid
     bands = stored.shape[0]
-    spec = checked_spec(CogSpec(
-        height=stored.shape[1],
-        width=stored.shape[2],
-        bands=bands,
-        dtype="uint16",
-        nodata=0.0,
-        crs=CRS,
-        transform=(size_m, 0.0, CORNER[0], 0.0, -size_m, CORNER[1]),
-        descriptions=BANDS[:bands] if bands > 1 else ("pan",),
-        colors=BANDS[:bands] if bands > 1 else ("gray",),
-        compress="deflate",
-    ))
+    spec = checked_spec(
+        CogSpec(
+            height=stored.shape[1],
+            width=stored.shape[2],
+            bands=bands,
+            dtype="uint16",
+            nodata=0.0,
+            crs=CRS,
+            transform=(size_m, 0.0, CORNER[0], 0.0, -size_m, CORNER[1]),
+            descriptions=BANDS[:bands] if bands > 1 else ("pan",),
+            colors=BANDS[:bands] if bands > 1 else ("gray",),
+            compress="deflate",
+        )
+    )
     write_cog(path, np.ascontiguousarray(np.moveaxis(stored, 0, -1)), spec)
 
 
@@ -109,9 +111,7 @@ def scores(
     seen = np.empty(coarse.shape, np.float64)
     both = coarse_valid.copy()
     for band, gain in enumerate(camera.mtf_gains):
-        plane, ok = degrade(
-            padded[band : band + 1], padded_valid, (-pad, -pad), axes, window, gain=gain
-        )
+        plane, ok = degrade(padded[band : band + 1], padded_valid, (-pad, -pad), axes, window, gain=gain)
         seen[band], both = plane[0], both & ok
     return {
         "ergas": ergas(truth, fused, ratio=camera.ratio, valid=valid),

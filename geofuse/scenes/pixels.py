@@ -462,6 +462,9 @@ def _places(
         x, y = mapped(source.grid.transform, col.ravel(), row.ravel())
         if here != there:
             x, y = _projected(there, here, x, y)
+        if here.is_geographic:  # longitudes on the turn that the file itself is on
+            middle = dataset.xy(dataset.height // 2, dataset.width // 2)[0]
+            x = x + 360.0 * np.round((middle - x) / 360.0)
         knots = mapped(tuple(~dataset.transform)[:6], x, y)
         cols, rows = (between(part.reshape(row.shape), WARP_KNOT_PX) - 0.5 for part in knots)
         return rows, cols, dataset.shape

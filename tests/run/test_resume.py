@@ -27,7 +27,7 @@ from tests.conftest import CAMERA
 def arguments(pair: Pair, out: Path, *more: str) -> list[str]:
     """A fuse command with many small tiles."""
     base = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), "--no-progress"]
-    return [*base, "--tile", "512", "--workers", "2", *more]
+    return [*base, "--tile", "512", "--workers", "2", "--level", "3", *more]
 
 
 def started(pair: Pair, out: Path, *more: str) -> subprocess.Popen[bytes]:
@@ -41,8 +41,8 @@ def checksum(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """A pair that takes long enough to be killed in: PAN 3072 x 3072."""
-    truth = make_truth(3072, rng=np.random.default_rng(5))
+    """A pair that takes long enough to be killed in: PAN 2560 x 2560."""
+    truth = make_truth(2560, rng=np.random.default_rng(5))
     return write_pair(tmp_path_factory.mktemp("large"), truth, CAMERA, slant_deg=8.0, seed=5)
 
 
@@ -81,7 +81,9 @@ def test_twenty_kills(large: Pair, tmp_path: Path) -> None:
 def test_sigterm_stops_soon_and_says_so(large: Pair, tmp_path: Path) -> None:
     out = tmp_path / "x.tif"
     run = subprocess.Popen(
-        [sys.executable, "-m", "geofuse.cli", *arguments(large, out, "--level", "19")], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "geofuse.cli", *arguments(large, out, "--level", "19")],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while not list(parts_dir(out).glob("*.part")):
         time.sleep(0.05)

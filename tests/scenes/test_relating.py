@@ -193,8 +193,9 @@ def write_slope(path, shape, transform, crs, slope):
     return str(path)
 
 
-def check_warp(tmp_path, pan, ms, *, crs=UTM32, ms_crs=UTM32, ms_shape=(40, 44), ratio, rel=1e-3):
+def check_warp(tmp_path, pan, ms, *, crs=UTM32, ms_crs=UTM32, ratio, rel=1e-3, read=True):
     """Relate a pair that needs a warp; check grid, maps and the pixels read through it."""
+    ms_shape = (40, 44)
     to_pan = Transformer.from_crs(ms_crs, crs, always_xy=True)
     centre_x, centre_y = placed(pan, 30.0, 26.0)
     step = abs(pan.determinant) ** 0.5
@@ -221,6 +222,8 @@ def check_warp(tmp_path, pan, ms, *, crs=UTM32, ms_crs=UTM32, ms_shape=(40, 44),
     assert 8.0 - 1e-6 <= first < 9.5
     assert 8.0 - 1e-6 <= grid.height - last < 9.5
     assert relate(scene) == (scene, relation)
+    if not read:
+        return scene, relation
     values, valid = read_window(scene.coarse, (0,), (8, grid.height - 8, 8, grid.width - 8))
     rows, cols = np.mgrid[8 : grid.height - 8, 8 : grid.width - 8] + 0.5
     x, y = placed(grid.transform, cols, rows)
@@ -281,7 +284,8 @@ def test_ms_in_degrees(tmp_path):
     )
 
 
-def test_across_the_antimeridian(tmp_path):
+@pytest.mark.parametrize("read", [False, True], ids=["grid", "pixels"])
+def test_across_the_antimeridian(tmp_path, read):
     x, y = Transformer.from_crs(4326, 32660, always_xy=True).transform(180.0, -17.0)
     across = 2.0 / (111320.0 * math.cos(math.radians(17.0)))
     _, relation = check_warp(
@@ -292,6 +296,7 @@ def test_across_the_antimeridian(tmp_path):
         ms_crs="EPSG:4326",
         ratio=(4.0, 4.0),
         rel=0.01,
+        read=read,
     )
     assert (relation.rows, relation.cols) == ((0, 52), (0, 60))
 

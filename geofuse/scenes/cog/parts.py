@@ -79,8 +79,6 @@ def write_part(
         file.write(PREAMBLE.pack(MAGIC, len(header), _crc([header])) + header)
         for section, _ in sections:
             file.writelines(section)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def check_part(path: Path | str, *, fingerprint: str) -> dict[str, Any] | None:
