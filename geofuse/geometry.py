@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,8 @@ class Taps:
     """Absolute index of the first output."""
     first: NDArray[np.int64]
     """Absolute input index under the first weight, per output (n,)."""
-    weights: NDArray[np.float32]
-    """Weights, each row summing to 1 (n, taps)."""
+    weights: NDArray[np.floating[Any]]
+    """Weights, each row summing to 1 (n, taps); float64, for pixels that are."""
 
 
 def axis_from_grids(
@@ -99,7 +100,7 @@ def cubic_taps(axis: AxisMap, start: int, stop: int) -> Taps:
     near = 1.5 * distance**3 - 2.5 * distance**2 + 1.0
     far = -0.5 * distance**3 + 2.5 * distance**2 - 4.0 * distance + 2.0
     weights = np.where(distance < 1.0, near, np.where(distance < 2.0, far, 0.0))
-    return Taps(start, base.astype(np.int64) - 1, weights.astype(np.float32))
+    return Taps(start, base.astype(np.int64) - 1, weights)
 
 
 def gaussian_sigma_px(gain: float, ratio: float) -> float:
@@ -125,7 +126,7 @@ def gaussian_taps(axis: AxisMap, gain: float, start: int, stop: int) -> Taps:
     place = first[:, None] + np.arange(2 * reach, dtype=np.int64)
     weights = np.exp(-0.5 * ((place - at[:, None]) / sigma) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
-    return Taps(start, first, weights.astype(np.float32))
+    return Taps(start, first, weights)
 
 
 def gaussian_reach_px(gain: float, ratio: float) -> int:

@@ -13,24 +13,34 @@ NODATA_BLUR = 2.0**-20
 
 
 @njit(cache=True, nogil=True)
-def _whole(values, valid, pedestal, low, high, nodata, marks, out):  # type: ignore[no-untyped-def]
+def _interleave(line, out):  # type: ignore[no-untyped-def]
+    bands, width = line.shape
+    for col in range(width):
+        for band in range(bands):
+            out[col, band] = line[band, col]
+
+
+@njit(cache=True, nogil=True)
+def _whole(values, valid, pedestal, low, high, nodata, marks, beside, out):  # type: ignore[no-untyped-def]
     bands, height, width = values.shape
+    line = np.empty((bands, width), out.dtype)
     saturated = 0
     moved = 0
     for row in range(height):
+        seen = valid[row]
         for band in range(bands):
-            base = pedestal[band]
+            base, source, target = pedestal[band] + 0.5, values[band, row], line[band]
             for col in range(width):
-                value = np.floor(np.float64(values[band, row, col]) + base + 0.5)
-                saturated += valid[row, col] and (value < low or value > high)
-                value = min(max(value, low), high)
+                value = np.floor(np.float64(source[col]) + base)
+                kept = min(max(value, low), high)
+                saturated += seen[col] and value != kept
                 if marks:
-                    if not valid[row, col]:
-                        value = nodata
-                    elif value == nodata:
-                        moved += 1
-                        value = value + 1.0 if value < high else value - 1.0
-                out[row, col, band] = value
+                    equal = kept == nodata
+                    moved += seen[col] and equal
+                    kept = beside if equal else kept
+                    kept = kept if seen[col] else nodata
+                target[col] = kept
+        _interleave(line, out[row])
     return saturated, moved
 
 
@@ -38,19 +48,21 @@ def _whole(values, valid, pedestal, low, high, nodata, marks, out):  # type: ign
 def _real(values, valid, pedestal, nodata, marks, near, beside, out):  # type: ignore[no-untyped-def]
     bands, height, width = values.shape
     kind = out.dtype.type
+    line = np.empty((bands, width), out.dtype)
     moved = 0
     for row in range(height):
+        seen = valid[row]
         for band in range(bands):
-            base = pedestal[band]
+            base, source, target = pedestal[band], values[band, row], line[band]
             for col in range(width):
-                value = kind(np.float64(values[band, row, col]) + base)
+                value = kind(np.float64(source[col]) + base)
                 if marks:
-                    if not valid[row, col]:
-                        value = nodata
-                    elif value == nodata or abs(value - nodata) <= near:
-                        moved += 1
-                        value = beside
-                out[row, col, band] = value
+                    equal = value == nodata or abs(value - nodata) <= near
+                    moved += seen[col] and equal
+                    value = beside if equal else value
+                    value = value if seen[col] else nodata
+                target[col] = value
+        _interleave(line, out[row])
     return 0, moved
 
 
@@ -85,8 +97,8 @@ def finish(
         saturated, moved = _real(values, valid, pedestal, mark, marks, near, _beside(mark), out)
     else:
         limits = np.iinfo(kind)
+        low, high = float(limits.min), float(limits.max)
         mark = 0.0 if nodata is None else float(nodata)
-        saturated, moved = _whole(
-            values, valid, pedestal, float(limits.min), float(limits.max), mark, marks, out
-        )
+        beside = mark + 1.0 if mark < high else mark - 1.0
+        saturated, moved = _whole(values, valid, pedestal, low, high, mark, marks, beside, out)
     return out, int(saturated), int(moved)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+NO_LIMIT = 1e30
+"""As a limit of a slope: none."""
+
 
 @njit(cache=True, nogil=True)
 def _add(line, factor, source):  # type: ignore[no-untyped-def]
@@ -83,17 +86,23 @@ def ratio(up, pan, low, top, bottom, haze, floor):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def band_ratio(up, pan, low, group, constant, floor):  # type: ignore[no-untyped-def]
-    """``F_b = U_b (P + c_b) / (P_L(b) + c_b)``; U_b where the denominator is below ``floor``."""
+def modulate(up, pan, low, group, constant, limit, floor):  # type: ignore[no-untyped-def]
+    """``F_b = U_b + s_b (P - P_L(b))``, ``s_b = min(U_b / (P_L(b) + c_b), limit_b)``: high-pass modulation.
+
+    Without a limit (a huge one) this is ``U_b (P + c_b) / (P_L(b) + c_b)``. Where the denominator is below
+    ``floor`` the slope is the limit, or 0 if there is none.
+    """
     bands, height, width = up.shape
-    one = up.dtype.type(1.0)
     for row in range(height):
-        above = pan[row]
+        fine = pan[row]
         for b in range(bands):
-            c, below, line = constant[b], low[group[b], row], up[b, row]
+            c, smooth, line = constant[b], low[group[b], row], up[b, row]
+            most = limit[b]
+            beyond = most if most < 0.5 * NO_LIMIT else line.dtype.type(0.0)
             for col in range(width):
-                factor = (above[col] + c) / (below[col] + c)
-                line[col] *= factor if below[col] + c >= floor else one
+                below = smooth[col] + c
+                slope = min(line[col] / below, most) if below >= floor else beyond
+                line[col] += slope * (fine[col] - smooth[col])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -58,7 +58,7 @@ class ClosedForm:
     about: About
     """Name and source."""
     form: str
-    """Injection: "exp", "linear", "ratio", "band-ratio" or "partial"."""
+    """Injection: "exp", "linear", "ratio", "modulate" or "partial"."""
     solve: Callable[[Mapping[str, Any], Options], dict[str, Any]]
     """Turns what was collected into the form's coefficients."""
     low: str = "none"
@@ -142,8 +142,8 @@ class ClosedForm:
                 inject.linear(up, pan, low, group, **values)
             elif self.form == "ratio":
                 inject.ratio(up, pan, low, **values)
-            elif self.form == "band-ratio":
-                inject.band_ratio(up, pan, low, group, **values)
+            elif self.form == "modulate":
+                inject.modulate(up, pan, low, group, **values)
             elif self.form == "partial":
                 inject.partial(up, pan, **values)
             out[:, rows] = up

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from geofuse.kernels.inject import NO_LIMIT
 from geofuse.methods.base import About, Options
 from geofuse.methods.closed import ClosedForm, Fine, floor_of, slope
 
 MRA = "multi-resolution analysis"
-NO_INJECTION = 1e30
-"""As constant of a ratio it makes (P + c) / (P_L + c) exactly 1."""
+STEEPEST = 2.0
+"""Steepest local slope U / (P_L + c), in scene slopes g: where P_L nears -c the pure ratio diverges."""
 
 
 def _exp(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
@@ -55,18 +56,19 @@ def _glp_fs(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
 
 
 def _plain_ratio(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
-    return {"constant": [0.0] * len(options.names), "floor": floor_of(0.0, options)}
+    bands = len(options.names)
+    return {"constant": [0.0] * bands, "limit": [NO_LIMIT] * bands, "floor": floor_of(0.0, options)}
 
 
 def _hpm_r(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
     fine: Fine = collected["fine"]
     mean = fine.moments.mean
-    constants = []
-    for band, gain in enumerate(regression_gains(fine)):
-        usable = gain > 0.0 and mean[band] > 0.0
-        constants.append(float(mean[band] / gain - mean[fine.bands]) if usable else NO_INJECTION)
-    smallest = min((mean[b] / g for b, g in enumerate(regression_gains(fine)) if g > 0.0), default=0.0)
-    return {"constant": constants, "floor": floor_of(float(smallest), options)}
+    gains = [max(gain, 0.0) if mean[b] > 0.0 else 0.0 for b, gain in enumerate(regression_gains(fine))]
+    return {
+        "constant": [float(mean[b] / gain - mean[fine.bands]) if gain else 0.0 for b, gain in enumerate(gains)],
+        "limit": [STEEPEST * gain for gain in gains],
+        "floor": floor_of(0.0, options),
+    }
 
 
 def _awlp(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
@@ -103,7 +105,7 @@ HPF = ClosedForm(
 )
 SFIM = ClosedForm(
     About("sfim", MRA, "Liu 2000, Int. J. Remote Sensing 21(18)", "smoothing-filter intensity modulation"),
-    "band-ratio",
+    "modulate",
     _plain_ratio,
     low="box",
 )
@@ -135,7 +137,7 @@ MTF_GLP_FS = ClosedForm(
 )
 MTF_GLP_HPM = ClosedForm(
     About("mtf-glp-hpm", MRA, "Vivone et al. 2014, IEEE GRSL 11(5)", "high-pass modulation: U P / P_L"),
-    "band-ratio",
+    "modulate",
     _plain_ratio,
     low="glp",
 )
@@ -146,7 +148,7 @@ MTF_GLP_HPM_R = ClosedForm(
         "Vivone, Restaino and Chanussot 2018, IEEE TGRS 56(3)",
         "high-pass modulation with regression-based radiometry",
     ),
-    "band-ratio",
+    "modulate",
     _hpm_r,
     low="glp",
     collects=("fine",),

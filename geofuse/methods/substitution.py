@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear
 
 from geofuse.methods.base import About, Options
 from geofuse.methods.closed import ClosedForm, Fine, floor_of, slope
@@ -120,6 +119,8 @@ def _bt_h(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
 
 
 def _bdsd_pc(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    from scipy.optimize import lsq_linear  # a quarter of a second to load, for this method alone
+
     raw = collected["coarser"].raw
     bands = (raw.shape[0] - 1) // 2
     known = raw[bands:, bands:]

@@ -56,7 +56,7 @@ __all__ = [
 Window = tuple[int, int, int, int]
 T = TypeVar("T")
 
-CACHE_BYTES = 128 << 20
+CACHE_BYTES = 64 << 20
 WARP_BLOCK_PX = 256
 WARP_KNOT_PX = 8
 WARP_COARSENING = 4
@@ -163,8 +163,10 @@ def read_reduced(path: str, size_px: int) -> tuple[NDArray[np.float32], NDArray[
         valid = np.ones(shape, np.bool_)
         for place, band in enumerate(bands):
             plane = dataset.read(band, out_shape=shape, resampling=Resampling.average)
-            values[place] = plane
-            valid &= good(plane, facts.nodata[band - 1])
+            seen = good(plane, facts.nodata[band - 1])
+            # nodata of float64 is often its lowest number, which float32 has not
+            np.copyto(values[place], plane, where=seen, casting="same_kind")
+            valid &= seen
         if facts.alpha:
             valid &= dataset.read(facts.alpha, out_shape=shape) != 0
         if facts.internal_mask:

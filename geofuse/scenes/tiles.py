@@ -16,8 +16,8 @@ from geofuse.scenes.scene import Grid, Scene, scene_from_json, scene_to_json
 BLOCK_PX = 512
 COLLECT_PX = 1024
 """Blocks of the first pass: anchored at the output's origin, whatever the tiles are."""
-BASE_BYTES = 160 * 2**20
-"""A process with the libraries of the closed-form path loaded."""
+BASE_BYTES = 256 * 2**20
+"""A process with the libraries and kernels of the closed-form path loaded, and the reader's cache."""
 
 
 @dataclass(frozen=True, slots=True)

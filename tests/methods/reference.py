@@ -438,12 +438,17 @@ def mtf_glp_hpm(pair: Pair) -> Array:
 
 
 def mtf_glp_hpm_r(pair: Pair) -> Array:
-    """Modulation with regressed radiometry (Vivone, Restaino and Chanussot 2018, IEEE TGRS 56(3))."""
+    """Modulation with regressed radiometry (Vivone, Restaino and Chanussot 2018, IEEE TGRS 56(3)).
+
+    U (P + c) / (P_L + c), but nowhere steeper than twice the scene's slope, where that ratio diverges.
+    """
+    gains = _glp_gains(pair)
     means = _over(pair, pair.up).mean(axis=1)
-    denominators = means / _glp_gains(pair)
-    constants = (denominators - pair.pan[pair.valid].mean())[:, None, None]
-    floor = max(0.01 * denominators.min(), pair.ratio_floor)
-    return pair.up * pair.ratio_or_one(pair.pan + constants, pair.lows + constants, floor)
+    constants = (means / gains - pair.pan[pair.valid].mean())[:, None, None]
+    steepest = np.broadcast_to(2.0 * gains[:, None, None], pair.up.shape)
+    usable = pair.lows + constants >= pair.ratio_floor
+    slopes = np.where(usable, pair.up / np.where(usable, pair.lows + constants, 1.0), steepest)
+    return pair.up + np.minimum(slopes, steepest) * (pair.pan - pair.lows)
 
 
 REFERENCES: dict[str, Callable[[Pair], Array]] = {

@@ -66,6 +66,7 @@ def scene_of(situation: str) -> Scene:
         "ratio 4, dark": lambda: darkened(make_scene((QUARTER,) * 2, (25, 29), seed=5)),
         "ratio 4, reflectance": lambda: in_reflectance(make_scene((QUARTER,) * 2, (25, 29), seed=6)),
         "ratio 4, weights": lambda: with_weights(make_scene((QUARTER,) * 2, (25, 29), seed=7)),
+        "PAN begins inside": lambda: make_scene((AxisMap(0.5, 0.125), AxisMap(1 / 3, 0.1)), (31, 36)),
         "ratio 4.016": lambda: make_scene((JILIN,) * 2, (25, 29), names=("a", "b", "c", "d")),
         "half a pixel": lambda: make_scene((LANDSAT,) * 2, (43, 47), names=shuffled, gains=two_gains),
         "half a pixel, holes": lambda: make_scene(
@@ -91,6 +92,7 @@ SITUATIONS = (
     "ratio 4, dark",
     "ratio 4, reflectance",
     "ratio 4, weights",
+    "PAN begins inside",
     "ratio 4.016",
     "half a pixel",
     "half a pixel, holes",
@@ -245,3 +247,34 @@ def test_lone_valid_pan_is_no_spike(name: str) -> None:
     holed = zeroed(replace(scene, fine_valid=valid))
     detail = (applied(holed, name, params) - applied(scene, "exp", fitted(scene, "exp")))[lone]
     assert np.abs(detail).max() < 1.0
+
+
+def test_a_band_that_goes_against_pan_gets_no_modulation() -> None:
+    """Regressed radiometry has no meaning where the regression slopes down: such a band is upsampled only."""
+    scene = scene_of("ratio 4")
+    against = replace(scene, coarse=scene.coarse * np.array([1.0, -1.0, 1.0, 1.0])[:, None, None])
+    against = replace(against, coarse=against.coarse + np.array([0.0, 3000.0, 0.0, 0.0])[:, None, None])
+    difference = np.abs(fused(against, "mtf-glp-hpm-r") - fused(against, "exp")).max(axis=(1, 2))
+    assert difference[1] == 0.0
+    assert (difference[[0, 2, 3]] > 1.0).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_twin_bands_stay_twins(name: str) -> None:
+    """Two equal bands make every regression singular: the result is finite, and the twins get the same."""
+    scene = scene_of("ratio 4, shifted")
+    twins = replace(
+        scene,
+        coarse=scene.coarse[[0, 1, 2, 0]],
+        observation=replace(scene.observation, mtf_gain=(0.3,) * 4),
+    )
+    result = fused(twins, name, dtype="float64")
+    assert np.abs(result[3] - result[0]).max() < 1e-3
+    single = replace(
+        scene,
+        coarse=scene.coarse[:3],
+        observation=replace(scene.observation, mtf_gain=(0.3,) * 3),
+        options=replace(scene.options, names=scene.options.names[:3]),
+    )
+    if name not in ("brovey", "ihs", "pca", "gs", "pracs", "awlp"):  # these weigh a twin twice
+        assert np.abs(result[:3] - fused(single, name, dtype="float64")).max() < 0.01

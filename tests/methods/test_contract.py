@@ -78,7 +78,7 @@ def test_any_cut_gives_the_same_bits(name: str, phase: str) -> None:
         assert np.array_equal(applied(scene, name, params, tile=tile), whole), tile
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", ["1, off by half", "2, half a pixel", "4.016", "5.5 by 3", "8"])
 @pytest.mark.parametrize("name", METHODS)
 def test_more_than_the_reach_changes_nothing(name: str, phase: str) -> None:
     """Neither the statistics nor the result depend on what lies beyond the halo a method asked for."""

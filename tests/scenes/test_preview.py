@@ -185,6 +185,41 @@ def test_the_detail_is_where_the_edges_are_and_enlarged():
     assert (plain[4:-4] == (200, 30, 30)).all()
 
 
+def detail_of(before, pan, after) -> np.ndarray:
+    """The enlarged part of the third picture."""
+    sheet = opened(preview.before_after(before, pan, after, titles=("a", "b", "c"), credit=""))
+    tall = round(preview.PANEL_PX * after.shape[0] / after.shape[1])
+    x = preview.MARGIN_PX + 2 * (preview.PANEL_PX + preview.GAP_PX)
+    y = preview.MARGIN_PX + preview.TITLE_PX + tall + preview.GAP_PX
+    return np.asarray(sheet)[y : y + preview.PANEL_PX, x : x + preview.PANEL_PX]
+
+
+def test_the_detail_is_a_village_rather_than_a_wood_or_the_border_of_two_fields():
+    before, pan, after = flat_panels(960, 960)
+    rng = np.random.default_rng(5)
+    after[:, 700:] = (230, 220, 120)  # two fields
+    after[100:300, 100:300] = (20, 90, 20)  # a wood: rougher in PAN than the village
+    pan[100:300, 100:300] = rng.integers(0, 256, (200, 200))
+    colours = rng.integers(0, 256, (5, 5, 3), np.uint8)
+    after[600:800, 300:500] = np.kron(colours, np.ones((40, 40, 1), np.uint8))
+    pan[600:800, 300:500] = rng.integers(60, 200, (200, 200))
+    detail = detail_of(before, pan, after)[8:-8, 8:-8]
+    assert not (detail == (20, 90, 20)).all(axis=2).any()
+    assert len(np.unique(detail.reshape(-1, 3) // 64, axis=0)) > 5
+
+
+def test_the_detail_keeps_clear_of_the_border_where_it_can():
+    before, pan, after = flat_panels(960, 960)
+    pan[:, :480] = 255
+    shown = np.dstack([after, np.full((960, 960), 255, np.uint8)])
+    shown[:, :480, 3] = 0  # the edge of the data is the strongest of PAN
+    pan[500:600, 700:800] += (np.arange(100) % 2).astype(np.uint8)
+    detail = detail_of(before, pan, shown)[8:-8, 8:-8]
+    assert (detail == (30, 30, 200)).all()
+    shown[..., 3] = 0
+    assert (detail_of(before, pan, shown)[8:-8, 8:-8] == preview.PAPER).all()
+
+
 def test_the_sheet_repeats_to_the_byte_and_shows_its_words():
     panels = flat_panels(200, 200)
     one, two = (preview.before_after(*panels, titles=("a", "b", "c"), credit="who") for _ in range(2))
