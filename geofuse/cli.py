@@ -196,6 +196,7 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
 
 
+BAR = "{desc} {percentage:3.0f} % |{bar}| {n:.1f}/{total:.1f} {unit} [{elapsed}<{remaining}, {rate_fmt}]"
 UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -371,7 +372,7 @@ def _progress(hidden: bool) -> Iterator[Callable[[str, int, int, int], None]]:
                 initial=resumed / 1e6,
                 unit="Mpx",
                 disable=True if hidden else None,
-                bar_format="{desc} {percentage:3.0f} % |{bar}| {n:.1f}/{total:.1f} {unit} [{elapsed}<{remaining}, {rate_fmt}]",
+                bar_format=BAR,
             )
         bar = bars[stage]
         bar.update(done / 1e6 - bar.n)

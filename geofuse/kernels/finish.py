@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from geofuse.kernels.jit import compiled
 
 NODATA_BLUR = 2.0**-20
 """Relative distance from a float nodata value within which GDAL may see nodata: its masks allow 4.8e-7."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _interleave(line, out):  # type: ignore[no-untyped-def]
     bands, width = line.shape
     for col in range(width):
@@ -20,7 +21,7 @@ def _interleave(line, out):  # type: ignore[no-untyped-def]
             out[col, band] = line[band, col]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _whole(values, valid, pedestal, low, high, nodata, marks, beside, out):  # type: ignore[no-untyped-def]
     bands, height, width = values.shape
     line = np.empty((bands, width), out.dtype)
@@ -44,7 +45,7 @@ def _whole(values, valid, pedestal, low, high, nodata, marks, beside, out):  # t
     return saturated, moved
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _real(values, valid, pedestal, nodata, marks, near, beside, out):  # type: ignore[no-untyped-def]
     bands, height, width = values.shape
     kind = out.dtype.type

@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from geofuse.kernels.jit import compiled
 
 
 def halve(image: NDArray[Any], nodata: float | None = None, *, resampling: str = "average") -> NDArray[Any]:
@@ -53,7 +54,7 @@ def _beside(nodata: float | None, dtype: np.dtype[Any]) -> float:
 # An odd last row or column is read twice below: that leaves every mean as it is.
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mean_all(image, out):  # type: ignore[no-untyped-def]
     last_row, last_col = image.shape[0] - 1, image.shape[1] - 1
     for row in range(out.shape[0]):
@@ -67,7 +68,7 @@ def _mean_all(image, out):  # type: ignore[no-untyped-def]
                 to[band] = (above + below + 2) >> 2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mean_valid(image, out, nodata, beside):  # type: ignore[no-untyped-def]
     last_row, last_col = image.shape[0] - 1, image.shape[1] - 1
     for row in range(out.shape[0]):
@@ -91,7 +92,7 @@ def _mean_valid(image, out, nodata, beside):  # type: ignore[no-untyped-def]
                 to[band] = beside if mean == nodata else mean
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mean_floats(image, out, nodata, beside):  # type: ignore[no-untyped-def]
     last_row, last_col = image.shape[0] - 1, image.shape[1] - 1
     for row in range(out.shape[0]):
@@ -115,7 +116,7 @@ def _mean_floats(image, out, nodata, beside):  # type: ignore[no-untyped-def]
                     to[band] = beside
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _join_bits(image, out):  # type: ignore[no-untyped-def]
     last_row, last_col = image.shape[0] - 1, image.shape[1] - 1
     for row in range(out.shape[0]):

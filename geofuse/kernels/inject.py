@@ -7,13 +7,14 @@ Arrays: ``up`` (B, H, W) is the coarse image on the fine grid and is overwritten
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from geofuse.kernels.jit import compiled
 
 NO_LIMIT = 1e30
 """As a limit of a slope: none."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add(line, factor, source):  # type: ignore[no-untyped-def]
     """``line += factor * source``, in place."""
     if factor != 0.0:
@@ -21,7 +22,7 @@ def _add(line, factor, source):  # type: ignore[no-untyped-def]
             line[col] += factor * source[col]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _details(up, pan, row, weights, pan_gain, constant, detail):  # type: ignore[no-untyped-def]
     """Make ``detail[k] = weights[k].U + pan_gain[k] P + constant[k]`` of one row."""
     bands, _, width = up.shape
@@ -35,7 +36,7 @@ def _details(up, pan, row, weights, pan_gain, constant, detail):  # type: ignore
                     detail[k, col] += weight * up[b, row, col]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def linear(up, pan, low, group, weights, pan_gain, low_gain, constant, gains):  # type: ignore[no-untyped-def]
     """``F_b = U_b + sum_k gains[b,k] (weights[k].U + pan_gain[k] P + low_gain[k] P_L(b) + constant[k])``."""
     bands, height, width = up.shape
@@ -58,7 +59,7 @@ def linear(up, pan, low, group, weights, pan_gain, low_gain, constant, gains):  
                         up[b, row, col] += gain * detail[k, col]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def ratio(up, pan, low, top, bottom, haze, floor):  # type: ignore[no-untyped-def]
     """``F_b = (U_b - haze_b) N / D + haze_b``, N, D linear in (U_1..U_B, P, P_L, 1); U_b where D < floor."""
     bands, height, width = up.shape
@@ -85,7 +86,7 @@ def ratio(up, pan, low, top, bottom, haze, floor):  # type: ignore[no-untyped-de
                 line[col] = (line[col] - base) * above[col] + base
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def modulate(up, pan, low, group, constant, limit, floor):  # type: ignore[no-untyped-def]
     """``F_b = U_b + s_b (P - P_L(b))``, ``s_b = min(U_b / (P_L(b) + c_b), limit_b)``: high-pass modulation.
 
@@ -105,7 +106,7 @@ def modulate(up, pan, low, group, constant, limit, floor):  # type: ignore[no-un
                 line[col] += slope * (fine[col] - smooth[col])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def partial(up, pan, intensity, replace, gain, correlation, floor):  # type: ignore[no-untyped-def]
     """PRACS: ``F_b = U_b + gain_b L_b (H_b - I)``, ``H_b = replace_b0 P + replace_b1 U_b + replace_b2``.
 

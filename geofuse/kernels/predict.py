@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from geofuse.kernels.jit import compiled
 
 PLANE_STRIP_PX = 64
 """Pixels of one row moved into planes at a time: few enough cache lines to stay in the first-level cache."""
@@ -48,7 +49,7 @@ def is_filled(image: NDArray[Any], value: Any, *, top: int, left: int, shape: tu
 # Slices, not index sums, below: an index that might be negative costs a branch and with it the vector loop.
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _difference(image, out, top, left, lag):  # type: ignore[no-untyped-def]
     for row in range(out.shape[0]):
         line, to = image[top + row, left : left + out.shape[1]], out[row]
@@ -59,7 +60,7 @@ def _difference(image, out, top, left, lag):  # type: ignore[no-untyped-def]
             rest[at] = now[at] - before[at]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _shuffle_difference(words, out, top, left, lag):  # type: ignore[no-untyped-def]
     size = words.itemsize
     count = out.shape[1] // size
@@ -78,7 +79,7 @@ def _shuffle_difference(words, out, top, left, lag):  # type: ignore[no-untyped-
             rest[at] = now[at] - before[at]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gather_planes(image, out, top, left, first_band):  # type: ignore[no-untyped-def]
     bands, rows, cols = out.shape
     for row in range(rows):
@@ -91,7 +92,7 @@ def _gather_planes(image, out, top, left, first_band):  # type: ignore[no-untype
                     to[at] = strip[at, band]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _is_filled(image, value, top, left, rows, cols):  # type: ignore[no-untyped-def]
     for row in range(top, top + rows):
         line = image[row, left : left + cols]

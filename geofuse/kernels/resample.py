@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from geofuse.geometry import Taps
+from geofuse.kernels.jit import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rows(source, first, weights, out):  # type: ignore[no-untyped-def]
     bands, _, width = source.shape
     taps = weights.shape[1]
@@ -32,7 +32,7 @@ def _rows(source, first, weights, out):  # type: ignore[no-untyped-def]
                     line[col] += weight * below[col]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rows4(source, first, weights, out):  # type: ignore[no-untyped-def]
     bands, _, width = source.shape
     for band in range(bands):
@@ -49,7 +49,7 @@ def _rows4(source, first, weights, out):  # type: ignore[no-untyped-def]
                 line[col] = wa * a[col] + wb * b[col] + wc * c[col] + wd * d[col]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _columns(source, first, weights, out):  # type: ignore[no-untyped-def]
     bands, height, _ = source.shape
     taps = weights.shape[0]
@@ -99,7 +99,7 @@ def _check(first: NDArray[Any], taps: int, size: int) -> None:
         raise IndexError(f"taps {first.min()}..{first.max() + taps} leave a source of {size} pixels")
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _renormalise(values, weight, missing, minimum, out_valid):  # type: ignore[no-untyped-def]
     bands, height, width = values.shape
     for row in range(height):
@@ -153,7 +153,7 @@ def _box_count(
     return counted
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _fill_once(values, valid, out, out_valid):  # type: ignore[no-untyped-def]
     bands, height, width = values.shape
     for row in range(height):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from geofuse.kernels.jit import compiled
 
 LANES = 256
 """Columns that are summed side by side."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _accumulate(planes, valid, pivot, sums, products):  # type: ignore[no-untyped-def]
     """Add one strip, four rows at a time. Each lane of columns has its own sums: vectors in a fixed order."""
     count, height, width = planes.shape

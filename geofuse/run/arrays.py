@@ -100,13 +100,14 @@ def _lazy(plan: Plan, params: Params | None) -> xarray.DataArray:
         text=text,
         params=params,
     )
-    array = xarray.DataArray(
+    array: xarray.DataArray = xarray.DataArray(
         data,
         dims=("band", "y", "x"),
         name="fused",
         coords={"band": list(plan.options["names"]), **_coordinates(plan)},
     )
-    array = array.rio.write_crs(plan.grid.crs).rio.write_transform(_affine(plan))
+    array = array.rio.write_crs(plan.grid.crs)
+    array = array.rio.write_transform(_affine(plan))
     if plan.spec.nodata is not None:
         array = array.rio.write_nodata(np.dtype(plan.spec.dtype).type(plan.spec.nodata))
     array.attrs["long_name"] = tuple(plan.options["names"])
@@ -125,7 +126,7 @@ def _affine(plan: Plan) -> Any:
     return Affine(*plan.grid.transform)
 
 
-def _coordinates(plan: Plan) -> dict[str, tuple[str, NDArray[np.float64]]]:
+def _coordinates(plan: Plan) -> dict[str, tuple[str, NDArray[np.floating[Any]]]]:
     """Pixel centres; none for a rotated grid, whose transform says it all."""
     a, b, c, d, e, f = plan.grid.transform
     if b or d:

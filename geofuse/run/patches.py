@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,7 @@ def read_patch(plan: Plan, core: tuple[int, int, int, int], pedestal: NDArray[np
     )
 
 
-def _less(values: NDArray, valid: NDArray[np.bool_], pedestal: NDArray[np.float64]) -> NDArray:
+def _less(values: NDArray[Any], valid: NDArray[np.bool_], pedestal: NDArray[np.float64]) -> NDArray[Any]:
     """Subtract each band's pedestal where valid; invalid pixels stay 0."""
     for plane, base in zip(values, pedestal, strict=True):
         if base != 0.0:

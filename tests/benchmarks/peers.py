@@ -74,7 +74,8 @@ def commands(
         lean = LEAN if method != "auto" else []
         found[f"geofuse_{method}"] = [
             sys.executable, "-m", "geofuse.cli", "fuse", "--pan", pan, "--ms", ms, "--method", method, *lean,
-            "--compress", codec, "--level", str(level), "--overwrite", "--no-progress", "--out", str(out / "geofuse.tif"),
+            "--compress", codec, "--level", str(level), "--overwrite", "--no-progress",
+            "--out", str(out / "geofuse.tif"),
         ]  # fmt: skip
     return found
 
@@ -102,7 +103,8 @@ def machine() -> str:
         if "model name" in line
     ]
     limit = resource.getpagesize() * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{len(names)} x {names[0] if names else platform.processor()}, {limit:.0f} GiB, Python {platform.python_version()}"
+    name = names[0] if names else platform.processor()
+    return f"{len(names)} x {name}, {limit:.0f} GiB, Python {platform.python_version()}"
 
 
 def table(turns: list[Turn], against: str | None) -> str:

@@ -110,10 +110,10 @@ def test_true_tiles_and_blocks(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", ["2", "2, half a pixel", "3", "4", "4.016", "8"])
+@pytest.mark.parametrize("phase", ["2, half a pixel", "3", "4.016", "8"])
 @pytest.mark.parametrize("name", METHODS)
 def test_true_tiles_and_blocks_of_a_large_scene(name: str, phase: str) -> None:
-    scene = true_scene(phase, (2200, 2600))
+    scene = true_scene(phase, (2150, 1100))
     params = fitted(scene, name)
     whole = applied(scene, name, params)
     for tile in (*TRUE_CUTS, (2048, 2048)):

@@ -127,7 +127,7 @@ def test_values_beyond_the_type_saturate_and_are_counted(tmp_path: Path, dtype: 
         ends[:1],
         ms,
     )
-    for method in METHODS:
+    for method in METHODS if limits.min == 0 else ("exp", "gsa"):  # ratios of negative numbers mean nothing
         out = fuse(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
         want = oracle(pair_of(inputs), method, dtype)
         made = pixels(out).astype(np.float64)
@@ -314,14 +314,17 @@ def test_any_number_of_bands(tmp_path: Path, bands: int) -> None:
 
 
 def test_many_bands_in_planes_have_overviews_and_the_same_pixels_in_any_tile(tmp_path: Path) -> None:
-    inputs = make(tmp_path, "uint8", bands=70, side=640)
-    one = fuse(tmp_path / "a.tif", inputs.pan_path, inputs.ms_path, "--method", "brovey", "--tile", "512")
-    other = fuse(tmp_path / "b.tif", inputs.pan_path, inputs.ms_path, "--method", "brovey", "--tile", "1024")
+    rows, cols = np.mgrid[:130, :130]
+    ms = np.stack([(rows * (band + 1) + cols) // 8 % 200 + 20 for band in range(65)]).astype("uint8")
+    pan = np.kron(ms[:1], np.ones((1, RATIO, RATIO), "uint8"))
+    files = write(tmp_path / "pan.tif", pan, north_up(0.5)), write(tmp_path / "ms.tif", ms, north_up(2.0))
+    one = fuse(tmp_path / "a.tif", *files, "--method", "brovey", "--tile", "512")
+    other = fuse(tmp_path / "b.tif", *files, "--method", "brovey", "--tile", "1024")
     assert one.read_bytes() == other.read_bytes()
     assert cog_validate(one, strict=True) == (True, [], [])
     with rasterio.open(one) as file:
         assert file.interleaving.name == "band"
-        assert file.overviews(70) == [2]
+        assert file.overviews(65) == [2]
 
 
 def test_a_nodata_value_the_type_cannot_hold_is_refused(
