@@ -10,7 +10,7 @@ demo: $(VENV)/.run
 	$(BIN)/geofuse demo demo
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest $(FAST) --cov --cov-report=
+	$(BIN)/python -m pytest $(FAST) -n 2 --dist loadfile --cov --cov-report=
 	$(BIN)/python -m coverage report --include='geofuse/scenes/*,geofuse/run/*' --fail-under=95 --skip-covered
 
 soak: $(VENV)/.test

@@ -65,7 +65,9 @@ def _hpm_r(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
     mean = fine.moments.mean
     gains = [max(gain, 0.0) if mean[b] > 0.0 else 0.0 for b, gain in enumerate(regression_gains(fine))]
     return {
-        "constant": [float(mean[b] / gain - mean[fine.bands]) if gain else 0.0 for b, gain in enumerate(gains)],
+        "constant": [
+            float(mean[b] / gain - mean[fine.bands]) if gain else NO_LIMIT for b, gain in enumerate(gains)
+        ],
         "limit": [STEEPEST * gain for gain in gains],
         "floor": floor_of(0.0, options),
     }

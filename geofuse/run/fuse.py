@@ -138,19 +138,15 @@ def _make(
     extras = _apply_all(plan, params, folder, parts_key, runner=runner, progress=progress)
     counts = {name: sum(extra[name] for extra in extras) for name in ("valid", "saturated", "moved")}
     if not counts["valid"]:
-        raise _nothing_valid()
+        raise PixelError(
+            "no pixel is valid in both images",
+            wanted="some overlap of valid pixels",
+            do="check nodata and area",
+        )
     progress("assemble", 0, 1, 0)
     assets = _assemble_all(plan, out, key, folder)
     progress("assemble", 1, 1, 0)
     return counts, assets
-
-
-def _nothing_valid() -> PixelError:
-    return PixelError(
-        "no pixel is valid in both images",
-        wanted="some overlap of valid pixels",
-        do="check nodata and area",
-    )
 
 
 def fit_plan(plan: Plan, runner: Executor, progress: Progress = silent) -> Params:
@@ -163,7 +159,11 @@ def fit_plan(plan: Plan, runner: Executor, progress: Progress = silent) -> Param
         found = runner.map(_collect_block, (text, name, dict(state)), blocks)
         state[name] = functools.reduce(merge, _counted(found, blocks, f"measure {name}", progress))
         if name != "haze" and not state[name].count:
-            raise _nothing_valid()
+            raise PixelError(
+                f"no MS pixel to measure what {plan.method} needs on",
+                wanted="some in the area whose centre is valid in both images",
+                do="check nodata, choose a larger area, or --method exp",
+            )
     params = method.fit(state, job.observation, options=job.options)
     return Params(params.method, json.loads(json.dumps(params.values)))
 

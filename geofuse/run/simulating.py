@@ -40,7 +40,7 @@ class Pair:
 def write_pair(
     folder: Path, truth: NDArray[np.float32], camera: Camera, *, slant_deg: float, seed: int
 ) -> Pair:
-    """See a landscape (4, H, W) through a camera; write pan.tif, ms.tif, truth.tif, nodata 0 beyond a slanted border."""
+    """See a landscape (4, H, W) and write pan.tif, ms.tif, truth.tif; nodata 0 beyond a slanted border."""
     axes = camera_axes(camera)
     height, width = truth.shape[1:]
     pan, ms = observe(truth, camera, rng=np.random.default_rng(seed))

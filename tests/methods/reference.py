@@ -437,18 +437,21 @@ def mtf_glp_hpm(pair: Pair) -> Array:
     return pair.up * pair.ratio_or_one(pair.pan, pair.lows, pair.ratio_floor)
 
 
-def mtf_glp_hpm_r(pair: Pair) -> Array:
-    """Modulation with regressed radiometry (Vivone, Restaino and Chanussot 2018, IEEE TGRS 56(3)).
-
-    U (P + c) / (P_L + c), but nowhere steeper than twice the scene's slope, where that ratio diverges.
-    """
-    gains = _glp_gains(pair)
+def hpm_r_slopes(pair: Pair, steepest: float) -> Array:
+    """Local slopes U / (P_L + c), at most so many scene slopes; 0 where the scene's own is not positive."""
     means = _over(pair, pair.up).mean(axis=1)
-    constants = (means / gains - pair.pan[pair.valid].mean())[:, None, None]
-    steepest = np.broadcast_to(2.0 * gains[:, None, None], pair.up.shape)
-    usable = pair.lows + constants >= pair.ratio_floor
-    slopes = np.where(usable, pair.up / np.where(usable, pair.lows + constants, 1.0), steepest)
-    return pair.up + np.minimum(slopes, steepest) * (pair.pan - pair.lows)
+    gains = np.where(means > 0.0, np.maximum(_glp_gains(pair), 0.0), 0.0)[:, None, None]
+    some = gains > 0.0
+    constants = means[:, None, None] / np.where(some, gains, 1.0) - pair.pan[pair.valid].mean()
+    below = pair.lows + constants
+    usable = below >= pair.ratio_floor
+    local = np.where(usable, pair.up / np.where(usable, below, 1.0), np.inf)
+    return np.where(some, np.minimum(local, steepest * gains), 0.0)
+
+
+def mtf_glp_hpm_r(pair: Pair) -> Array:
+    """Modulation with regressed radiometry (Vivone, Restaino and Chanussot 2018, IEEE TGRS 56(3))."""
+    return pair.up + hpm_r_slopes(pair, 2.0) * (pair.pan - pair.lows)
 
 
 REFERENCES: dict[str, Callable[[Pair], Array]] = {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, shifted
 from geofuse.methods.base import METHODS
-from tests.methods.reference import REFERENCES, Pair
+from tests.methods.reference import REFERENCES, Pair, hpm_r_slopes
 from tests.methods.scenes import (
     JILIN,
     LANDSAT,
@@ -249,14 +249,21 @@ def test_lone_valid_pan_is_no_spike(name: str) -> None:
     assert np.abs(detail).max() < 1.0
 
 
-def test_a_band_that_goes_against_pan_gets_no_modulation() -> None:
+@pytest.mark.parametrize("level", [3000.0, 100.0])
+def test_a_band_that_goes_against_pan_gets_no_modulation(level: float) -> None:
     """Regressed radiometry has no meaning where the regression slopes down: such a band is upsampled only."""
     scene = scene_of("ratio 4")
-    against = replace(scene, coarse=scene.coarse * np.array([1.0, -1.0, 1.0, 1.0])[:, None, None])
-    against = replace(against, coarse=against.coarse + np.array([0.0, 3000.0, 0.0, 0.0])[:, None, None])
+    sign, base = np.array([1.0, -1.0, 1.0, 1.0]), np.array([0.0, level, 0.0, 0.0])
+    against = replace(scene, coarse=scene.coarse * sign[:, None, None] + base[:, None, None])
     difference = np.abs(fused(against, "mtf-glp-hpm-r") - fused(against, "exp")).max(axis=(1, 2))
     assert difference[1] == 0.0
     assert (difference[[0, 2, 3]] > 1.0).all()
+
+
+def test_modulation_is_limited_where_its_denominator_nears_zero() -> None:
+    pair = pair_in("ratio 4, dark")
+    free, limited = hpm_r_slopes(pair, 1e9), hpm_r_slopes(pair, 2.0)
+    assert 0.0 < (free > limited).mean() < 0.5
 
 
 @pytest.mark.parametrize("name", METHODS)
