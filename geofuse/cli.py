@@ -274,12 +274,13 @@ def _fuse(arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.run.planning import check_disk, make_plan, plan_summary
+    from geofuse.run.planning import check_disk, check_out, make_plan, plan_summary
     from geofuse.run.report import plan_text
 
     plan = make_plan(_scene(arguments), _request(arguments))
     out = Path(arguments.out) if arguments.out else None
     if out:
+        check_out(plan, out)
         check_disk(plan, out)
     summary = plan_summary(plan, out)
     _print_json(summary) if arguments.json else print(plan_text(summary))

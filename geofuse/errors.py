@@ -24,9 +24,7 @@ class GeofuseError(Exception):
         return _rebuild, (type(self), self.found, self.wanted, self.do, self.path)
 
 
-def _rebuild(
-    kind: type[GeofuseError], found: str, wanted: str, do: str, path: str | None
-) -> GeofuseError:
+def _rebuild(kind: type[GeofuseError], found: str, wanted: str, do: str, path: str | None) -> GeofuseError:
     return kind(found, wanted=wanted, do=do, path=path)
 
 

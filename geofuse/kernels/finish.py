@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.kernels.jit import compiled
-
-NODATA_BLUR = 2.0**-20
-"""Relative distance from a float nodata value within which GDAL may see nodata: its masks allow 4.8e-7."""
+from geofuse.kernels.marks import beside, nearness
 
 
 @compiled
@@ -67,14 +65,6 @@ def _real(values, valid, pedestal, nodata, marks, near, beside, out):  # type: i
     return 0, moved
 
 
-def _beside(mark: np.floating[Any]) -> np.floating[Any]:
-    """Return the value nearest to ``mark`` that no reader takes for it: normal, finite, towards zero."""
-    limits = np.finfo(mark.dtype)
-    if mark == 0.0:
-        return limits.smallest_normal
-    return mark * limits.dtype.type(1.0 - NODATA_BLUR) if np.isfinite(mark) else np.copysign(limits.max, mark)
-
-
 def finish(
     values: NDArray[Any],
     valid: NDArray[np.bool_],
@@ -91,15 +81,13 @@ def finish(
     """
     kind = np.dtype(dtype)
     out = np.empty((values.shape[1], values.shape[2], values.shape[0]), kind)
-    marks = nodata is not None
+    marks, mark = nodata is not None, 0.0 if nodata is None else float(nodata)
     if kind.kind == "f":
-        mark = kind.type(0.0 if nodata is None else nodata)
-        near = kind.type(NODATA_BLUR) * abs(mark) if np.isfinite(mark) else kind.type(0.0)
-        saturated, moved = _real(values, valid, pedestal, mark, marks, near, _beside(mark), out)
+        mark = float(kind.type(mark))
+        near, moved_to = kind.type(nearness(mark, kind)), kind.type(beside(mark, kind))
+        saturated, moved = _real(values, valid, pedestal, kind.type(mark), marks, near, moved_to, out)
     else:
         limits = np.iinfo(kind)
         low, high = float(limits.min), float(limits.max)
-        mark = 0.0 if nodata is None else float(nodata)
-        beside = mark + 1.0 if mark < high else mark - 1.0
-        saturated, moved = _whole(values, valid, pedestal, low, high, mark, marks, beside, out)
+        saturated, moved = _whole(values, valid, pedestal, low, high, mark, marks, beside(mark, kind), out)
     return out, int(saturated), int(moved)

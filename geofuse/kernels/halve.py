@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.kernels.jit import compiled
+from geofuse.kernels.marks import beside, nearness
 
 
 def halve(image: NDArray[Any], nodata: float | None = None, *, resampling: str = "average") -> NDArray[Any]:
@@ -32,23 +33,13 @@ def halve(image: NDArray[Any], nodata: float | None = None, *, resampling: str =
     if resampling == "or":
         _join_bits(image, out)
     elif np.issubdtype(image.dtype, np.floating):
-        empty = image.dtype.type(math.nan if nodata is None else nodata)
-        _mean_floats(image, out, np.float64(empty), np.float64(_beside(nodata, image.dtype)))
+        empty = float(image.dtype.type(math.nan if nodata is None else nodata))
+        _mean_floats(image, out, empty, nearness(empty, image.dtype), beside(empty, image.dtype))
     elif nodata is None:
         _mean_all(image, out)
     else:
-        _mean_valid(image, out, np.int64(nodata), np.int64(_beside(nodata, image.dtype)))
+        _mean_valid(image, out, np.int64(nodata), np.int64(beside(nodata, image.dtype)))
     return out
-
-
-def _beside(nodata: float | None, dtype: np.dtype[Any]) -> float:
-    """Return the value a valid mean equal to `nodata` moves to."""
-    if nodata is None or math.isnan(nodata):
-        return math.nan
-    if not np.issubdtype(dtype, np.floating):
-        return nodata + 1 if nodata < np.iinfo(dtype).max else nodata - 1
-    up = nodata < np.finfo(dtype).max
-    return float(np.nextafter(dtype.type(nodata), dtype.type(math.inf if up else -math.inf)))
 
 
 # An odd last row or column is read twice below: that leaves every mean as it is.
@@ -93,7 +84,7 @@ def _mean_valid(image, out, nodata, beside):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _mean_floats(image, out, nodata, beside):  # type: ignore[no-untyped-def]
+def _mean_floats(image, out, nodata, near, beside):  # type: ignore[no-untyped-def]
     last_row, last_col = image.shape[0] - 1, image.shape[1] - 1
     for row in range(out.shape[0]):
         upper, lower = image[2 * row], image[min(2 * row + 1, last_row)]
@@ -112,7 +103,8 @@ def _mean_floats(image, out, nodata, beside):  # type: ignore[no-untyped-def]
                 above = (a if va else 0.0) + (b if vb else 0.0)
                 below = (c if vc else 0.0) + (d if vd else 0.0)
                 to[band] = (above + below) / count
-                if to[band] == nodata:  # compared as stored, after rounding to float32
+                mean = np.float64(to[band])  # as stored, after rounding to float32
+                if mean == nodata or abs(mean - nodata) <= near:
                     to[band] = beside
 
 

@@ -18,23 +18,26 @@ from typing import Any
 import numpy as np
 
 from geofuse import __version__
-from geofuse.errors import ChangedError, CorruptError, ExistsError, PixelError, WriteError
+from geofuse.errors import ChangedError, CorruptError, ExistsError, PixelError, ReadError
 from geofuse.kernels.finish import finish
 from geofuse.methods import base
 from geofuse.methods.base import Params
 from geofuse.methods.collect import merge
 from geofuse.run.executors import Executor
 from geofuse.run.patches import Job, job_of, mask_of, read_patch
-from geofuse.run.planning import check_disk
+from geofuse.run.planning import check_disk, check_out
 from geofuse.scenes import ledger
 from geofuse.scenes.cog import assemble, check_part, encode_tile, write_part
 from geofuse.scenes.pixels import read_reduced, sha256_of
 from geofuse.scenes.preview import choose_rgb, quicklook
 from geofuse.scenes.provenance import (
+    asset_paths,
     check_unchanged,
+    companions,
     finish_half_pair,
     provenance,
     publish_product,
+    read_record,
 )
 from geofuse.scenes.tiles import (
     Plan,
@@ -66,10 +69,9 @@ def fuse_to_cog(
     """
     out = out.absolute()
     key = fingerprint(plan, __version__)
-    if not out.parent.is_dir():
-        raise WriteError("no such folder", wanted="an existing folder for --out", path=str(out.parent))
+    check_out(plan, out)
     with ledger.locked(out):
-        record = _already_there(out, key, overwrite)
+        record = _already_there(out, key, mask=plan.mask is not None, overwrite=overwrite)
         if record is None:
             check_disk(plan, out)
             with Checksums(plan) as checksums:
@@ -78,26 +80,29 @@ def fuse_to_cog(
     return record
 
 
-def _already_there(out: Path, key: str, overwrite: bool) -> dict[str, Any] | None:
-    if not out.exists():
-        return None
+def _already_there(out: Path, key: str, *, mask: bool, overwrite: bool) -> dict[str, Any] | None:
+    """Return the record of the same product; None where there is nothing, or what may be overwritten."""
     finish_half_pair(out)
-    record = ledger.read_json(ledger.json_path(out))
-    if record is not None and record.get("fingerprint") == key and _whole(out, record):
-        return record
+    record = read_record(ledger.json_path(out))
+    if out.exists():
+        if record is not None and record["fingerprint"] == key and _whole(out, record):
+            return record
+        found = "is there already, made from other inputs or parameters"
+    else:
+        there = [path for path in companions(out, mask=mask) if path.exists()]
+        if not there or (record is not None and record["assets"]["data"].get("name") == out.name):
+            return None
+        found = f"{there[0].name} is there already, and not of an earlier run"
     if overwrite:
         return None
     raise ExistsError(
-        "is there already, made from other inputs or parameters",
-        wanted="a new name",
-        do="choose another --out, or say --overwrite",
-        path=str(out),
+        found, wanted="a new name", do="choose another --out, or say --overwrite", path=str(out)
     )
 
 
 def _whole(out: Path, record: dict[str, Any]) -> bool:
     """Whether all assets are there with the recorded checksums."""
-    paths = [(out.with_name(asset["name"]), asset["sha256"]) for asset in record["assets"].values()]
+    paths = asset_paths(out, record)
     return all(path.is_file() and sha256_of(str(path)) == checksum for path, checksum in paths)
 
 
@@ -138,15 +143,28 @@ def _make(
     extras = _apply_all(plan, params, folder, parts_key, runner=runner, progress=progress)
     counts = {name: sum(extra[name] for extra in extras) for name in ("valid", "saturated", "moved")}
     if not counts["valid"]:
-        raise PixelError(
-            "no pixel is valid in both images",
-            wanted="some overlap of valid pixels",
-            do="check nodata and area",
-        )
+        raise _nothing_valid()
     progress("assemble", 0, 1, 0)
     assets = _assemble_all(plan, out, key, folder)
     progress("assemble", 1, 1, 0)
     return counts, assets
+
+
+def _nothing_valid() -> PixelError:
+    return PixelError(
+        "no pixel is valid in both images",
+        wanted="some overlap of valid pixels",
+        do="check nodata and area",
+    )
+
+
+def _nothing_to_measure(method: str) -> PixelError:
+    """Return the fault of small areas, in which no MS pixel has its centre."""
+    return PixelError(
+        f"no MS pixel to measure what {method} needs on",
+        wanted="some in the area whose centre is valid in both images",
+        do="check nodata, choose a larger area, or --method exp",
+    )
 
 
 def fit_plan(plan: Plan, runner: Executor, progress: Progress = silent) -> Params:
@@ -159,11 +177,7 @@ def fit_plan(plan: Plan, runner: Executor, progress: Progress = silent) -> Param
         found = runner.map(_collect_block, (text, name, dict(state)), blocks)
         state[name] = functools.reduce(merge, _counted(found, blocks, f"measure {name}", progress))
         if name != "haze" and not state[name].count:
-            raise PixelError(
-                f"no MS pixel to measure what {plan.method} needs on",
-                wanted="some in the area whose centre is valid in both images",
-                do="check nodata, choose a larger area, or --method exp",
-            )
+            raise _nothing_valid() if name == "fine" else _nothing_to_measure(plan.method)
     params = method.fit(state, job.observation, options=job.options)
     return Params(params.method, json.loads(json.dumps(params.values)))
 
@@ -289,8 +303,10 @@ class Checksums:
         """Leave: a daemon thread that only reads needs no farewell."""
 
     def result(self) -> dict[str, str]:
-        """Wait for the sums; ChangedError where an input could not be read to its end."""
+        """Wait for the sums; ChangedError, or ReadError, where an input could not be read to its end."""
         self.thread.join()
+        if isinstance(self.fault, ReadError):
+            raise self.fault
         if self.fault is not None:
             raise ChangedError(f"an input could not be summed: {self.fault}") from self.fault
         return self.sums

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from geofuse import __version__
-from geofuse.errors import AreaError, DiskSpaceError, MemoryLimitError, UsageError
+from geofuse.errors import AreaError, DiskSpaceError, MemoryLimitError, UsageError, WriteError
 from geofuse.geometry import moved
 from geofuse.methods import base
 from geofuse.methods.observation import Observation
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.cog import CogSpec, checked_spec, expected_bytes
 from geofuse.scenes.opening import relate, select_bands, with_nodata
-from geofuse.scenes.pixels import identity
+from geofuse.scenes.pixels import file_of, identity
+from geofuse.scenes.provenance import companions
 from geofuse.scenes.scene import Band, Grid, Scene, Source
 from geofuse.scenes.tiles import (
     BASE_BYTES,
@@ -83,6 +84,7 @@ def make_plan(scene: Scene, request: Request) -> Plan:
     options = base.Options(
         names=tuple(band.name for band in chosen),
         ratio=2.0 / (axis_y.scale + axis_x.scale),
+        largest_ratio=1.0 / min(axis_y.scale, axis_x.scale),
         whole=np.dtype(_dtype(chosen)).kind != "f",
         weights=_weights(request, len(chosen)),
     )
@@ -334,6 +336,22 @@ def output_bytes(plan: Plan) -> int:
     """Estimate the product's size: plain size times what a codec leaves."""
     share = 1.0 if plan.spec.compress == "none" else COMPRESSED_SHARE
     return int(expected_bytes(plan.spec) * share) + 2**16
+
+
+def check_out(plan: Plan, out: Path) -> None:
+    """Refuse a place for the product that is none, or where it or a companion would replace an input."""
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise UsageError(f"--out {out.name!r}", wanted="a name that ends in .tif", path=str(out))
+    if not out.absolute().parent.is_dir():
+        raise WriteError(
+            "no such folder", wanted="an existing folder for --out", path=str(out.absolute().parent)
+        )
+    if out.is_dir():
+        raise UsageError("--out is a folder", wanted="the name of a file", path=str(out))
+    inputs = {os.path.realpath(file_of(item["path"])) for item in plan.inputs}
+    for path in (out, *companions(out, mask=plan.mask is not None)):
+        if os.path.realpath(path) in inputs:
+            raise UsageError("--out would replace an input", wanted="another name", path=str(path))
 
 
 def check_disk(plan: Plan, out: Path) -> None:

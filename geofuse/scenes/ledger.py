@@ -95,7 +95,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object; None where it is absent or torn."""
     try:
         value = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -110,7 +110,8 @@ def open_ledger(out: Path, key: str) -> dict[str, Any]:
     if known is None or known.get("key") != key:
         keep_parts = known is None and folder.is_dir()  # a torn ledger: parts prove themselves
         if folder.is_dir() and not keep_parts:
-            shutil.rmtree(folder)
+            with write_faults(folder):
+                shutil.rmtree(folder)
         known = {"key": key}
     with write_faults(folder):
         folder.mkdir(exist_ok=True)

@@ -39,11 +39,12 @@ from geofuse.scenes.handles import (
 from geofuse.scenes.headers import MAX_BANDS, MAX_BLOCK_BYTES, RasterFacts, check_pixels, check_tiff
 from geofuse.scenes.planes import between, good, mapped, sampled, touched
 from geofuse.scenes.scene import Grid, Source
-from geofuse.scenes.sniffing import identity, locate, opened, probe, sha256_of, sniff
+from geofuse.scenes.sniffing import file_of, identity, locate, opened, probe, sha256_of, sniff
 
 __all__ = [
     "RasterFacts",
     "close_handles",
+    "file_of",
     "identity",
     "inspect",
     "locate",
@@ -61,6 +62,7 @@ WARP_BLOCK_PX = 256
 WARP_KNOT_PX = 8
 WARP_COARSENING = 4
 WIDE_DTYPES = ("int32", "uint32", "float64")
+FLOAT32_TOP = float(np.finfo(np.float32).max)
 SETTINGS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
@@ -163,10 +165,9 @@ def read_reduced(path: str, size_px: int) -> tuple[NDArray[np.float32], NDArray[
         valid = np.ones(shape, np.bool_)
         for place, band in enumerate(bands):
             plane = dataset.read(band, out_shape=shape, resampling=Resampling.average)
-            seen = good(plane, facts.nodata[band - 1])
+            valid &= good(plane, facts.nodata[band - 1])
             # nodata of float64 is often its lowest number, which float32 has not
-            np.copyto(values[place], plane, where=seen, casting="same_kind")
-            valid &= seen
+            values[place] = np.clip(plane, -FLOAT32_TOP, FLOAT32_TOP) if plane.dtype == np.float64 else plane
         if facts.alpha:
             valid &= dataset.read(facts.alpha, out_shape=shape) != 0
         if facts.internal_mask:

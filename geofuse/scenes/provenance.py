@@ -114,52 +114,77 @@ def companions(out: Path, *, mask: bool) -> list[Path]:
     return [png_path(out), *([mask_path(out)] if mask else []), json_path(out)]
 
 
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Read a product's record; None where there is none, or where it is torn or something else."""
+    record = read_json(path)
+    return record if record is not None and _is_record(record) else None
+
+
+def _is_record(value: dict[str, Any]) -> bool:
+    assets, grid = value.get("assets"), value.get("grid")
+    return (
+        isinstance(value.get("fingerprint"), str)
+        and isinstance(assets, dict)
+        and "data" in assets
+        and all(isinstance(asset, dict) and isinstance(asset.get("sha256"), str) for asset in assets.values())
+        and isinstance(grid, dict)
+        and grid.keys() >= {"height", "width", "transform"}
+    )
+
+
+def asset_paths(out: Path, record: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Return where the assets of a record lie, by their roles, and their checksums; the data first."""
+    places = {"data": out, "mask": mask_path(out), "quicklook": png_path(out)}
+    assets = record["assets"]
+    return [(place, assets[role]["sha256"]) for role, place in places.items() if role in assets]
+
+
 def finish_half_pair(out: Path) -> None:
     """Give companions their names where a run died right after the product got its own."""
-    if not out.exists():
+    if not out.is_file():
         return
     for staged in sorted(parts_dir(out).glob(f"*.{json_path(out).name}")):
-        record = read_json(staged)
+        record = read_record(staged)
         if record is None or record["assets"]["data"]["sha256"] != sha256_of(str(out)):
             continue
-        key = str(record["fingerprint"])
         for final in companions(out, mask="mask" in record["assets"]):
-            if staged_path(out, final, key).exists():
-                staged_path(out, final, key).replace(final)
+            waiting = staged_path(out, final, record["fingerprint"])
+            if waiting.exists():
+                waiting.replace(final)
 
 
 def verify(out: Path) -> dict[str, Any]:
     """Check a product against its provenance: checksums, COG structure, georeferencing; returns the record.
 
-    Raises VerifyError with the first thing that is wrong.
+    A product that was renamed with its companions is still that product. Raises VerifyError with the first
+    thing that is wrong.
     """
     if not out.is_file():
         raise VerifyError("there is no such product", path=str(out))
     finish_half_pair(out)
-    record = read_json(json_path(out))
-    if record is None or "assets" not in record:
+    record = read_record(json_path(out))
+    if record is None:
         raise VerifyError(
             "its provenance is missing or unreadable",
             wanted=f"a record in {json_path(out).name}",
             do="fuse again with --overwrite",
             path=str(out),
         )
-    for asset in record["assets"].values():
-        _verify_asset(out.with_name(asset["name"]), asset)
-    for name in ("data", "mask"):
-        if name in record["assets"]:
-            _verify_raster(out.with_name(record["assets"][name]["name"]), record)
+    for path, checksum in asset_paths(out, record):
+        _verify_asset(path, checksum)
+    for path in (out, *([mask_path(out)] if "mask" in record["assets"] else [])):
+        _verify_raster(path, record)
     return record
 
 
-def _verify_asset(path: Path, asset: dict[str, Any]) -> None:
+def _verify_asset(path: Path, checksum: str) -> None:
     if not path.is_file():
         raise VerifyError("is missing", wanted="every asset of the record", path=str(path))
     found = sha256_of(str(path))
-    if found != asset["sha256"]:
+    if found != checksum:
         raise VerifyError(
             f"has checksum {found[:12]}...",
-            wanted=f"{asset['sha256'][:12]}... as its record says",
+            wanted=f"{checksum[:12]}... as its record says",
             do="it was damaged or replaced: fuse again with --overwrite",
             path=str(path),
         )

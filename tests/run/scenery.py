@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ def north_up(
     step: float, *, corner: tuple[float, float] = CORNER, step_y: float | None = None, turn_deg: float = 0.0
 ) -> Affine:
     """Return a north-up transform, or one turned about its corner."""
-    scale = Affine.scale(step, -(step if step_y is None else step_y))
-    return Affine.translation(*corner) * Affine.rotation(turn_deg) * scale
+    step_y = step if step_y is None else step_y
+    cos, sin = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
+    return Affine(step * cos, step_y * sin, corner[0], step * sin, -step_y * cos, corner[1])
 
 
 def write(
@@ -43,9 +45,10 @@ def write(
     bands, height, width = planes.shape
     profile = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": planes.dtype}
     settings = {"GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_PAM_ENABLED": "NO"}
-    with rasterio.Env(**settings), rasterio.open(
-        path, "w", **(profile | options), crs=crs, transform=transform
-    ) as file:
+    with (
+        rasterio.Env(**settings),
+        rasterio.open(path, "w", **(profile | options), crs=crs, transform=transform) as file,
+    ):
         file.write(planes)
         for band, text in enumerate(descriptions, 1):
             file.set_band_description(band, text)

@@ -256,7 +256,9 @@ def test_gcps_are_no_georeferencing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "4 GCPs only" in capsys.readouterr().err
 
 
-def textured(folder: Path, pan_shape: tuple[int, int], ms_shape: tuple[int, int], ratio: int) -> tuple[Path, Path]:
+def textured(
+    folder: Path, pan_shape: tuple[int, int], ms_shape: tuple[int, int], ratio: int
+) -> tuple[Path, Path]:
     """Write a pair of correlated noise of any size."""
     side = ratio * max(2, *ms_shape, -(-max(pan_shape) // ratio))
     truth = 100.0 + 800.0 * landscape(np.random.default_rng(2), 3, side)

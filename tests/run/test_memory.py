@@ -18,7 +18,18 @@ MAKE_SCENE = ROOT / "tests" / "benchmarks" / "make_scene.py"
 
 def peak_bytes(pan: Path, ms: Path, out: Path, *options: str) -> int:
     """Fuse in a process of its own; return its peak resident size."""
-    base = [sys.executable, "-m", "geofuse.cli", "fuse", "--pan", str(pan), "--ms", str(ms), "--out", str(out)]
+    base = [
+        sys.executable,
+        "-m",
+        "geofuse.cli",
+        "fuse",
+        "--pan",
+        str(pan),
+        "--ms",
+        str(ms),
+        "--out",
+        str(out),
+    ]
     child = subprocess.Popen([*base, "--no-progress", "--workers", "2", "--level", "1", *options])
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = status

@@ -42,7 +42,13 @@ class Inputs:
 
 
 def make(
-    folder: Path, dtype: str, *, bands: int = 3, pan_dtype: str | None = None, side: int = SIDE, **options: object
+    folder: Path,
+    dtype: str,
+    *,
+    bands: int = 3,
+    pan_dtype: str | None = None,
+    side: int = SIDE,
+    **options: object,
 ) -> Inputs:
     """Write a pair whose values span most of the type's range."""
     truth = landscape(np.random.default_rng(7), bands, side)
@@ -215,9 +221,7 @@ def test_each_ms_file_may_have_its_own_nodata(tmp_path: Path) -> None:
         plane = np.where(holes[band], mark, np.where(inputs.ms[band] == mark, mark + 1, inputs.ms[band]))
         inputs.ms[band] = np.where(holes[band], 0, plane)
         files.append(
-            write(
-                tmp_path / f"{band}.tif", plane[None].astype("int16"), north_up(0.5 * RATIO), nodata=mark
-            )
+            write(tmp_path / f"{band}.tif", plane[None].astype("int16"), north_up(0.5 * RATIO), nodata=mark)
         )
     pair = pair_of(inputs, ms_valid=~holes.any(axis=0))
     out = fuse(tmp_path / "x.tif", inputs.pan_path, files, "--method", "gsa")
@@ -246,7 +250,9 @@ def test_a_valid_pixel_that_comes_out_as_nodata_moves_by_one(tmp_path: Path) -> 
     valid[:16, :16] = False
     np.testing.assert_array_equal(made > 0, valid)
     # cubic undershoot beside the step from 7 down to 1 rounds to 0, which means nodata
-    want = REFERENCES["exp"](pair_of(replace(inputs, pan=pan, ms=np.where(ms == 2, 1, ms)), ms_valid=ms[0] > 0))
+    want = REFERENCES["exp"](
+        pair_of(replace(inputs, pan=pan, ms=np.where(ms == 2, 1, ms)), ms_valid=ms[0] > 0)
+    )
     under = valid & (np.floor(want[0] + 0.5) <= 0)
     assert under.any()
     assert record(out)["counts"]["moved"] == under.sum()
