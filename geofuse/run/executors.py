@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Protocol
 
+from geofuse import __version__
 from geofuse.errors import UsageError, WorkerError
 
 SCHEDULERS = "serial, threads, dask or tcp://HOST:PORT"
 ALLOWED_FAILURES = 3
+_ADDRESS = re.compile(r"(tcp|tls)://([^\s:/\[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 
 
 class Executor(Protocol):
@@ -60,25 +65,83 @@ class Dask:
         self.client = client
 
     def map(self, task: Callable[[Any, Any], Any], shared: Any, items: Sequence[Any]) -> Iterator[Any]:
-        """Submit everything; a task whose worker died runs again, at the third death it is named."""
-        from distributed.scheduler import KilledWorker
+        """Submit everything; a task whose worker died runs again, one that goes on killing them is named.
 
-        sent = self.client.scatter(shared, broadcast=True, hash=False)
-        futures = [self.client.submit(task, sent, item, pure=False) for item in items]
+        Raises WorkerError for that, and where the cluster is lost.
+        """
+
+        def submit(item: Any) -> Any:
+            return self.client.submit(task, sent, item, pure=False)
+
+        # a task's result, not scattered data: those are gone with the last worker that held them
+        sent = self.client.submit(_same, shared, pure=False)
+        futures = [submit(item) for item in items]
         try:
-            for item, future in zip(items, futures, strict=True):
-                try:
-                    yield future.result()
-                except KilledWorker as error:
-                    raise WorkerError(
-                        f"{item} killed its worker {ALLOWED_FAILURES} times",
-                        wanted="a worker that survives it",
-                        do="try a smaller --tile or give the workers more memory",
-                    ) from error
-                finally:
-                    future.release()
+            for at, item in enumerate(items):
+                with _cluster_faults(item):
+                    if _died(futures[at]):
+                        self._single_out(items, futures, at, submit)
+                    found = futures[at].result()
+                futures[at].release()
+                yield found
         finally:
-            self.client.cancel(futures, force=True)
+            with suppress(Exception):  # a lost cluster has nothing to cancel
+                self.client.cancel(futures, force=True)
+
+    def _single_out(
+        self, items: Sequence[Any], futures: list[Any], at: int, submit: Callable[[Any], Any]
+    ) -> None:
+        """Run each suspect alone: dask blames all the tasks that lay on a dying worker, not its killer only.
+
+        Those that were under way start again afterwards. WorkerError names the killer.
+        """
+        suspects = [i for i in range(at, len(items)) if futures[i].status == "error" and _died(futures[i])]
+        others = [i for i in range(at, len(items)) if futures[i].status == "pending"]
+        self.client.cancel([futures[i] for i in others], force=True)
+        for i in suspects:
+            with _cluster_faults(items[i]):
+                futures[i] = submit(items[i])
+                if _died(futures[i]):
+                    futures[i].result()
+        for i in others:
+            futures[i] = submit(items[i])
+
+
+def _same(shared: Any) -> Any:
+    return shared
+
+
+def _died(future: Any) -> bool:
+    """Wait for a task; say whether it ended with its worker, as often as the cluster allows."""
+    from distributed.scheduler import KilledWorker
+
+    return isinstance(future.exception(), KilledWorker)
+
+
+@contextmanager
+def _cluster_faults(item: Any) -> Iterator[None]:
+    """Name what a cluster does to a task; what the task itself raises goes through."""
+    from distributed.comm.core import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    try:
+        yield
+    except KilledWorker as error:
+        raise WorkerError(
+            f"{item} killed its worker {error.allowed_failures + 1} times",
+            wanted="a worker that survives it",
+            do="try a smaller --tile or give the workers more memory",
+        ) from error
+    except RuntimeError as error:
+        if "deserialization" not in str(error):
+            raise
+        raise _cannot_load(error) from error
+    except (CancelledError, asyncio.CancelledError, CommClosedError) as error:
+        raise WorkerError(
+            f"the cluster was lost at {item}: {error}",
+            wanted="a scheduler that lives as long as the run",
+            do="run the same command again: finished tiles are kept",
+        ) from error
 
 
 @contextmanager
@@ -91,11 +154,21 @@ def executor(scheduler: str, workers: int) -> Iterator[Executor]:
     elif scheduler == "dask":
         with _local_cluster(workers) as cluster, _client(cluster) as client:
             yield Dask(client)
-    elif scheduler.startswith(("tcp://", "tls://")):
+    elif _ADDRESS.fullmatch(scheduler):
+        _check_certificates(scheduler)
         with _client(scheduler) as client:
             yield Dask(client)
     else:
         raise UsageError(f"scheduler {scheduler!r}", wanted=SCHEDULERS)
+
+
+def _check_certificates(address: str) -> None:
+    import dask
+
+    if address.startswith("tls://") and not dask.config.get("distributed.comm.tls.ca-file", None):
+        raise UsageError(
+            f"scheduler {address} without certificates", wanted="distributed.comm.tls in dask's configuration"
+        )
 
 
 @contextmanager
@@ -105,7 +178,9 @@ def _local_cluster(workers: int) -> Iterator[Any]:
 
     settings = {
         "distributed.scheduler.allowed-failures": ALLOWED_FAILURES - 1,
+        "distributed.scheduler.worker-saturation": 1.0,  # who dies with a worker was at work on it
         "distributed.admin.tick.limit": "1h",
+        "distributed.admin.large-graph-warning-threshold": "1GiB",
     }
     with (
         dask.config.set(settings),
@@ -114,7 +189,9 @@ def _local_cluster(workers: int) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else its port, 8787, may be taken
             host="127.0.0.1",
+            silence_logs=logging.CRITICAL,  # what matters of it is raised, in one line
         ) as cluster,
     ):
         yield cluster
@@ -131,4 +208,30 @@ def _client(address: Any) -> Iterator[Any]:
             f"no dask scheduler answers at {address}", wanted="a living scheduler", do="check the address"
         ) from error
     with client:
+        _check_workers(client)
         yield client
+
+
+def _check_workers(client: Any) -> None:
+    """Refuse workers of another release, which would make other bytes; those that join later are trusted."""
+    try:
+        found = client.run(_release)
+    except Exception as error:
+        raise _cannot_load(error) from error
+    for address, release in found.items():
+        if release != __version__:
+            raise WorkerError(
+                f"the worker at {address} has geofuse {release}", wanted=f"{__version__}, as here"
+            )
+
+
+def _release() -> str:
+    return __version__
+
+
+def _cannot_load(error: Exception) -> WorkerError:
+    return WorkerError(
+        f"a worker cannot load geofuse ({str(error).splitlines()[0]})",
+        wanted=f"geofuse {__version__} on every worker",
+        do="install it there",
+    )

@@ -10,7 +10,8 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,15 @@ from typing import Any
 import numpy as np
 
 from geofuse import __version__
-from geofuse.errors import ChangedError, CorruptError, ExistsError, PixelError, ReadError
+from geofuse.errors import (
+    ChangedError,
+    CorruptError,
+    ExistsError,
+    FormatError,
+    GeorefError,
+    PixelError,
+    ReadError,
+)
 from geofuse.kernels.finish import finish
 from geofuse.methods import base
 from geofuse.methods.base import Params
@@ -74,10 +83,20 @@ def fuse_to_cog(
         record = _already_there(out, key, mask=plan.mask is not None, overwrite=overwrite)
         if record is None:
             check_disk(plan, out)
-            with Checksums(plan) as checksums:
+            with _inputs_at_rest(plan), Checksums(plan) as checksums:
                 record = _run(plan, out, key, runner, progress, checksums)
         ledger.remove_parts(out)
     return record
+
+
+@contextmanager
+def _inputs_at_rest(plan: Plan) -> Iterator[None]:
+    """Let a fault of an input that is no longer what it was say so."""
+    try:
+        yield
+    except (FormatError, CorruptError, PixelError, GeorefError):
+        check_unchanged(plan)
+        raise
 
 
 def _already_there(out: Path, key: str, *, mask: bool, overwrite: bool) -> dict[str, Any] | None:

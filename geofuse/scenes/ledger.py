@@ -41,7 +41,7 @@ def mask_path(out: Path) -> Path:
 
 def staged_path(out: Path, final: Path, fingerprint: str) -> Path:
     """Return the name under which a companion waits, complete, for its product's rename."""
-    return parts_dir(out) / f"{fingerprint}.{final.name}"
+    return parts_dir(out) / f"{fingerprint}{final.name.removeprefix(out.stem)}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse import __version__
-from geofuse.errors import ChangedError, GeofuseError, VerifyError
+from geofuse.errors import ChangedError, GeofuseError, ReadError, VerifyError
 from geofuse.scenes.cog import validate_cog
 from geofuse.scenes.ledger import (
     json_path,
@@ -99,6 +99,8 @@ def check_unchanged(plan: Plan) -> None:
     for item in plan.inputs:
         try:
             now = identity(item["path"])
+        except ReadError:
+            raise
         except GeofuseError as error:
             raise ChangedError(
                 f"vanished or unreadable during the run ({error.found})", path=item["path"]
@@ -143,7 +145,7 @@ def finish_half_pair(out: Path) -> None:
     """Give companions their names where a run died right after the product got its own."""
     if not out.is_file():
         return
-    for staged in sorted(parts_dir(out).glob(f"*.{json_path(out).name}")):
+    for staged in sorted(parts_dir(out).glob("*.json")):
         record = read_record(staged)
         if record is None or record["assets"]["data"]["sha256"] != sha256_of(str(out)):
             continue

@@ -33,6 +33,10 @@ class Tile:
     core: tuple[int, int, int, int]
     """row0, row1, col0, col1 in output pixels."""
 
+    def __str__(self) -> str:
+        row0, row1, col0, col1 = self.core
+        return f"tile {self.index} (rows {row0}..{row1 - 1}, columns {col0}..{col1 - 1})"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
