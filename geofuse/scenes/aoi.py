@@ -95,7 +95,7 @@ def _of_bbox(grid: Grid, bbox: Sequence[float]) -> tuple[Window, dict[str, Any]]
         raise AreaError(text, wanted=wanted)
     near, move = _near(grid), projector(LONLAT, grid.crs)
     parts = []
-    for turn in (-360.0, 0.0, 360.0):
+    for turn in (-720.0, -360.0, 0.0, 360.0, 720.0):  # a box across the antimeridian may go on to 540 degrees
         low = max(west + turn, near[0]), max(south, near[1])
         high = min(stop + turn, near[2]), min(north, near[3])
         if low[0] < high[0] and low[1] < high[1]:
@@ -178,7 +178,7 @@ def _parts_near(lonlat: Any, near: Bounds, crs: str) -> list[Points]:
 
     valid, move = shapely.make_valid(lonlat), projector(LONLAT, crs)
     found = []
-    for turn in (-360.0, 0.0, 360.0):
+    for turn in (-720.0, -360.0, 0.0, 360.0, 720.0):
         shifted = shapely.transform(valid, lambda places, by=turn: places + np.array([by, 0.0]))
         shared = shapely.intersection(shifted, shapely.box(*near))
         found += [

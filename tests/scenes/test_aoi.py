@@ -420,6 +420,11 @@ def check_complete(grid, bbox):
     assert held[inside].all()
 
 
+@pytest.mark.parametrize("grid", antimeridian_grids())
+def test_all_the_world_but_a_sliver_of_the_scene(grid):
+    check_complete(grid, (179.997, -17.14, 179.992, -17.13))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([GRID, LONLAT_GRID, polar_grid(), *antimeridian_grids()]),

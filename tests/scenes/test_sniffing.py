@@ -215,7 +215,7 @@ def test_hostile_headers_are_refused_by_our_own_walk(tmp_path, kind):
     data, found = HEADERS[kind]
     path = tmp_path / "a.tif"
     path.write_bytes(data)
-    began = time.monotonic()
+    began = time.process_time()
     with (
         sniffing.opened(str(path)) as span,
         pytest.raises(CorruptError, match=re.escape(found)) as caught,
@@ -224,7 +224,7 @@ def test_hostile_headers_are_refused_by_our_own_walk(tmp_path, kind):
     assert caught.value.path == str(path)
     with pytest.raises(CorruptError, match=re.escape(found)):
         inspect(str(path))
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 # ---- tar
@@ -260,7 +260,7 @@ def test_hostile_archives_are_refused_in_seconds(tmp_path, kind):
     data, error, found = TARS[kind]
     path = tmp_path / "a.tar"
     path.write_bytes(data)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(error, match=found):
         inspect(f"tar:{path}!a.tif")
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
