@@ -111,8 +111,9 @@ def _lazy(plan: Plan, params: Params | None) -> xarray.DataArray:
     if plan.spec.nodata is not None:
         array = array.rio.write_nodata(np.dtype(plan.spec.dtype).type(plan.spec.nodata))
     array.attrs["long_name"] = tuple(plan.options["names"])
-    if set(zip(plan.spec.scales, plan.spec.offsets, strict=True)) - {(1.0, 0.0)}:
-        array.attrs["scales"], array.attrs["offsets"] = plan.spec.scales, plan.spec.offsets
+    scales = set(zip(plan.spec.scales, plan.spec.offsets, strict=True))
+    if len(scales) == 1 and scales != {(1.0, 0.0)}:  # what xarray and rioxarray know holds for all bands
+        array.attrs["scale_factor"], array.attrs["add_offset"] = scales.pop()
     return array
 
 

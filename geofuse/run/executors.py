@@ -17,6 +17,8 @@ from geofuse.errors import UsageError, WorkerError
 
 SCHEDULERS = "serial, threads, dask or tcp://HOST:PORT"
 ALLOWED_FAILURES = 3
+NO_WORKERS_SECONDS = 30
+"""A worker that dies while it starts is not started again: a local cluster may end without any."""
 _ADDRESS = re.compile(r"(tcp|tls)://([^\s:/\[\]]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 
 
@@ -122,7 +124,7 @@ def _died(future: Any) -> bool:
 def _cluster_faults(item: Any) -> Iterator[None]:
     """Name what a cluster does to a task; what the task itself raises goes through."""
     from distributed.comm.core import CommClosedError
-    from distributed.scheduler import KilledWorker
+    from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
     try:
         yield
@@ -131,6 +133,12 @@ def _cluster_faults(item: Any) -> Iterator[None]:
             f"{item} killed its worker {error.allowed_failures + 1} times",
             wanted="a worker that survives it",
             do="try a smaller --tile or give the workers more memory",
+        ) from error
+    except (NoWorkerError, NoValidWorkerError) as error:
+        raise WorkerError(
+            f"no worker is left to run {item}",
+            wanted="workers that survive",
+            do="try a smaller --tile or give the workers more memory, and run the same command again",
         ) from error
     except RuntimeError as error:
         if "deserialization" not in str(error):
@@ -179,6 +187,7 @@ def _local_cluster(workers: int) -> Iterator[Any]:
     settings = {
         "distributed.scheduler.allowed-failures": ALLOWED_FAILURES - 1,
         "distributed.scheduler.worker-saturation": 1.0,  # who dies with a worker was at work on it
+        "distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_SECONDS}s",
         "distributed.admin.tick.limit": "1h",
         "distributed.admin.large-graph-warning-threshold": "1GiB",
     }

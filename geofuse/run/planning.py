@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -98,8 +99,8 @@ def make_plan(scene: Scene, request: Request) -> Plan:
         axis_y=axis_y,
         axis_x=axis_x,
         method=method.about.name,
-        options=asdict(options),
-        observation=asdict(observation),
+        options=_json_values(options),
+        observation=_json_values(observation),
         spec=spec,
         mask=_mask_spec(scene, spec),
         reach=(reach.fine_px, reach.coarse_cpx),
@@ -111,6 +112,12 @@ def make_plan(scene: Scene, request: Request) -> Plan:
         notes=(*scene.warnings, *relation.notes),
     )
     return _with_tiles(plan, request)
+
+
+def _json_values(noun: Any) -> dict[str, Any]:
+    """Return a noun's fields as they come back from JSON: a plan that was shipped equals the one that was made."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(noun)))
+    return found
 
 
 def _weights(request: Request, bands: int) -> tuple[float, ...] | None:

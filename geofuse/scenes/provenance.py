@@ -91,7 +91,7 @@ def radiometry(band: Band) -> dict[str, Any]:
 
 
 def _plain(nodata: float | None) -> float | str | None:
-    return "nan" if nodata is not None and math.isnan(nodata) else nodata
+    return str(nodata) if nodata is not None and not math.isfinite(nodata) else nodata
 
 
 def check_unchanged(plan: Plan) -> None:

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import statistics
@@ -139,6 +140,9 @@ def main() -> None:
         "--methods", default="brovey", help="comma-separated; auto keeps calibration and back-projection"
     )
     parser.add_argument("--python312", help="a Python with rasterio >= 1.5")
+    parser.add_argument(
+        "--only", default=".", help="regular expression: time these only, such as 'gdal$|geofuse'"
+    )
     parser.add_argument("--json", type=Path, help="write all turns to this file")
     given = parser.parse_args()
     out = given.scene / "out"
@@ -151,6 +155,7 @@ def main() -> None:
         methods=given.methods.split(","),
         python312=given.python312,
     )
+    work = {name: command for name, command in work.items() if re.search(given.only, name)}
     for command in work.values():
         timed("warm-up", command, out)
     turns = [timed(name, command, out) for _ in range(given.runs) for name, command in work.items()]

@@ -35,6 +35,7 @@ def test_the_array_is_the_file(landsat: Path, product: Path) -> None:
         assert array.attrs["long_name"] == made.descriptions
         assert list(array.band.values) == ["blue", "green", "red", "nir"]
         np.testing.assert_array_equal(array.values, made.read())
+        assert (array.attrs["scale_factor"], array.attrs["add_offset"]) == (made.scales[0], made.offsets[0])
         assert float(array.x[0]) == made.xy(0, 0)[0]
         assert float(array.y[-1]) == made.xy(made.height - 1, 0)[1]
 
