@@ -76,6 +76,9 @@ def make_plan(scene: Scene, request: Request) -> Plan:
     method = base.get(request.method)
     bands = select_bands(scene, request.bands)
     scene, relation = relate(scene)
+    if scene.coarse.warped and scene.quality:
+        note = "MS is warped: its quality band, which is not, is left out"
+        scene = replace(scene, quality=None, warnings=(*scene.warnings, note))
     area, asked = window_of(scene.fine.grid, bbox=request.bbox, aoi=request.aoi, window=request.window)
     rows, cols = _cut(relation.rows, relation.cols, area)
     grid = _grid(scene.fine.grid, rows, cols)

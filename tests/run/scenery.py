@@ -42,6 +42,7 @@ def write(
     **options: Any,
 ) -> Path:
     """Write (band, row, col) as a GeoTIFF; returns its path."""
+    path.unlink(missing_ok=True)  # over an old file GDAL deletes what lies beside it, such as an MTL.txt
     bands, height, width = planes.shape
     profile = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": planes.dtype}
     settings = {"GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_PAM_ENABLED": "NO"}

@@ -329,8 +329,10 @@ def longer(path: Path) -> None:
         file.write(b"more")
 
 
-@pytest.mark.parametrize("moment", ["before the first pass", "before the second pass", "at the end"])
-@pytest.mark.parametrize("role", ["pan", "ms"])
+@pytest.mark.parametrize(
+    ("role", "moment"),
+    [("pan", "before the first pass"), ("ms", "before the second pass"), ("pan", "at the end")],
+)
 @pytest.mark.parametrize(
     "harm", [Path.unlink, cut, another, longer], ids=["deleted", "cut", "replaced", "grown"]
 )

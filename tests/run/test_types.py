@@ -303,7 +303,7 @@ def test_scale_and_offset_tags_are_carried_and_give_the_pedestal(tmp_path: Path)
 @pytest.mark.parametrize("bands", [1, 2, 8, 33])
 def test_any_number_of_bands(tmp_path: Path, bands: int) -> None:
     inputs = make(tmp_path, "uint16", bands=bands)
-    for method in METHODS:
+    for method in METHODS if bands < 33 else ("gsa",):
         out = fuse(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
         want = oracle(pair_of(inputs), method, "uint16")
         if method == "gsa" and bands == 33:
