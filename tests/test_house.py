@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "run": GROUND | {"config", "scenes", "nets", "methods"},
     "serve": GROUND | {"run", "scenes", "config"},
     "demo": GROUND | {"run", "methods"},
-    "cli": GROUND | {"config", "scenes", "nets", "methods", "run", "serve", "demo"},
+    "commands": GROUND | {"config", "scenes", "nets", "methods", "run", "serve", "demo"},
+    "cli": {"errors", "commands"},
 }
 HOMES = {
     "numba": ("kernels/",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,14 +46,18 @@ def job_of(plan: Plan) -> Job:
                 "weights": None if weights is None else tuple(weights),
             }
         ),
-        Observation(
-            **{
-                **observation,
-                "mtf_gain": tuple(observation["mtf_gain"]),
-                "shift_px": tuple(observation["shift_px"]),
-            }
-        ),
+        observation_from(observation),
         np.array([pedestal_of(plan.scene.coarse.bands[index]) for index in plan.bands]),
+    )
+
+
+def observation_from(values: Mapping[str, Any]) -> Observation:
+    """Rebuild an Observation from its JSON values."""
+    return Observation(
+        mtf_gain=tuple(values["mtf_gain"]),
+        shift_px=tuple(values["shift_px"]),
+        band_shift_px=tuple(tuple(shift) for shift in values["band_shift_px"]),
+        origin=values["origin"],
     )
 
 

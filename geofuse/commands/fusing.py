@@ -1,0 +1,97 @@
+"""`geofuse fuse` and `geofuse plan`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from geofuse.commands.common import (
+    add_command,
+    method_options,
+    print_json,
+    progress_bars,
+    request_of,
+    scene_of,
+    scene_options,
+    stoppable,
+)
+
+FUSE_EXAMPLES = """\
+  geofuse fuse LC09_L1TP_193024_20240512_20240512_02_T1 --out sharp.tif
+  geofuse fuse LC08.tar --bands red,green,blue --bbox 13.2 52.4 13.6 52.6 --out berlin.tif
+  geofuse fuse --pan PAN.tif --ms MS.tif --method gsa --compress deflate --out sharp.tif
+  geofuse fuse --pan B8.TIF --ms B4.TIF --ms B3.TIF --ms B2.TIF --scheduler dask --workers 8 --out rgb.tif
+"""
+
+
+def add(commands: Any) -> None:
+    """Add them."""
+    fuse = add_command(
+        commands,
+        "fuse",
+        _fuse,
+        text="sharpen a scene into one Cloud Optimized GeoTIFF",
+        examples=FUSE_EXAMPLES,
+    )
+    scene_options(fuse)
+    fuse.add_argument(
+        "--out", required=True, metavar="OUT.tif", help="the product; OUT.json, OUT.png lie beside it"
+    )
+    method_options(fuse)
+    fuse.add_argument(
+        "--scheduler",
+        default="threads",
+        metavar="NAME",
+        help="serial, threads, dask or tcp://HOST:PORT (threads)",
+    )
+    fuse.add_argument("--overwrite", action="store_true", help="replace another product of that name")
+    fuse.add_argument("--no-progress", action="store_true", help="no progress bar")
+    fuse.add_argument("--json", action="store_true", help="print the provenance as one JSON object")
+    plan = add_command(commands, "plan", _plan, text="show what would be done; reads no pixels")
+    scene_options(plan)
+    plan.add_argument("--out", metavar="OUT.tif", help="where the product would go: checks the disk")
+    method_options(plan)
+    plan.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _fuse(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from geofuse.run.executors import executor
+    from geofuse.run.fuse import fuse_to_cog
+    from geofuse.run.planning import make_plan
+
+    plan = make_plan(scene_of(arguments), request_of(arguments))
+    with (
+        executor(arguments.scheduler, plan.workers) as runner,
+        progress_bars(arguments.no_progress) as progress,
+        stoppable(),
+    ):
+        out = Path(arguments.out)
+        record = fuse_to_cog(plan, out, runner=runner, overwrite=arguments.overwrite, progress=progress)
+    if arguments.json:
+        print_json(record)
+        return
+    grid, data = record["grid"], record["assets"]["data"]
+    print(
+        f"{arguments.out}: {len(record['parameters']['bands'])} bands, {grid['height']} x {grid['width']} px, ",
+        end="",
+    )
+    print(f"{data['bytes'] / 1e6:.1f} MB, method {record['method']['name']}")
+    for warning in record["warnings"]:
+        print(f"note: {warning}")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from geofuse.run.planning import check_disk, check_out, make_plan, plan_summary
+    from geofuse.run.report import plan_text
+
+    plan = make_plan(scene_of(arguments), request_of(arguments))
+    out = Path(arguments.out) if arguments.out else None
+    if out:
+        check_out(plan, out)
+        check_disk(plan, out)
+    summary = plan_summary(plan, out)
+    print_json(summary) if arguments.json else print(plan_text(summary))

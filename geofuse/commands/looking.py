@@ -1,0 +1,77 @@
+"""`geofuse inspect`, `geofuse methods`, `geofuse verify` and `geofuse demo`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from geofuse.commands.common import add_command, print_json, progress_bars, scene_of, scene_options
+
+
+def add(commands: Any) -> None:
+    """Add them."""
+    inspect = add_command(commands, "inspect", _inspect, text="show what a scene is and how its grids relate")
+    scene_options(inspect)
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+    methods = add_command(commands, "methods", _methods, text="list the fusion methods")
+    methods.add_argument("--json", action="store_true", help="print one JSON object")
+    verify = add_command(commands, "verify", _verify, text="check a product: COG, georeferencing, checksums")
+    verify.add_argument("product", metavar="OUT.tif")
+    verify.add_argument("--json", action="store_true", help="print one JSON object")
+    demo = add_command(commands, "demo", _demo, text="simulate a scene with known truth, fuse it, score it")
+    demo.add_argument("dir", nargs="?", default="demo", metavar="DIR", help="folder to write to (demo)")
+    demo.add_argument("--size", type=int, default=2048, metavar="PX", help="side of the simulated PAN (2048)")
+    demo.add_argument("--method", default="auto", metavar="NAME", help="fusion method (auto)")
+    demo.add_argument("--no-progress", action="store_true", help="no progress bar")
+    demo.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    from geofuse.run.inspecting import inspect_scene
+    from geofuse.run.report import inspect_text
+
+    facts = inspect_scene(
+        scene_of(arguments),
+        bands=arguments.bands,
+        bbox=arguments.bbox,
+        aoi=arguments.aoi,
+        window=arguments.window,
+        nodata=arguments.nodata,
+    )
+    print_json(facts) if arguments.json else print(inspect_text(facts))
+
+
+def _methods(arguments: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from geofuse.methods import base
+    from geofuse.run.report import methods_text
+
+    listed = [asdict(base.get(name).about) for name in base.METHODS]
+    found = {"auto": base.AUTO, "methods": listed}
+    print_json(found) if arguments.json else print(methods_text(found))
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from geofuse.scenes.provenance import verify
+
+    record = verify(Path(arguments.product))
+    if arguments.json:
+        print_json(
+            {"product": arguments.product, "valid": True, "sha256": record["assets"]["data"]["sha256"]}
+        )
+    else:
+        print(f"{arguments.product}: valid COG, on its grid, checksums as recorded")
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from geofuse.demo import run_demo
+    from geofuse.run.report import demo_text
+
+    with progress_bars(arguments.no_progress) as progress:
+        found = run_demo(Path(arguments.dir), size=arguments.size, method=arguments.method, progress=progress)
+    print_json(found) if arguments.json else print(demo_text(found))
