@@ -22,7 +22,9 @@ from geofuse.methods.collect import Histogram, Moments, MomentSums, histogram_of
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Observation,
-    coarse_window,
+    axes_at,
+    bands_by,
+    coarse_window_bands,
     degrade,
     widen,
 )
@@ -78,13 +80,14 @@ class ClosedForm:
         """
         ratio = options.largest_ratio or options.ratio
         sensor = gaussian_reach_px(min(observation.mtf_gain), ratio)
-        coarse, fine = CUBIC_REACH_CPX + FILL_CPX, 0
+        stray = stray_cpx(observation, 2.0 / options.ratio - 1.0 / ratio)
+        coarse, fine = CUBIC_REACH_CPX + FILL_CPX + 2 * stray, 0
         if self.low == "glp":
-            fine = math.ceil((coarse + 0.5) * ratio) + sensor
+            fine = math.ceil((coarse + stray + 0.5) * ratio) + sensor
         elif self.low in ("box", "atrous"):
             fine = fine_filter(self.low, options.ratio).size // 2
         if "coarse" in self.collects or "coarser" in self.collects:
-            fine = max(fine, sensor)
+            fine = max(fine, sensor + math.ceil(stray * ratio))
         if "coarser" in self.collects:
             coarse = max(coarse, sensor + 1)
         return Reach(fine, coarse)
@@ -125,7 +128,7 @@ class ClosedForm:
         return Params(self.about.name, self.solve(known, options))
 
     def _groups(self, observation: Observation) -> NDArray[np.int64]:
-        groups, _ = gain_groups(observation)
+        groups, _ = low_groups(observation)
         return groups if self.low == "glp" else np.zeros_like(groups)
 
     def apply(
@@ -155,28 +158,72 @@ class ClosedForm:
         """Yield rows of the core with U (B, n, W), P (n, W) and P_L (G, n, W)."""
         row0, row1, col0, col1 = patch.core
         bands = patch.coarse.shape[0]
-        axes = (patch.axis_y, patch.axis_x)
         stack, origin = coarse_layers(patch, observation, with_low=self.low == "glp")
         smooth = fine_low(patch, self.low, options.ratio) if self.low in ("box", "atrous") else None
-        wide = widen(stack, origin, axes, (col0, col1))
+        wide = Widened(patch, stack, origin, layer_shifts(observation, stack.shape[0]))
         top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
         for start in range(0, row1 - row0, STRIP_ROWS):
             rows = slice(start, min(start + STRIP_ROWS, row1 - row0))
-            taps = cubic_taps(patch.axis_y, row0 + rows.start, row0 + rows.stop)
-            planes = resample_rows(wide, taps, origin[0])
+            planes = wide.rows(row0 + rows.start, row0 + rows.stop)
             pan = patch.fine[0, top + rows.start : top + rows.stop, left : left + col1 - col0]
             low = planes[bands:] if smooth is None else smooth[:, rows]
             yield rows, planes[:bands], pan, low
+
+
+class Widened:
+    """Coarse layers (K, h, w) whose columns are on the fine grid already; their rows follow strip by strip."""
+
+    def __init__(
+        self,
+        patch: Patch,
+        stack: NDArray[Any],
+        origin: tuple[int, int],
+        shifts: Sequence[tuple[float, float]],
+    ) -> None:
+        self.origin = origin
+        self.count = stack.shape[0]
+        cols = patch.core[2], patch.core[3]
+        self.parts = []
+        for shift, layers in bands_by(shifts):
+            axes = axes_at((patch.axis_y, patch.axis_x), shift)
+            chosen = stack if len(layers) == self.count else stack[layers]
+            self.parts.append((layers, axes[0], widen(chosen, origin, axes, cols)))
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """Return fine rows of all layers (K, n, W)."""
+        if len(self.parts) == 1:
+            _, axis, wide = self.parts[0]
+            return resample_rows(wide, cubic_taps(axis, start, stop), self.origin[0])
+        first = self.parts[0][2]
+        out = np.empty((self.count, stop - start, first.shape[2]), first.dtype)
+        for layers, axis, wide in self.parts:
+            out[layers] = resample_rows(wide, cubic_taps(axis, start, stop), self.origin[0])
+        return out
 
 
 def _typed(value: Any, kind: type[np.floating[Any]]) -> Any:
     return np.asarray(value, kind) if isinstance(value, list) else kind(value)
 
 
-def gain_groups(observation: Observation) -> tuple[NDArray[np.int64], tuple[float, ...]]:
-    """Return each band's group and the distinct MTF gains: bands that blur alike share one low-passed PAN."""
-    gains = tuple(dict.fromkeys(observation.mtf_gain))
-    return np.array([gains.index(gain) for gain in observation.mtf_gain], np.int64), gains
+def low_groups(
+    observation: Observation,
+) -> tuple[NDArray[np.int64], list[tuple[float, tuple[float, float]]]]:
+    """Return each band's group and the distinct (MTF gain, shift): such bands share one low-passed PAN."""
+    keys = list(zip(observation.mtf_gain, observation.shifts_px, strict=True))
+    distinct = list(dict.fromkeys(keys))
+    return np.array([distinct.index(key) for key in keys], np.int64), distinct
+
+
+def layer_shifts(observation: Observation, count: int) -> list[tuple[float, float]]:
+    """Return the shift of each of `coarse_layers`' planes: the bands', then the low-passed PANs'."""
+    shifts = [*observation.shifts_px, *(shift for _, shift in low_groups(observation)[1])]
+    return shifts[:count]
+
+
+def stray_cpx(observation: Observation, scale: float) -> int:
+    """Return how many coarse pixels the largest shift leads away from where the grids point."""
+    largest = max(max(abs(dy), abs(dx)) for dy, dx in (*observation.shifts_px, observation.shift_px))
+    return math.ceil(largest * scale - 1e-6)
 
 
 def coarse_layers(
@@ -184,24 +231,26 @@ def coarse_layers(
 ) -> tuple[NDArray[Any], tuple[int, int]]:
     """Return the filled coarse planes (B + G, h, w) that the core's upsampling touches, and their origin.
 
-    The G last are PAN as the coarse sensor would see it, one for each distinct MTF gain, if wanted.
+    The G last are PAN as the coarse sensor would see it, one for each distinct MTF gain and shift, if wanted.
+    The fill reaches as far as a shift may lead from a valid pixel.
     """
     axes = (patch.axis_y, patch.axis_x)
-    window = coarse_window(axes, patch.core, FILL_CPX)
+    reach = FILL_CPX + stray_cpx(observation, max(axes[0].scale, axes[1].scale))
+    window = coarse_window_bands(axes, patch.core, observation, reach)
     part = coarse_part(patch, window)
-    layers = [fill(patch.coarse[:, *part], patch.coarse_valid[part], FILL_CPX)]
+    layers = [fill(patch.coarse[:, *part], patch.coarse_valid[part], reach)]
     if with_low:
-        for gain in gain_groups(observation)[1]:
+        for gain, shift in low_groups(observation)[1]:
             low, low_valid = degrade(
                 patch.fine,
                 patch.fine_valid,
                 patch.fine_origin,
-                axes,
+                axes_at(axes, shift),
                 window,
                 gain=gain,
                 minimum=LEAST_LOW_SHARE,
             )
-            layers.append(fill(low, low_valid, FILL_CPX))
+            layers.append(fill(low, low_valid, reach))
     return (np.concatenate(layers) if with_low else layers[0]), (window[0], window[2])
 
 
@@ -223,7 +272,7 @@ def coarse_core(
     """
     window = owned_window(patch)
     part = coarse_part(patch, window)
-    axes = (patch.axis_y, patch.axis_x)
+    axes = axes_at((patch.axis_y, patch.axis_x), observation.shift_px)
     pan, pan_valid = degrade(
         patch.fine, patch.fine_valid, patch.fine_origin, axes, window, gain=observation.joint_gain
     )
