@@ -1,0 +1,152 @@
+"""The fixed sample of a scene that calibration, hold-out and sampled fits look at: which windows, and what in them.
+
+The windows depend on the output's grid and on its pixels alone, never on tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from geofuse.methods.base import Patch
+from geofuse.methods.registration import highpass
+from geofuse.run.patches import coarse_span, pedestal_of, read_patch
+from geofuse.scenes.pixels import read_raw, read_window
+from geofuse.scenes.scene import Band, Source
+from geofuse.scenes.sensors import quality_flags
+from geofuse.scenes.tiles import Plan
+
+SIDE_CPX = 128
+STRATA = 16
+"""Parts of a large scene, of each of which one window is taken: four are looked at, coarse image only."""
+CLOUD_MARGIN_CPX = 6
+"""Around clouds and shadows: their parallax and their rims."""
+BRIGHT_SPREADS = 10.0
+"""Without a quality band: brighter than the median by so many interquartile half-widths counts as cloud."""
+HIDING_FLAGS = 2 | 4 | 8 | 16 | 32
+"""Saturated, cloud, shadow, snow, cirrus."""
+
+Core = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the coarse image shows in a candidate window."""
+
+    core: Core
+    """row0, row1, col0, col1 in output pixels."""
+    usable: NDArray[np.bool_]
+    """Over the coarse pixels under the core (h, w)."""
+    score: float
+    """How much there is to register by."""
+
+
+def sample_cores(plan: Plan) -> tuple[Core, ...]:
+    """Choose the windows: all of a small output, else the most informative of four in each of 16 parts."""
+    side_y, side_x = (max(1, round(SIDE_CPX / axis.scale)) for axis in (plan.axis_y, plan.axis_x))
+    height, width = plan.grid.height, plan.grid.width
+    rows, cols = max(1, round(height / side_y)), max(1, round(width / side_x))
+    if rows * cols <= STRATA:
+        return tuple(_cells((0, height, 0, width), rows, cols))
+    cols = min(max(1, round((STRATA * width / height) ** 0.5)), STRATA)
+    rows = STRATA // cols
+    chosen = []
+    for stratum in _cells((0, height, 0, width), rows, cols):
+        looks = [look_at(plan, core) for core in _candidates(stratum, side_y, side_x)]
+        best = max(looks, key=lambda look: look.score)
+        if best.score > 0.0:
+            chosen.append(best.core)
+    return tuple(chosen)
+
+
+def _cells(area: Core, rows: int, cols: int) -> list[Core]:
+    row_edges = np.linspace(area[0], area[1], rows + 1).astype(int).tolist()
+    col_edges = np.linspace(area[2], area[3], cols + 1).astype(int).tolist()
+    return [
+        (row_edges[r], row_edges[r + 1], col_edges[c], col_edges[c + 1])
+        for r in range(rows)
+        for c in range(cols)
+    ]
+
+
+def _candidates(stratum: Core, side_y: int, side_x: int) -> list[Core]:
+    """Return up to four windows, one in the middle of each quarter; one where they would overlap."""
+    quarters = _cells(stratum, 2, 2) if stratum[1] - stratum[0] >= 2 * side_y else [stratum]
+    out: dict[Core, None] = {}
+    for row0, row1, col0, col1 in quarters:
+        top = row0 + max(0, (row1 - row0 - side_y) // 2)
+        left = col0 + max(0, (col1 - col0 - side_x) // 2)
+        out[top, min(top + side_y, row1), left, min(left + side_x, col1)] = None
+    return list(out)
+
+
+def look_at(plan: Plan, core: Core) -> Look:
+    """Look at the coarse image under a core: what is usable, and how much structure it has."""
+    rows, cols = _under(plan, core)
+    values, valid = read_window(plan.scene.coarse, plan.bands, (*rows, *cols))
+    usable = usable_coarse(plan, values, valid, (*rows, *cols))
+    inner = ndimage.minimum_filter(usable, 3)[1:-1, 1:-1]
+    if not inner.any():
+        return Look(core, usable, 0.0)
+    detail = np.abs(highpass(values.astype(np.float64))[:, inner]).mean(axis=1)
+    level = np.abs(values[:, usable].astype(np.float64)).mean(axis=1) + 1e-9
+    return Look(core, usable, float(inner.sum() * np.median(detail / level)))
+
+
+def _under(plan: Plan, core: Core) -> tuple[tuple[int, int], tuple[int, int]]:
+    return coarse_span(plan.axis_y, core[0], core[1], 0), coarse_span(plan.axis_x, core[2], core[3], 0)
+
+
+def usable_coarse(
+    plan: Plan, values: NDArray[Any], valid: NDArray[np.bool_], window: Core
+) -> NDArray[np.bool_]:
+    """Return where the coarse pixels (B, h, w) of a window are clear: no cloud, shadow, snow, saturation."""
+    usable = valid.copy()
+    for plane, index in zip(values, plan.bands, strict=True):
+        limit = plan.scene.coarse.bands[index].saturation
+        if limit is not None:
+            usable &= plane < limit
+    hidden = _flagged(plan, window) if plan.scene.quality is not None else _bright(values, usable)
+    if hidden.any():
+        usable &= ~ndimage.maximum_filter(hidden, 2 * CLOUD_MARGIN_CPX + 1)
+    return usable
+
+
+def _flagged(plan: Plan, window: Core) -> NDArray[np.bool_]:
+    """Where the quality band names a reason to look elsewhere; beyond the image: nowhere."""
+    quality = plan.scene.quality
+    assert quality is not None
+    row0, row1, col0, col1 = window
+    top, bottom = max(row0, 0), min(row1, quality.grid.height)
+    left, right = max(col0, 0), min(col1, quality.grid.width)
+    out = np.zeros((row1 - row0, col1 - col0), np.bool_)
+    if top < bottom and left < right:
+        source = Source(
+            (Band("quality", quality.path, 1, "uint16"),), quality.grid, {quality.path: quality.driver}
+        )
+        flags = quality_flags(read_raw(source, 0, (top, bottom, left, right)), quality.kind)
+        out[top - row0 : bottom - row0, left - col0 : right - col0] = flags & HIDING_FLAGS != 0
+    return out
+
+
+def _bright(values: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a window is far brighter than most of it, in the mean of its bands: cloud, snow, glint."""
+    if not usable.any():
+        return ~usable & False
+    bright = values.mean(axis=0, dtype=np.float64)
+    low, middle, high = np.quantile(bright[usable], [0.25, 0.5, 0.75])
+    return np.asarray(usable & (bright > middle + BRIGHT_SPREADS * max(0.5 * (high - low), 1e-9)))
+
+
+def read_sample(plan: Plan, core: Core, reach: tuple[int, int]) -> tuple[Patch, NDArray[np.bool_]]:
+    """Read a window's patch with a halo, and where its coarse pixels may be used for measuring."""
+    pedestal = np.array([pedestal_of(plan.scene.coarse.bands[index]) for index in plan.bands])
+    patch = read_patch(replace(plan, reach=reach), core, pedestal)
+    height, width = patch.coarse_valid.shape
+    top, left = patch.coarse_origin
+    raw = patch.coarse + pedestal[:, None, None]
+    return patch, usable_coarse(plan, raw, patch.coarse_valid, (top, top + height, left, left + width))
