@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from geofuse.errors import UsageError
-from geofuse.methods import base
 from geofuse.methods.simulate import Camera, make_truth
+from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial, Threads
 from geofuse.run.fuse import Progress, fuse_to_cog, silent
-from geofuse.run.planning import Request, make_plan
+from geofuse.run.planning import Request
 from geofuse.run.simulating import (
     Pair,
     open_simulated,
@@ -48,21 +49,19 @@ def run_demo(
     truth = make_truth(size, rng=np.random.default_rng(seed))
     pair = write_pair(folder, truth, CAMERA, slant_deg=SLANT_DEG, seed=seed)
     progress("simulate", size * size, size * size, 0)
-    images = {}
-    for name in ("exp", method):
-        images[name] = _fused(pair, folder, name, progress)
-    return _judged(pair, folder, images, method)
+    plain = _fused(pair, folder / "upsampled.tif", Request(method="exp", calibrate=False), progress)
+    fused = _fused(pair, folder / "fused.tif", Request(method=method), progress)
+    return _judged(pair, folder, {"exp": plain, method: fused})
 
 
-def _fused(pair: Pair, folder: Path, method: str, progress: Progress) -> Path:
-    plan = make_plan(open_simulated(pair), Request(method=method))
-    out = folder / ("upsampled.tif" if method == "exp" else "fused.tif")
+def _fused(pair: Pair, out: Path, request: Request, progress: Progress) -> Path:
+    plan = calibrated_plan(open_simulated(pair), request, out)
     runner = Threads(plan.workers) if plan.workers > 1 else Serial()
     fuse_to_cog(plan, out, runner=runner, overwrite=True, progress=progress)
     return out
 
 
-def _judged(pair: Pair, folder: Path, images: dict[str, Path], method: str) -> dict[str, Any]:
+def _judged(pair: Pair, folder: Path, images: dict[str, Path]) -> dict[str, Any]:
     scene = open_simulated(pair)
     bands = len(scene.coarse.bands)
     truth, _ = read_image(pair.truth, bands, scene.fine.grid)
@@ -74,7 +73,9 @@ def _judged(pair: Pair, folder: Path, images: dict[str, Path], method: str) -> d
         pictures[name] = fused
     pan, _ = read_image(pair.pan, 1, scene.fine.grid)
     picture = folder / "before_after.png"
-    titles = ("MS, upsampled (2 m)", "PAN (0.5 m)", f"fused by {base.get(method).about.name} (0.5 m)")
+    method = list(images)[-1]
+    made_by = json.loads(images[method].with_suffix(".json").read_text())["method"]["name"]
+    titles = ("MS, upsampled (2 m)", "PAN (0.5 m)", f"fused by {made_by} (0.5 m)")
     write_before_after(picture, pictures["exp"], pan, pictures[method], valid=valid, titles=titles)
     files = [pair.pan, pair.ms, pair.truth, *images.values(), picture]
     return {"scores": rows, "files": [str(path) for path in files]}

@@ -76,6 +76,12 @@ class PixelError(GeofuseError):
     code = "pixels"
 
 
+class MatchError(GeofuseError):
+    """The fine and the coarse image do not show the same place."""
+
+    code = "match"
+
+
 class AreaError(GeofuseError):
     """The area asked for is empty, malformed, or outside the scene."""
 

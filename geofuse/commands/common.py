@@ -79,15 +79,33 @@ def method_options(parser: Any) -> None:
     """Add what says how it is fused, by how much, into what."""
     method = parser.add_argument_group("method")
     method.add_argument(
-        "--method", default="auto", metavar="NAME", help="see `geofuse methods` (auto: mtf-glp-hpm-r)"
+        "--method",
+        default="auto",
+        metavar="NAME",
+        help="see `geofuse methods` (auto: by hold-out on the scene)",
     )
     method.add_argument(
         "--weights", type=numbers, metavar="LIST", help="intensity weights of brovey, one for each band"
     )
-    method.add_argument("--no-calibrate", action="store_true", help="keep the sensor table's figures")
     method.add_argument(
-        "--back-projections", type=int, metavar="N", help="rounds of consistency with the coarse image"
+        "--no-calibrate",
+        action="store_true",
+        help="measure nothing: the sensor table's figures, no hold-out, no back-projection unless asked for",
     )
+    method.add_argument(
+        "--shift",
+        nargs=2,
+        type=float,
+        metavar=("DY", "DX"),
+        help="shift in PAN pixels, instead of a measured one: PAN (row, col) is seen at MS (row + DY, col + DX)",
+    )
+    method.add_argument(
+        "--back-projections",
+        type=int,
+        metavar="N",
+        help="rounds of consistency with the coarse image (3, fewer where calibration is unsure)",
+    )
+    method.add_argument("--force", action="store_true", help="go on with images that do not match")
     work = parser.add_argument_group("work and encoding")
     work.add_argument("--tile", type=int, metavar="PX", help="side of a tile: 512, 1024, 2048, ... (1024)")
     work.add_argument("--workers", type=int, metavar="N", help="tiles at a time (one for each core)")
@@ -154,6 +172,10 @@ def request_of(arguments: argparse.Namespace) -> Request:
         memory_bytes=arguments.memory,
         compress=arguments.compress,
         level=arguments.level,
+        calibrate=not arguments.no_calibrate,
+        shift_px=tuple(arguments.shift) if arguments.shift else None,
+        back_projections=arguments.back_projections,
+        force=arguments.force,
     )
 
 

@@ -57,11 +57,11 @@ def add(commands: Any) -> None:
 def _fuse(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from geofuse.run.calibrating import calibrated_plan
     from geofuse.run.executors import executor
     from geofuse.run.fuse import fuse_to_cog
-    from geofuse.run.planning import make_plan
 
-    plan = make_plan(scene_of(arguments), request_of(arguments))
+    plan = calibrated_plan(scene_of(arguments), request_of(arguments), Path(arguments.out))
     with (
         executor(arguments.scheduler, plan.workers) as runner,
         progress_bars(arguments.no_progress) as progress,

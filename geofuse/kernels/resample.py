@@ -65,6 +65,20 @@ def _columns(source, first, weights, out):  # type: ignore[no-untyped-def]
                 out[band, row, col] = total
 
 
+@compiled
+def _columns4(source, first, weights, out):  # type: ignore[no-untyped-def]
+    bands, height, _ = source.shape
+    wa, wb, wc, wd = weights[0], weights[1], weights[2], weights[3]
+    for band in range(bands):
+        for row in range(height):
+            line, target = source[band, row], out[band, row]
+            for at in range(first.size):
+                col = np.uintp(at)
+                a = first[col]
+                b, c, d = a + np.uintp(1), a + np.uintp(2), a + np.uintp(3)
+                target[col] = wa[col] * line[a] + wb[col] * line[b] + wc[col] * line[c] + wd[col] * line[d]
+
+
 def resample_rows(source: NDArray[Any], taps: Taps, origin: int) -> NDArray[Any]:
     """Apply a tap table to the rows of ``source`` (B, h, w), whose first row has index ``origin``."""
     first = taps.first - origin
@@ -81,7 +95,8 @@ def resample_columns(source: NDArray[Any], taps: Taps, origin: int) -> NDArray[A
     _check(first, taps.weights.shape[1], source.shape[2])
     out = np.empty((*source.shape[:2], first.size), source.dtype)
     weights = np.ascontiguousarray(taps.weights.T, source.dtype)
-    _columns(source, first.astype(np.uintp), weights, out)
+    loop = _columns4 if weights.shape[0] == 4 else _columns
+    loop(source, first.astype(np.uintp), weights, out)
     return out
 
 

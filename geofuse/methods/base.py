@@ -32,6 +32,7 @@ METHODS = {
     "mtf-glp-fs": "geofuse.methods.multires:MTF_GLP_FS",
     "mtf-glp-hpm": "geofuse.methods.multires:MTF_GLP_HPM",
     "mtf-glp-hpm-r": "geofuse.methods.multires:MTF_GLP_HPM_R",
+    "ridge": "geofuse.methods.adaptive:RIDGE",
 }
 AUTO = "mtf-glp-hpm-r"
 
@@ -120,7 +121,15 @@ class About:
 class Method(Protocol):
     """The protocol: collect over the scene, fit once, apply to any patch with the same result for any cut."""
 
-    about: About
+    @property
+    def about(self) -> About:
+        """What there is to say of it."""
+        ...
+
+    @property
+    def sampled(self) -> bool:
+        """Whether its first pass runs over the fixed sample of windows only, not over the whole scene."""
+        ...
 
     def passes(self, options: Options) -> Sequence[str]:
         """Name what to collect over the scene, in order; empty where nothing is needed."""

@@ -42,8 +42,8 @@ APART_PX = 0.3
 FEW = 5
 """Windows that suffice to find the neighbourhood of the optimum."""
 PROFILE = (0.05, 0.09, 0.13, 0.17, 0.21, 0.25, 0.29, 0.33, 0.37, 0.41, 0.46, 0.52, 0.60, 0.70)
-SHARED = 0.05
-"""Ridge, relative to the bands' variance, on the differences of PAN's weights."""
+SHARED = 2.0
+"""Ridge on the differences of PAN's weights, relative to the bands' variance and to the unexplained share."""
 MATCH_R2 = 0.1
 """R^2 of the high-passed regression under which two images do not show the same place."""
 SURE_PX = 0.1
@@ -266,23 +266,26 @@ def _pan_weights(sample: Sample, pan: Floats) -> tuple[float, ...]:
     """Regress the degraded PAN on the bands, not negative, with outliers weighed down.
 
     On values with a constant, since PAN's response to broad land cover decides. Collinear bands share their
-    weight by a ridge on the weights' differences: blue and green alone would leave it to the clouds.
+    weight by a ridge on the weights' differences, as strong as PAN is badly explained: else the clouds decide.
     Sources: bi-square weights, Beaton and Tukey 1974, Technometrics 16(2); non-negative least squares, Lawson
     and Hanson 1974, Solving Least Squares Problems, ch. 23.
     """
     count = sample.values.shape[0]
-    weight, found = np.ones_like(pan), np.zeros(count)
+    weight, found, unexplained = np.ones_like(pan), np.zeros(count), 0.0
     alike = np.eye(count) - 1.0 / count
     for _ in range(6):
         centred = sample.values - np.average(sample.values, axis=1, weights=weight)[:, None]
         target = pan - float(np.average(pan, weights=weight))
         gram = np.einsum("in,n,jn->ij", centred, weight, centred)
         scale = float(np.trace(gram)) / count
-        root = np.linalg.cholesky(gram + SHARED * scale * alike + (1e-9 * scale + 1e-30) * np.eye(count))
+        root = np.linalg.cholesky(
+            gram + SHARED * unexplained * scale * alike + (1e-9 * scale + 1e-30) * np.eye(count)
+        )
         found, _ = optimize.nnls(
             root.T, np.linalg.solve(root, np.einsum("in,n,n->i", centred, weight, target))
         )
         miss = np.abs(target - dots(centred.T, found))
         spread = 4.685 * 1.4826 * max(float(np.median(miss)), 1e-9)
         weight = np.maximum(1.0 - (miss / spread) ** 2, 1e-6) ** 2
+        unexplained = dot(weight, miss**2) / max(dot(weight, target**2), 1e-300)
     return tuple(float(value) for value in found)

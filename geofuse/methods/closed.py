@@ -67,6 +67,8 @@ class ClosedForm:
     """Low-passed PAN: "none", "glp" (sensor MTF, decimated), "box" or "atrous"."""
     collects: tuple[str, ...] = ()
     """Of "fine", "coarse", "coarser", "haze"."""
+    sampled: bool = False
+    """Moments are of the whole scene."""
 
     def passes(self, options: Options) -> Sequence[str]:
         """Name what to collect over the scene."""

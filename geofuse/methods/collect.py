@@ -100,7 +100,33 @@ class Histogram:
     """(K, bins)."""
 
 
-Collected = Moments | Histogram
+@dataclass(frozen=True, slots=True)
+class NormalEquations:
+    """What linear fits of B targets to K features need, per hold-out fold: sums of products, not centred.
+
+    Targets that share their features' geometry form one of G groups.
+    """
+
+    counts: NDArray[np.int64]
+    """(G, folds): samples."""
+    gram: NDArray[np.float64]
+    """(G, folds, K, K): X'X."""
+    cross: NDArray[np.float64]
+    """(folds, K, B): X'Y."""
+    squares: NDArray[np.float64]
+    """(folds, B): the diagonal of Y'Y."""
+    pixels: int
+    """Pixels whose levels were summed."""
+    levels: NDArray[np.float64]
+    """(1 + B,): sums of squares of PAN and the bands themselves, to tell detail from rounding."""
+
+    @property
+    def count(self) -> int:
+        """Samples in all folds of all groups."""
+        return int(self.counts.sum())
+
+
+Collected = Moments | Histogram | NormalEquations
 
 
 def histogram_of(
@@ -129,6 +155,15 @@ def merge(first: Collected, second: Collected) -> Collected:
     """Merge two collections of disjoint pixels. Source: Chan, Golub and LeVeque 1979, for moments."""
     if isinstance(first, Histogram) and isinstance(second, Histogram):
         return Histogram(first.low, first.high, first.counts + second.counts)
+    if isinstance(first, NormalEquations) and isinstance(second, NormalEquations):
+        return NormalEquations(
+            first.counts + second.counts,
+            first.gram + second.gram,
+            first.cross + second.cross,
+            first.squares + second.squares,
+            first.pixels + second.pixels,
+            first.levels + second.levels,
+        )
     assert isinstance(first, Moments)
     assert isinstance(second, Moments)
     if not first.count or not second.count:

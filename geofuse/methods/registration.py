@@ -107,7 +107,7 @@ def _pan_around(patch: Patch, window: tuple[int, int, int, int]) -> Mask:
 
 def _under(offset: float, scale: float, span: Sequence[int], origin: int, size: int) -> NDArray[np.int64]:
     centre = (np.arange(span[0], span[1]) - offset) / scale - origin
-    return np.clip(np.rint(centre).astype(np.int64), 0, size - 1)
+    return np.asarray(np.clip(np.rint(centre), 0, size - 1), np.int64)
 
 
 def highpass(planes: Floats) -> Floats:
@@ -134,7 +134,7 @@ def _degraded(window: Window, shift: Shift, gain: float) -> Floats:
     row0, row1, col0, col1 = window.inner
     rows = gaussian_taps(axes[0], gain, row0 - 1, row1 + 1)
     cols = gaussian_taps(axes[1], gain, col0 - 1, col1 + 1)
-    return resample(patch.fine, rows, cols, patch.fine_origin)[0].astype(np.float64)
+    return np.asarray(resample(patch.fine, rows, cols, patch.fine_origin)[0], np.float64)
 
 
 def pan_values(sample: Sample, shift: Shift, gain: float) -> Floats:

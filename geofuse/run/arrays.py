@@ -16,14 +16,27 @@ from numpy.typing import NDArray
 from geofuse import __version__
 from geofuse.errors import ConfigError, UsageError
 from geofuse.methods.base import Params
+from geofuse.run.calibrating import calibrated_plan, findings_of
 from geofuse.run.executors import Serial, Threads
 from geofuse.run.fuse import fit_plan, fuse_core
 from geofuse.run.patches import job_of
-from geofuse.run.planning import Request, make_plan
+from geofuse.run.planning import Findings, Request, make_plan
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import Plan, fingerprint, plan_from_json, plan_to_json, tiles_of
 
+OPTIONS = {
+    "bbox",
+    "aoi",
+    "window",
+    "nodata",
+    "weights",
+    "tile_px",
+    "calibrate",
+    "shift_px",
+    "back_projections",
+    "force",
+}
 _FITS: dict[str, Params] = {}
 _FITTING = threading.Lock()
 
@@ -40,18 +53,31 @@ def fuse(
     """Fuse lazily: a dask-backed (band, y, x) array in the source's type, with CRS, transform, nodata, band names.
 
     ``scene`` is a Scene, a scene folder or .tar, or the PAN file with ``ms`` the MS file(s). ``options`` are those
-    of the command line: bbox, aoi, window, nodata, weights, tile_px. The first compute measures the scene once;
-    ``params`` (an OUT.json, or its content) spares that. Afterwards a window reads only what it needs. Pixels equal
-    those of the command line's file.
+    of the command line: bbox, aoi, window, nodata, weights, tile_px, calibrate, shift_px, back_projections, force.
+    Calibration looks at a sample of the scene at once (``calibrate=False``: headers only); the first compute
+    measures the scene once; ``params`` (an OUT.json, or its content) spares both. Afterwards a window reads only what
+    it needs. Pixels equal those of the command line's file.
     """
     opened = _opened(scene, ms)
-    allowed = {"bbox", "aoi", "window", "nodata", "weights", "tile_px"}
-    if unknown := set(options) - allowed:
+    if unknown := set(options) - OPTIONS:
         raise UsageError(
-            f"unknown option {sorted(unknown)[0]!r}", wanted="one of " + ", ".join(sorted(allowed))
+            f"unknown option {sorted(unknown)[0]!r}", wanted="one of " + ", ".join(sorted(OPTIONS))
         )
-    plan = make_plan(opened, Request(method=method, bands=bands, **options))
-    return _lazy(plan, _given(params, plan))
+    request = Request(method=method, bands=bands, **options)
+    if params is None:
+        return _lazy(calibrated_plan(opened, request), None)
+    record = params if isinstance(params, Mapping) else json.loads(Path(params).read_text())
+    found, fitted = _given(record)
+    if method not in ("auto", found.method):
+        raise ConfigError(f"parameters of {found.method}", wanted=f"those of {method}")
+    plan = make_plan(opened, request, found)
+    names = record["parameters"]["bands"]
+    if names != list(plan.options["names"]):
+        raise ConfigError(
+            f"parameters of {found.method} for {', '.join(names)}",
+            wanted=f"those for {', '.join(plan.options['names'])}",
+        )
+    return _lazy(plan, fitted)
 
 
 def _opened(
@@ -66,21 +92,12 @@ def _opened(
     return open_pair(os.fspath(scene), [os.fspath(file) for file in files])
 
 
-def _given(params: Mapping[str, Any] | str | os.PathLike[str] | None, plan: Plan) -> Params | None:
-    if params is None:
-        return None
-    record = params if isinstance(params, Mapping) else json.loads(Path(params).read_text())
+def _given(record: Mapping[str, Any]) -> tuple[Findings, Params]:
+    """Return what a product's record says was found and fitted."""
     try:
-        found = Params(record["method"]["name"], record["method"]["params"])
-        names = record["parameters"]["bands"]
+        return findings_of(record), Params(record["method"]["name"], record["method"]["params"])
     except (KeyError, TypeError) as error:
         raise ConfigError("no fitted parameters in it", wanted="a product's OUT.json") from error
-    if found.method != plan.method or names != list(plan.options["names"]):
-        raise ConfigError(
-            f"parameters of {found.method} for {', '.join(names)}",
-            wanted=f"{plan.method} for {', '.join(plan.options['names'])}",
-        )
-    return found
 
 
 def _lazy(plan: Plan, params: Params | None) -> xarray.DataArray:

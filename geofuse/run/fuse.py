@@ -32,9 +32,11 @@ from geofuse.kernels.finish import finish
 from geofuse.methods import base
 from geofuse.methods.base import Params
 from geofuse.methods.collect import merge
+from geofuse.methods.consistency import After, fuse_patch
 from geofuse.run.executors import Executor
 from geofuse.run.patches import Job, job_of, mask_of, read_patch
 from geofuse.run.planning import check_disk, check_out
+from geofuse.run.sampling import sample_cores
 from geofuse.scenes import ledger
 from geofuse.scenes.cog import assemble, check_part, encode_tile, write_part
 from geofuse.scenes.pixels import read_reduced, sha256_of
@@ -133,7 +135,7 @@ def _run(
     params = Params(**known["params"]) if "params" in known else None
     if params is None:
         params = fit_plan(plan, runner, progress)
-        ledger.update_ledger(out, {**known, "params": asdict(params)})
+        ledger.update_ledger(out, {**known, "params": asdict(params), "calibration": plan.calibration})
     folder = ledger.parts_dir(out)
     try:
         counts, assets = _make(plan, params, out, folder=folder, key=key, runner=runner, progress=progress)
@@ -190,6 +192,9 @@ def fit_plan(plan: Plan, runner: Executor, progress: Progress = silent) -> Param
     """Run the first pass over the whole output and fit the method once."""
     method, job = base.get(plan.method), job_of(plan)
     blocks = collect_blocks(plan)
+    if method.sampled:
+        cores = plan.sample or sample_cores(plan)
+        blocks = tuple(Tile(index, 0, index, core) for index, core in enumerate(cores))
     text = json.dumps(plan_to_json(plan))
     state: dict[str, Any] = {}
     for name in method.passes(job.options):
@@ -235,13 +240,25 @@ def fuse_core(
     plan: Plan, job: Job, params: Params, core: tuple[int, int, int, int]
 ) -> tuple[np.ndarray[Any, Any], dict[str, int], list[np.ndarray[Any, Any]]]:
     """Fuse one core: stored pixels (rows, cols, B), counters, and the mask's pixels where there is one."""
-    patch = read_patch(plan, core, job.pedestal)
-    method = base.get(plan.method)
-    fused = method.apply(patch, params, job.observation, options=job.options)
-    pixels, saturated, moved = finish(
-        fused, patch.valid, job.pedestal, dtype=plan.spec.dtype, nodata=plan.spec.nodata
+    margin = plan.margin_px
+    grown = core[0] - margin, core[1] + margin, core[2] - margin, core[3] + margin
+    patch = read_patch(plan, grown, job.pedestal)
+    fused = fuse_patch(
+        base.get(plan.method),
+        patch,
+        params,
+        job.observation,
+        options=job.options,
+        core=core,
+        after=After(plan.rounds, plan.shares),
     )
-    counts = {"valid": int(patch.valid.sum()), "saturated": saturated, "moved": moved}
+    height, width = patch.valid.shape
+    valid = patch.valid[margin : height - margin, margin : width - margin]
+    pixels, saturated, moved = finish(
+        fused, valid, job.pedestal, dtype=plan.spec.dtype, nodata=plan.spec.nodata
+    )
+    counts = {"valid": int(valid.sum()), "saturated": saturated, "moved": moved}
+    patch = replace(patch, core=core, valid=valid)
     return pixels, counts, [mask_of(plan, patch, job.pedestal)] if plan.mask else []
 
 

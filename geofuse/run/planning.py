@@ -17,7 +17,10 @@ from geofuse import __version__
 from geofuse.errors import AreaError, DiskSpaceError, MemoryLimitError, UsageError, WriteError
 from geofuse.geometry import moved
 from geofuse.methods import base
+from geofuse.methods.closed import low_groups
+from geofuse.methods.consistency import margin_px
 from geofuse.methods.observation import Observation
+from geofuse.run.patches import observation_from
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.cog import CogSpec, checked_spec, expected_bytes
 from geofuse.scenes.opening import relate, select_bands, with_nodata
@@ -67,13 +70,43 @@ class Request:
     """Codec of the product."""
     level: int | None = None
     """Its level; None: the codec's default."""
+    calibrate: bool = True
+    """Measure the observation model, hold out, choose; False: the sensor table's figures, nothing more."""
+    shift_px: tuple[float, float] | None = None
+    """Given shift (dy, dx) instead of a measured one, relative to the georeferences."""
+    back_projections: int | None = None
+    """Rounds of back-projection; None: by confidence, none without calibration."""
+    force: bool = False
+    """Go on with a pair that does not match."""
 
 
-def make_plan(scene: Scene, request: Request) -> Plan:
-    """Decide everything; raises the errors of inputs, bands, area, memory. Reads headers only."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found out from the pixels before planning."""
+
+    method: str
+    """The method `auto` came to, or the one asked for."""
+    observation: Observation
+    """How the coarse image came from the fine one, for the output's bands."""
+    shares: tuple[float, ...] = ()
+    """Share of the method's detail each band keeps."""
+    rounds: int = 0
+    """Rounds of back-projection."""
+    sample: tuple[tuple[int, int, int, int], ...] = ()
+    """Cores of the windows it was found in."""
+    calibration: dict[str, Any] | None = None
+    """The report."""
+
+
+def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> Plan:
+    """Decide everything; raises the errors of inputs, bands, area, memory. Reads headers only.
+
+    Without findings the sensor table's figures stand, with the request's shift, and no back-projection but
+    what it asks for: `geofuse.run.calibrating.calibrated_plan` plans with what the pixels say.
+    """
     if request.nodata is not None:
         scene = with_nodata(scene, request.nodata)
-    method = base.get(request.method)
+    method = base.get(found.method if found else request.method)
     bands = select_bands(scene, request.bands)
     scene, relation = relate(scene)
     if scene.coarse.warped and scene.quality:
@@ -84,7 +117,12 @@ def make_plan(scene: Scene, request: Request) -> Plan:
     grid = _grid(scene.fine.grid, rows, cols)
     chosen = [scene.coarse.bands[index] for index in bands]
     axis_y, axis_x = moved(relation.axis_y, rows[0]), moved(relation.axis_x, cols[0])
-    observation = Observation(tuple(band.mtf_gain for band in chosen))
+    found = found or Findings(
+        method.about.name,
+        Observation(tuple(band.mtf_gain for band in chosen), request.shift_px or (0.0, 0.0)),
+        rounds=request.back_projections or 0,
+    )
+    observation = found.observation
     options = base.Options(
         names=tuple(band.name for band in chosen),
         ratio=2.0 / (axis_y.scale + axis_x.scale),
@@ -112,9 +150,24 @@ def make_plan(scene: Scene, request: Request) -> Plan:
         bytes_per_task=0,
         area=asked,
         inputs=tuple(identity(path) for path in input_paths(scene, bands)),
-        notes=(*scene.warnings, *relation.notes),
+        notes=(*scene.warnings, *relation.notes, *_notes_of(found, options.names)),
+        margin_px=margin_px(observation, found.rounds, options),
+        shares=found.shares,
+        rounds=found.rounds,
+        sample=found.sample,
+        calibration=found.calibration,
     )
     return _with_tiles(plan, request)
+
+
+def _notes_of(found: Findings, names: Sequence[str]) -> list[str]:
+    """Say what was found that an operator should know."""
+    notes = list(found.calibration["warnings"]) if found.calibration else []
+    for name, share in zip(names, found.shares, strict=False):
+        if share < 1.0:
+            how = "no detail is injected" if share == 0.0 else f"{share:.0%} of the detail is injected"
+            notes.append(f"band {name}: {how}; more did harm in the hold-out")
+    return notes
 
 
 def _json_values(noun: Any) -> dict[str, Any]:
@@ -307,10 +360,10 @@ def _with_tiles(plan: Plan, request: Request) -> Plan:
 
 def _task_bytes(plan: Plan, side: int) -> int:
     kind = np.dtype(plan.spec.dtype)
-    lows = len(set(plan.observation["mtf_gain"]))
+    lows = len(set(low_groups(observation_from(plan.observation))[1]))
     wide = 2 if kind.itemsize == 8 or kind in (np.dtype("int32"), np.dtype("uint32")) else 1
     core = task_bytes(
-        min(side, max(plan.grid.height, plan.grid.width)),
+        min(side, max(plan.grid.height, plan.grid.width)) + 2 * plan.margin_px,
         len(plan.bands),
         kind.itemsize,
         reach=plan.reach,

@@ -117,6 +117,40 @@ def _notes(notes: Sequence[str]) -> list[str]:
     return [f"note: {note}" for note in notes]
 
 
+def calibration_text(found: dict[str, Any]) -> str:
+    """Write `geofuse calibrate`."""
+    trusted = "uncertain: the georeference is trusted" if found["uncertain"] else "used by fuse"
+    lines = [
+        f"shift       {_pair(found['shift_px'])} PAN px (dy, dx), standard error {_pair(found['shift_sigma_px'])}",
+        f"match       R^2 {found['r2']:.3f}, signal to noise {found['snr']:.1f}, "
+        f"{found['usable_fraction']:.0%} of the sample usable",
+        f"confidence  {found['confidence']:.2f}, {trusted}",
+        "",
+    ]
+    rows = [
+        [
+            name,
+            f"{gain:.3f}",
+            _number(found["mtf_gain_sigma"][name]),
+            "own" if found["mtf_gain_identifiable"][name] else "joint",
+            f"{found['mtf_gain_r2'][name]:.2f}",
+            _pair(found["band_shift_px"][name]),
+            f"{found['pan_weights'][name]:.3f}",
+        ]
+        for name, gain in found["mtf_gain"].items()
+    ]
+    head = ["band", "MTF gain", "error", "whose", "own R^2", "shift px", "PAN weight"]
+    return "\n".join([*lines, table(rows, head), *_notes(found["warnings"])])
+
+
+def _pair(values: Sequence[float | None]) -> str:
+    return "(" + ", ".join(_number(value) for value in values) + ")"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
 def methods_text(found: dict[str, Any]) -> str:
     """Write `geofuse methods`."""
     rows = [

@@ -49,8 +49,9 @@ def provenance(
         "inputs": [
             {"path": item["path"], "bytes": item["size"], "sha256": item["sha256"]} for item in plan.inputs
         ],
-        "method": {"name": plan.method, **fit},
+        "method": {"name": plan.method, **fit, "injection": _injection(plan)},
         "observation": plan.observation,
+        "calibration": plan.calibration,
         "radiometry": {
             "pan": radiometry(plan.scene.fine.bands[0]),
             "bands": [radiometry(band) for band in bands],
@@ -59,6 +60,7 @@ def provenance(
             "bands": list(plan.options["names"]),
             "area": plan.area,
             "weights": plan.options["weights"],
+            "back_projections": plan.rounds,
             "compress": plan.spec.compress,
             "level": plan.spec.level,
         },
@@ -76,6 +78,12 @@ def provenance(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "warnings": warnings,
     }
+
+
+def _injection(plan: Plan) -> dict[str, float]:
+    """Return the share of the method's detail that each band got."""
+    shares = plan.shares or (1.0,) * len(plan.options["names"])
+    return dict(zip(plan.options["names"], shares, strict=True))
 
 
 def radiometry(band: Band) -> dict[str, Any]:

@@ -78,6 +78,16 @@ class Plan:
     """Identity of every input file: path, size, mtime, header's checksum."""
     notes: tuple[str, ...] = field(default=())
     """What an operator should know."""
+    margin_px: int = 0
+    """Fine pixels around a tile's core that are fused too, for back-projection; the halo comes on top."""
+    shares: tuple[float, ...] = ()
+    """Share of the method's detail that each band keeps; empty: all of it."""
+    rounds: int = 0
+    """Rounds of back-projection."""
+    sample: tuple[tuple[int, int, int, int], ...] = ()
+    """Cores of the windows that calibration and sampled fits look at."""
+    calibration: dict[str, Any] | None = None
+    """What calibration found, as it is reported."""
 
 
 def tiles_of(height: int, width: int, side: int) -> tuple[Tile, ...]:
@@ -162,6 +172,8 @@ def plan_from_json(value: dict[str, Any]) -> Plan:
             "reach": tuple(value["reach"]),
             "inputs": tuple(value["inputs"]),
             "notes": tuple(value["notes"]),
+            "shares": tuple(value["shares"]),
+            "sample": tuple(tuple(core) for core in value["sample"]),
         }
     )
 
@@ -169,7 +181,7 @@ def plan_from_json(value: dict[str, Any]) -> Plan:
 def fingerprint(plan: Plan, version: str) -> str:
     """Return what identifies the product: inputs, parameters, encoding, version; not tiles, workers or notes."""
     value = plan_to_json(plan)
-    for name in ("tile_px", "workers", "bytes_per_task", "notes", "reach"):
+    for name in ("tile_px", "workers", "bytes_per_task", "notes", "reach", "margin_px"):
         del value[name]
     text = json.dumps([version, value], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -28,6 +28,7 @@ from tests.methods.scenes import (
 
 ADDITIVE = ("exp", "ihs", "pca", "gs", "gsa", "hpf", "mtf-glp", "mtf-glp-fs")
 SCALED = tuple(name for name in METHODS if name != "bt-h")  # its haze comes from a histogram of 65536 bins
+ADDS_TO_FLAT = ("brovey", "ihs", "pca", "gs", "ridge")  # ridge sharpens with the MS's own detail, too
 QUARTER = aligned(4.0)
 
 
@@ -117,7 +118,7 @@ def worst(result: NDArray, truth: NDArray, where: NDArray[np.bool_]) -> float:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", REFERENCES)
 def test_equals_reference(name: str, situation: str) -> None:
     scene, pair = scene_of(situation), pair_in(situation)
     truth = REFERENCES[name](pair)
@@ -132,7 +133,7 @@ def test_scenes_are_worth_fusing() -> None:
     pair = pair_in("ratio 4")
     results = {name: reference(pair) for name, reference in REFERENCES.items()}
     names = list(results)
-    assert names == list(METHODS)
+    assert names == [name for name in METHODS if name != "ridge"]  # which is held against its own
     for index, name in enumerate(names):
         for other in names[:index]:
             assert np.abs(results[name] - results[other]).max() > 1.0, (name, other)
@@ -194,7 +195,7 @@ def test_a_flat_scene_stays_flat(name: str, situation: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("brovey", "ihs", "pca", "gs")])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ADDS_TO_FLAT])
 def test_a_flat_pan_adds_nothing(name: str) -> None:
     """Rounding around the holes of a constant PAN is not blown up into detail."""
     scene = scene_of("ratio 4, holes")
@@ -283,5 +284,5 @@ def test_twin_bands_stay_twins(name: str) -> None:
         observation=replace(scene.observation, mtf_gain=(0.3,) * 3),
         options=replace(scene.options, names=scene.options.names[:3]),
     )
-    if name not in ("brovey", "ihs", "pca", "gs", "pracs", "awlp"):  # these weigh a twin twice
+    if name not in ("brovey", "ihs", "pca", "gs", "pracs", "awlp", "ridge"):  # these weigh a twin twice
         assert np.abs(result[:3] - fused(single, name, dtype="float64")).max() < 0.01

@@ -1,0 +1,221 @@
+"""The spatial hold-out, one scale down: does a method's detail help each band, and which method helps most?
+
+A sample window of the pair is degraded once more under the observation model, so that the MS itself is the
+truth. Fitted on one half of the windows, a method is judged on the other, band by band, against upsampling.
+Source of the protocol: Wald, Ranchin and Mangolini 1997, PE&RS 63(6).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofuse.geometry import AxisMap, covered
+from geofuse.methods.base import Method, Options, Params, Patch, get
+from geofuse.methods.closed import coarse_part, owned_window
+from geofuse.methods.collect import merge
+from geofuse.methods.consistency import After, fuse_patch, margin_px
+from geofuse.methods.multires import EXP
+from geofuse.methods.observation import Observation, axes_at, degrade, degrade_bands
+
+Core = tuple[int, int, int, int]
+LEAST_SIDE_CPX = 24
+"""A window smaller than this has nothing left one scale down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """A window one scale down: PAN on the MS grid, MS on a grid as much coarser again."""
+
+    pan: NDArray[Any]
+    """(1, h, w)."""
+    pan_valid: NDArray[np.bool_]
+    """(h, w)."""
+    truth: NDArray[Any]
+    """The MS itself (B, h, w)."""
+    judged: NDArray[np.bool_]
+    """Where it may be compared (h, w)."""
+    coarse: NDArray[Any]
+    """(B, h', w')."""
+    coarse_valid: NDArray[np.bool_]
+    """(h', w')."""
+    axes: tuple[AxisMap, AxisMap]
+    """From the MS grid to the coarser one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a method did where it was not fitted."""
+
+    method: str
+    """Its name."""
+    rmse: tuple[float, ...]
+    """Per band, with `shares`, in the patch's units."""
+    upsampled_rmse: tuple[float, ...]
+    """The same of upsampling, with the same back-projection."""
+    shares: tuple[float, ...]
+    """Share of the method's detail that does no harm, 0 to 1, per band."""
+    ergas: float
+    """Of the product with these shares."""
+
+
+def reduce_window(patch: Patch, usable: NDArray[np.bool_], observation: Observation) -> Reduced | None:
+    """Degrade a sample window once more; None where it is too small."""
+    window = owned_window(patch)
+    part = coarse_part(patch, window)
+    height, width = window[1] - window[0], window[3] - window[2]
+    axes = tuple(AxisMap(axis.scale, 0.5 * axis.scale - 0.5) for axis in (patch.axis_y, patch.axis_x))
+    rows, cols = int(height * axes[0].scale + 1e-9), int(width * axes[1].scale + 1e-9)
+    if min(height, width) < LEAST_SIDE_CPX or min(rows, cols) < 2:
+        return None
+    pan, pan_valid = degrade(
+        patch.fine,
+        patch.fine_valid,
+        patch.fine_origin,
+        axes_at((patch.axis_y, patch.axis_x), observation.shift_px),
+        window,
+        gain=observation.joint_gain,
+    )
+    truth, valid = patch.coarse[:, *part], patch.coarse_valid[part]
+    pad = math.ceil(8.0 / min(axes[0].scale, axes[1].scale)) + 8
+    around = ((0, 0), (pad, pad), (pad, pad))
+    coarse, coarse_valid = degrade_bands(
+        np.pad(truth, around, mode="symmetric"),
+        np.pad(valid, pad, mode="symmetric"),
+        (-pad, -pad),
+        (axes[0], axes[1]),
+        (0, rows, 0, cols),
+        observation=reduced_observation(observation, axes),
+    )
+    return Reduced(pan, pan_valid, truth, valid & usable[part], coarse, coarse_valid, (axes[0], axes[1]))
+
+
+def reduced_observation(observation: Observation, axes: Sequence[AxisMap]) -> Observation:
+    """Return the model of the pair one scale down: PAN now lies on the MS grid, where bands may differ yet."""
+    (dy, dx), scales = observation.shift_px, (axes[0].scale, axes[1].scale)
+    apart = tuple(((by - dy) * scales[0], (bx - dx) * scales[1]) for by, bx in observation.band_shift_px)
+    return Observation(observation.mtf_gain, (0.0, 0.0), apart, "one scale down")
+
+
+def patches_of(reduced: Reduced, reach: tuple[int, int], margin: int) -> list[tuple[Patch, Core]]:
+    """Return the upper and the lower half of a window as patches, each with its core; mirrored at the sides."""
+    fine_px = reach[0] + margin
+    coarse_cpx = reach[1] + math.ceil(margin * max(axis.scale for axis in reduced.axes)) + 1
+    fine = np.pad(reduced.pan, ((0, 0), (fine_px,) * 2, (fine_px,) * 2), mode="symmetric")
+    coarse = np.pad(reduced.coarse, ((0, 0), (coarse_cpx,) * 2, (coarse_cpx,) * 2), mode="symmetric")
+    fine_valid = np.pad(reduced.pan_valid, fine_px, mode="symmetric")
+    coarse_valid = np.pad(reduced.coarse_valid, coarse_cpx, mode="symmetric")
+    rows = covered(reduced.axes[0], reduced.truth.shape[1], reduced.coarse.shape[1])
+    cols = covered(reduced.axes[1], reduced.truth.shape[2], reduced.coarse.shape[2])
+    middle = (rows[0] + rows[1]) // 2
+    found = []
+    for top, bottom in ((rows[0], middle), (middle, rows[1])):
+        grown = (top - margin, bottom + margin, cols[0] - margin, cols[1] + margin)
+        under_y = _under(reduced.axes[0], grown[0], grown[1]) + coarse_cpx
+        under_x = _under(reduced.axes[1], grown[2], grown[3]) + coarse_cpx
+        inner = slice(grown[0] + fine_px, grown[1] + fine_px), slice(grown[2] + fine_px, grown[3] + fine_px)
+        patch = Patch(
+            fine,
+            fine_valid,
+            coarse,
+            coarse_valid,
+            (-fine_px, -fine_px),
+            (-coarse_cpx, -coarse_cpx),
+            reduced.axes[0],
+            reduced.axes[1],
+            grown,
+            fine_valid[inner] & coarse_valid[np.ix_(under_y, under_x)],
+        )
+        found.append((patch, (top, bottom, cols[0], cols[1])))
+    return found
+
+
+def _under(axis: AxisMap, start: int, stop: int) -> NDArray[np.int64]:
+    centre = axis.scale * np.arange(start, stop) + axis.offset
+    return np.asarray(np.floor(centre + 0.5 + 1e-6), np.int64)
+
+
+def fit_patches(
+    method: Method, patches: Sequence[Patch], observation: Observation, options: Options
+) -> Params | None:
+    """Run a method's first pass over patches and fit it; None where there is nothing to fit on."""
+    state: dict[str, Any] = {}
+    for name in method.passes(options):
+        found = [method.collect(name, p, observation, options=options, state=state) for p in patches]
+        state[name] = functools.reduce(merge, found)
+        if name != "haze" and not state[name].count:
+            return None
+    return method.fit(state, observation, options=options)
+
+
+def try_method(
+    name: str, windows: Sequence[Reduced], observation: Observation, *, options: Options, rounds: int
+) -> Trial | None:
+    """Judge a method by two-fold cross-validation over window halves; None where there is too little."""
+    method = get(name)
+    model = reduced_observation(observation, windows[0].axes) if windows else observation
+    halo = method.halo(model, options=options)
+    least = EXP.halo(model, options=options)
+    reach = max(halo.fine_px, least.fine_px), max(halo.coarse_cpx, least.coarse_cpx)
+    margin = margin_px(model, rounds, options)
+    folds: tuple[list[tuple[Reduced, Patch, Core]], ...] = ([], [])
+    for number, window in enumerate(windows):
+        for half, (patch, core) in enumerate(patches_of(window, reach, margin)):
+            folds[(number + half) % 2].append((window, patch, core))
+    after = After(rounds)
+    total = np.zeros((5, len(observation.mtf_gain)))
+    for judged, fitted in (folds, folds[::-1]):
+        seen = [replace(patch, core=core, valid=_cut(patch, core)) for _, patch, core in fitted]
+        params = fit_patches(method, seen, model, options)
+        if params is None:
+            return None
+        for window, patch, core in judged:
+            fused = fuse_patch(method, patch, params, model, options=options, core=core, after=after)
+            plain = fuse_patch(EXP, patch, Params("exp"), model, options=options, core=core, after=after)
+            where = slice(core[0], core[1]), slice(core[2], core[3])
+            ok = window.judged[where] & _cut(patch, core)
+            total += _compared(window.truth[:, *where][:, ok], plain[:, ok], fused[:, ok])
+    return _trial(name, total) if total[0, 0] else None
+
+
+def _cut(patch: Patch, core: Core) -> NDArray[np.bool_]:
+    """Return the output's validity over a core inside the patch's own."""
+    top, left = core[0] - patch.core[0], core[2] - patch.core[2]
+    return patch.valid[top : top + core[1] - core[0], left : left + core[3] - core[2]]
+
+
+def _compared(truth: NDArray[Any], plain: NDArray[Any], fused: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum, per band: pixels, truth, (M - E)^2, (M - E)(F - E), (F - E)^2 for upsampling E and product F."""
+    missed = truth.astype(np.float64) - plain
+    detail = fused.astype(np.float64) - plain
+    count = np.full(len(truth), float(truth.shape[1]))
+    products = [(missed**2).sum(axis=1), (missed * detail).sum(axis=1), (detail**2).sum(axis=1)]
+    return np.array([count, truth.sum(axis=1, dtype=np.float64), *products])
+
+
+def _trial(name: str, sums: NDArray[np.float64]) -> Trial:
+    count, truth, plain, cross, detail = sums
+    full = plain - 2.0 * cross + detail
+    best = np.clip(cross / np.maximum(detail, 1e-300), 0.0, 1.0)
+    shares = np.where(full < plain, 1.0, best)
+    kept = np.maximum(plain - 2.0 * shares * cross + shares**2 * detail, 0.0)
+    mean = np.maximum(np.abs(truth / count), 1e-12)
+    return Trial(
+        name,
+        tuple(np.sqrt(kept / count).tolist()),
+        tuple(np.sqrt(plain / count).tolist()),
+        tuple(np.round(shares, 4).tolist()),
+        float(np.sqrt(np.mean(kept / count / mean**2))),
+    )
+
+
+def best_of(trials: Mapping[str, Trial | None]) -> str | None:
+    """Return the method with the lowest held-out error; None where none could be tried."""
+    known = {name: trial.ergas for name, trial in trials.items() if trial is not None}
+    return min(known, key=lambda name: known[name]) if known else None

@@ -1,0 +1,284 @@
+"""From the pixels to a plan: calibration, hold-out, the choice of method and of back-projection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geofuse import __version__
+from geofuse.errors import MatchError
+from geofuse.methods import base
+from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate, calibrate
+from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, try_method
+from geofuse.methods.observation import Observation
+from geofuse.methods.registration import calibration_reach
+from geofuse.run.patches import job_of, observation_from
+from geofuse.run.planning import Findings, Request, make_plan
+from geofuse.run.sampling import read_sample, sample_cores
+from geofuse.scenes import ledger
+from geofuse.scenes.opening import select_bands
+from geofuse.scenes.provenance import read_record
+from geofuse.scenes.scene import Scene
+from geofuse.scenes.tiles import Plan
+
+CANDIDATES = ("ridge", "mtf-glp-hpm-r", "gsa")
+"""What `auto` chooses from."""
+ROUNDS = 3
+MOST_BANDS = 16
+"""Bands that take part in the regression: enough for any sensor but hyperspectral ones."""
+
+
+def calibrated_plan(scene: Scene, request: Request, out: Path | None = None) -> Plan:
+    """Plan with what the pixels say: observation model, no-harm shares, method, rounds of back-projection.
+
+    What an earlier run of the same inputs for `out` found is taken over. Raises MatchError where the images
+    do not show the same place (`request.force`: goes on), and what `make_plan` raises.
+    """
+    plan = make_plan(scene, request)
+    if not request.calibrate:
+        return plan
+    key = _key(plan, request)
+    found = _known(out, key) or _findings(plan, scene, request, key)
+    return make_plan(scene, request, found)
+
+
+def calibrate_scene(scene: Scene, request: Request) -> dict[str, Any]:
+    """Estimate the observation model of a scene; returns the report, JSON values. Raises MatchError as above."""
+    plan, names = _calibration_plan(scene, request)
+    estimate, _, _ = _estimate(plan, request)
+    return report(estimate, names, request)
+
+
+def _key(plan: Plan, request: Request) -> str:
+    """Return what identifies the findings: the inputs, and all that was asked but encoding and work."""
+    asked = asdict(replace(request, tile_px=None, workers=None, memory_bytes=None, compress="", level=None))
+    text = json.dumps([__version__, plan.inputs, asked, plan.area], sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _known(out: Path | None, key: str) -> Findings | None:
+    """Return what an earlier run, finished or not, found for the same inputs."""
+    if out is None:
+        return None
+    for value in (
+        read_record(ledger.json_path(out)),
+        ledger.read_json(ledger.parts_dir(out) / "ledger.json"),
+    ):
+        calibration = value.get("calibration") if value else None
+        if calibration and calibration.get("key") == key:
+            return _from_report(calibration)
+    return None
+
+
+def _from_report(calibration: Mapping[str, Any]) -> Findings:
+    used = calibration["used"]
+    return Findings(
+        used["method"],
+        Observation(
+            tuple(used["mtf_gain"]),
+            tuple(used["shift_px"]),
+            tuple(tuple(shift) for shift in used["band_shift_px"]),
+            used["origin"],
+        ),
+        tuple(used["shares"]),
+        used["rounds"],
+        tuple(tuple(core) for core in used["sample"]),
+        dict(calibration),
+    )
+
+
+def findings_of(record: Mapping[str, Any]) -> Findings:
+    """Return what a product's record says was found; KeyError where it is no such record."""
+    if record["calibration"]:
+        return _from_report(record["calibration"])
+    name, rounds = record["method"]["name"], record["parameters"]["back_projections"]
+    return Findings(name, observation_from(record["observation"]), rounds=rounds)
+
+
+def _findings(plan: Plan, scene: Scene, request: Request, key: str) -> Findings:
+    wide, names = _calibration_plan(scene, request)
+    estimate, cores, windows = _estimate(wide, request)
+    found = report(estimate, names, request)
+    places = [names.index(name) for name in plan.options["names"]]
+    observation = _used(estimate, request, plan, places)
+    rounds = _rounds(estimate, request)
+    trials = _trials(plan, observation, windows, request, places=places, rounds=rounds)
+    method = best_of(trials) if request.method == "auto" else None
+    method = method or base.get(request.method).about.name
+    trial = trials.get(method)
+    shares = trial.shares if trial else ()
+    used = {
+        "method": method,
+        "mtf_gain": observation.mtf_gain,
+        "shift_px": observation.shift_px,
+        "band_shift_px": observation.band_shift_px,
+        "origin": observation.origin,
+        "shares": shares,
+        "rounds": rounds,
+        "sample": cores,
+    }
+    found["key"] = key
+    found["hold_out"] = {name: asdict(one) for name, one in trials.items() if one}
+    found["used"] = used
+    return _from_report(json.loads(json.dumps(found)))
+
+
+def _calibration_plan(scene: Scene, request: Request) -> tuple[Plan, list[str]]:
+    """Plan for reading the bands that take part: those asked for and the sensor's default ones."""
+    asked = select_bands(scene, request.bands)
+    default = select_bands(scene, None)
+    extra = [index for index in default if index not in asked]
+    if len(asked) + len(extra) > MOST_BANDS:
+        extra = extra[: max(0, MOST_BANDS - len(asked))]
+    indices = [*asked, *extra]
+    names = [scene.coarse.bands[index].name for index in indices]
+    return make_plan(scene, replace(request, bands=names, method="exp", weights=None)), names
+
+
+def _estimate(
+    plan: Plan, request: Request
+) -> tuple[Estimate, tuple[tuple[int, int, int, int], ...], list[Any]]:
+    """Read the sample and estimate; returns the estimate, the windows' cores, and what was read."""
+    cores = sample_cores(plan)
+    largest = plan.options["largest_ratio"]
+    reach = calibration_reach(largest)
+    windows = [read_sample(plan, core, reach) for core in cores]
+    gains = plan.observation["mtf_gain"]
+    strongest = _spread(len(gains))
+    found = calibrate(
+        [replace(patch, coarse=patch.coarse[strongest]) for patch, _ in windows],
+        [usable for _, usable in windows],
+        prior_gain=[gains[index] for index in strongest],
+    )
+    if len(strongest) < len(gains):
+        found = _spread_out(found, strongest, len(gains))
+    if found.measured and found.r2 < MATCH_R2 and not request.force:
+        raise MatchError(
+            f"PAN and MS do not show the same: R^2 {found.r2:.3f} of PAN's detail on the bands' at the best shift "
+            f"({found.shift_px[0]:.1f}, {found.shift_px[1]:.1f}) px",
+            wanted=f"R^2 of {MATCH_R2:g} or more",
+            do="check that both are of one scene; --force goes on, --no-calibrate does not look",
+            path=plan.scene.fine.bands[0].path,
+        )
+    return found, cores, windows
+
+
+def _spread(count: int) -> list[int]:
+    """Return the bands that take part in the regression: all, or so many spread over them."""
+    if count <= MOST_BANDS:
+        return list(range(count))
+    return sorted({round(index * (count - 1) / (MOST_BANDS - 1)) for index in range(MOST_BANDS)})
+
+
+def _spread_out(found: Estimate, chosen: Sequence[int], count: int) -> Estimate:
+    """Give each band that did not take part what its nearest neighbour that did got; no PAN weight."""
+    near = [min(range(len(chosen)), key=lambda at: abs(chosen[at] - band)) for band in range(count)]
+    place = {band: at for at, band in enumerate(chosen)}
+    return replace(
+        found,
+        band_shift_px=tuple(found.band_shift_px[at] for at in near),
+        mtf_gain=tuple(found.mtf_gain[at] for at in near),
+        mtf_gain_sigma=tuple(found.mtf_gain_sigma[at] for at in near),
+        mtf_gain_r2=tuple(found.mtf_gain_r2[at] for at in near),
+        identifiable=tuple(band in place and found.identifiable[place[band]] for band in range(count)),
+        pan_weights=tuple(found.pan_weights[place[b]] if b in place else 0.0 for b in range(count)),
+    )
+
+
+def _used(estimate: Estimate, request: Request, plan: Plan, places: Sequence[int]) -> Observation:
+    """Return the model that is used for the output's bands: the estimate where it is sure, else the priors."""
+    sure = estimate.confidence >= SURE
+    gains = estimate.mtf_gain if sure else plan.observation["mtf_gain"]
+    gains = tuple(round(float(gains[place if sure else at]), 4) for at, place in enumerate(places))
+    if request.shift_px is not None:
+        return Observation(gains, request.shift_px, (), "given shift")
+    if not sure:
+        return Observation(gains, (0.0, 0.0), (), "sensor table and georeference")
+    shift = _rounded(estimate.shift_px)
+    bands = tuple(_rounded(estimate.band_shift_px[place]) for place in places)
+    own = () if set(bands) == {shift} else bands
+    return Observation(gains, shift, own, "calibration")
+
+
+def _rounded(shift: tuple[float, float]) -> tuple[float, float]:
+    """Round to a thousandth of what can be measured, so that the record is readable and exact."""
+    return round(shift[0], 4), round(shift[1], 4)
+
+
+def _rounds(estimate: Estimate, request: Request) -> int:
+    if request.back_projections is not None:
+        return request.back_projections
+    if estimate.confidence >= SURE:
+        return ROUNDS
+    return 1 if estimate.confidence >= 0.5 * SURE else 0
+
+
+def _trials(
+    plan: Plan,
+    observation: Observation,
+    windows: Sequence[Any],
+    request: Request,
+    *,
+    places: Sequence[int],
+    rounds: int,
+) -> dict[str, Trial | None]:
+    """Hold out: the method asked for, or all that `auto` chooses from."""
+    reduced: list[Reduced] = []
+    for patch, usable in windows:
+        one = reduce_window(replace(patch, coarse=patch.coarse[list(places)]), usable, observation)
+        if one is not None:
+            reduced.append(one)
+    names = CANDIDATES if request.method == "auto" else (base.get(request.method).about.name,)
+    if not reduced or names == ("exp",):
+        return {}
+    options = job_of(plan).options
+    return {name: try_method(name, reduced, observation, options=options, rounds=rounds) for name in names}
+
+
+def report(estimate: Estimate, names: Sequence[str], request: Request) -> dict[str, Any]:
+    """Return an estimate as JSON values, by band names; what is not known is null."""
+
+    def by_band(values: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(names, map(_json, values), strict=True))
+
+    warnings = list(estimate.warnings)
+    if estimate.measured and estimate.confidence < SURE:
+        warnings.append(
+            f"registration is uncertain (confidence {estimate.confidence:.2f}): the georeference is trusted"
+        )
+    if estimate.measured and estimate.r2 < MATCH_R2:
+        warnings.append(f"PAN and MS hardly match (R^2 {estimate.r2:.3f}); fused because of --force")
+    if request.shift_px is not None:
+        warnings.append("the shift was given, not measured")
+    return {
+        "shift_px": _json(estimate.shift_px),
+        "shift_sigma_px": _json(estimate.shift_sigma_px),
+        "band_shift_px": by_band(estimate.band_shift_px),
+        "mtf_gain": by_band(estimate.mtf_gain),
+        "mtf_gain_sigma": by_band(estimate.mtf_gain_sigma),
+        "mtf_gain_r2": by_band(estimate.mtf_gain_r2),
+        "mtf_gain_identifiable": by_band(estimate.identifiable),
+        "pan_weights": by_band(estimate.pan_weights),
+        "r2": _json(estimate.r2),
+        "snr": _json(estimate.snr),
+        "confidence": _json(estimate.confidence),
+        "usable_fraction": _json(estimate.usable_fraction),
+        "measurable": estimate.measured,
+        "uncertain": estimate.confidence < SURE,
+        "warnings": warnings,
+    }
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    return round(float(value), 6) if math.isfinite(value) else None
