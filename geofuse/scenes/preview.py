@@ -47,7 +47,13 @@ def choose_rgb(names: Sequence[str]) -> tuple[int, int, int]:
 
 
 def stretch(
-    pixels: NDArray[Any], valid: Mask | None, *, low: float = 1.0, high: float = 99.0, gamma: float = 1.4
+    pixels: NDArray[Any],
+    valid: Mask | None,
+    *,
+    low: float = 1.0,
+    high: float = 99.0,
+    gamma: float = 1.4,
+    like: tuple[NDArray[Any], Mask | None] | None = None,
 ) -> Bytes:
     """Stretch pixels to 8-bit colour or grey: (H, W, 3), or (H, W, 4) with invalid pixels transparent.
 
@@ -55,16 +61,15 @@ def stretch(
     from the first. `valid` (H, W), or None for all and no alpha. Each band begins at its `low` percentile,
     which takes the haze out; its range up to `high` gives way half-way, in proportion, to the mean range of
     the three, which balances white without turning a green scene grey. `gamma` above 1 lifts the shadows.
-    Raises UsageError where the shapes do not fit.
+    `like`, another image and its validity, gives the percentiles instead: pictures to compare are stretched
+    alike. Raises UsageError where the shapes do not fit.
     """
-    bands = _bands_first(np.asarray(pixels), valid)
-    ok = np.ones(bands.shape[1:], np.bool_) if valid is None else valid.astype(np.bool_, copy=False)
-    shown = (bands[:3] if len(bands) >= 3 else bands[:1]).astype(np.float64)
-    ok = ok & np.isfinite(shown).all(axis=0)
+    shown, ok = _shown(pixels, valid)
     out = np.zeros((*ok.shape, 3 if valid is None else 4), np.uint8)
-    if ok.any():
+    model, model_ok = (shown, ok) if like is None else _shown(*like)
+    if ok.any() and model_ok.any():
         inside = shown[:, ok]  # (3 or 1, n)
-        floor, ceiling = np.percentile(inside, [low, high], axis=1)
+        floor, ceiling = np.percentile(model[:, model_ok], [low, high], axis=1)
         span = ceiling - floor
         span = span ** (1.0 - BALANCE) * span.mean() ** BALANCE
         # A constant band has no range: it is shown dark, not divided by.
@@ -73,6 +78,14 @@ def stretch(
         out[ok, :3] = np.round(255.0 * level).astype(np.uint8).T
         out[ok, 3:] = 255
     return out
+
+
+def _shown(pixels: NDArray[Any], valid: Mask | None) -> tuple[NDArray[np.float64], Mask]:
+    """The bands that are shown (3 or 1, H, W), and where they can be."""
+    bands = _bands_first(np.asarray(pixels), valid)
+    ok = np.ones(bands.shape[1:], np.bool_) if valid is None else valid.astype(np.bool_, copy=False)
+    shown = (bands[:3] if len(bands) >= 3 else bands[:1]).astype(np.float64)
+    return shown, ok & np.isfinite(shown).all(axis=0)
 
 
 def quicklook(pixels: NDArray[Any], valid: Mask | None, *, rgb: tuple[int, int, int] | None = None) -> bytes:
@@ -215,4 +228,48 @@ def _sums(plane: NDArray[Any], count: int) -> NDArray[np.float64]:
 def _png(image: Image.Image) -> bytes:
     memory = io.BytesIO()
     image.save(memory, "PNG", compress_level=3)
+    return memory.getvalue()
+
+
+def detail_window(gray: Bytes, picture: Bytes, side_px: int) -> tuple[int, int, int, int]:
+    """Return row0, row1, col0, col1 of the square with most edges and colours, no larger than the picture.
+
+    gray (H, W), picture (H, W, 3 or 4), both 8 bits.
+    """
+    side = min(side_px, *gray.shape)
+    left, top = _richest(gray, picture, side)
+    return top, top + side, left, left + side
+
+
+def png_of(picture: Bytes) -> bytes:
+    """Return a picture (H, W), (H, W, 3) or (H, W, 4) as PNG; equal pixels give equal bytes."""
+    return _png(Image.fromarray(picture))
+
+
+def contact_sheet(pictures: Sequence[Bytes], titles: Sequence[str], *, columns: int, side_px: int) -> bytes:
+    """Return a PNG with small pictures (H, W, 3 or 4) in rows, each above its title.
+
+    Pictures are enlarged, pixel by pixel, to about `side_px` wide, and none is smoothed.
+    """
+    enlarged = [_on_paper(picture) for picture in pictures]
+    times = max(1, round(side_px / max(image.width for image in enlarged)))
+    wide, tall = (times * max(image.size[axis] for image in enlarged) for axis in (0, 1))
+    rows = -(-len(enlarged) // columns)
+    step_x, step_y = wide + GAP_PX, tall + TITLE_PX + GAP_PX // 2
+    sheet = Image.new(
+        "RGB", (2 * MARGIN_PX + columns * step_x - GAP_PX, 2 * MARGIN_PX + rows * step_y), PAPER
+    )
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    for at, (image, title) in enumerate(zip(enlarged, titles, strict=True)):
+        x, y = MARGIN_PX + at % columns * step_x, MARGIN_PX + at // columns * step_y
+        size = image.width * times, image.height * times
+        sheet.paste(image.resize(size, Image.Resampling.NEAREST), (x, y))
+        draw.text((x, y + tall + 6), title, INK, font=font)
+    return _png(sheet)
+
+
+def jpeg_of(picture: Bytes, *, quality: int = 92) -> bytes:
+    """Return a picture (H, W, 3 or 4) as JPEG with its colours at full resolution, on paper where transparent."""
+    memory = io.BytesIO()
+    _on_paper(picture).save(memory, "JPEG", quality=quality, subsampling=0, optimize=True)
     return memory.getvalue()

@@ -1,0 +1,68 @@
+"""`geofuse assess`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from geofuse.commands.common import add_command, print_json, progress_bars, scene_of, scene_options
+from geofuse.errors import UsageError
+
+EXAMPLES = """\
+  geofuse assess sharp.tif LC09_L1TP_193024_20240512_20240512_02_T1 --html report.html
+  geofuse assess other_tool.tif --pan PAN.tif --ms MS.tif --bands blue,green,red,nir --json
+  geofuse assess fused.tif --pan pan.tif --ms ms.tif --reference truth.tif
+"""
+
+
+def add(commands: Any) -> None:
+    """Add it."""
+    command = add_command(
+        commands,
+        "assess",
+        _assess,
+        text="measure a product against the scene it came from",
+        examples=EXAMPLES,
+    )
+    command.add_argument(
+        "fused", metavar="FUSED.tif", help="a product, or any raster on the scene's PAN grid"
+    )
+    scene_options(command)
+    command.add_argument(
+        "--reference", metavar="REF.tif", help="what the product should be, on its grid or a larger one"
+    )
+    command.add_argument("--html", metavar="REPORT.html", help="write a page with numbers, maps and pictures")
+    command.add_argument("--workers", type=int, metavar="N", help="tiles at a time (one for each core)")
+    command.add_argument("--no-progress", action="store_true", help="no progress bar")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _assess(arguments: argparse.Namespace) -> None:
+    import os
+    from pathlib import Path
+
+    from geofuse.run.assess import assess
+    from geofuse.run.assess_report import assess_text, checked_page, write_page
+    from geofuse.run.executors import executor
+
+    if arguments.bbox or arguments.aoi or arguments.window:
+        raise UsageError("an area", wanted="none: the product's own is assessed")
+    if arguments.workers is not None and arguments.workers < 1:
+        raise UsageError(f"--workers {arguments.workers}", wanted="at least 1")
+    page = checked_page(Path(arguments.html)) if arguments.html else None
+    with (
+        executor("threads", arguments.workers or os.cpu_count() or 1) as runner,
+        progress_bars(arguments.no_progress) as progress,
+    ):
+        found = assess(
+            Path(arguments.fused),
+            scene_of(arguments),
+            reference=Path(arguments.reference) if arguments.reference else None,
+            bands=arguments.bands,
+            nodata=arguments.nodata,
+            runner=runner,
+            progress=progress,
+        )
+    if page:
+        write_page(found, page)
+    print_json(found.values) if arguments.json else print(assess_text(found))

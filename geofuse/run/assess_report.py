@@ -1,0 +1,66 @@
+"""An assessment in a terminal and in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from geofuse.errors import UsageError, WriteError
+from geofuse.run.assess_values import KEYS, Assessment
+from geofuse.run.assessment_charts import number
+from geofuse.run.assessment_page import assessment_page
+from geofuse.run.report import table
+from geofuse.scenes.ledger import write_bytes
+
+BEST = {"psnr": "infinite"} | dict.fromkeys(("q", "q2n", "scc", "ssim", "qnr", "hqnr", "r_q2n"), "1")
+
+
+def assess_text(found: Assessment) -> str:
+    """Write `geofuse assess`: what could be measured."""
+    values, beside = found.values, found.baseline
+    head = ["metric", "value", *(["upsampled"] if beside else []), "best"]
+    rows = []
+    for key in KEYS:
+        if values[key] is not None:
+            other = [number(beside.get(key), 4)] if beside else []
+            rows.append([key, number(values[key], 4), *other, BEST.get(key, "0")])
+    indices = [
+        (key, number(value["bias"]), number(value["rmse"]), _percent(value["share_over"]))
+        for key, value in values["indices"].items()
+    ]
+    seam, sharp = values["seam"], values["sharpness"]
+    lines = [f"in {values['units']}", table(rows, head)]
+    if indices:
+        lines.append("\n" + table(indices, ["index at MS scale", "bias", "rmse", "off by over 0.02"]))
+    lines.append(
+        f"\nedges {number(sharp['edge_gain'])} times as steep as upsampled "
+        f"({number(sharp['edge_width_px'])} px wide, PAN's {number(sharp['edge_width_pan_px'])}); "
+        f"seams: {_seam(seam)}"
+    )
+    return "\n".join([*lines, *(f"note: {warning}" for warning in values["warnings"])])
+
+
+def _seam(seam: Mapping[str, Any]) -> str:
+    if seam["z"] is None:
+        return "too few tile borders inside to say"
+    return f"found, each {seam['spacing_px']} px" if seam["found"] else "none found"
+
+
+def _percent(share: float | None) -> str:
+    return number(None) if share is None else f"{100.0 * share:.1f} %"
+
+
+def checked_page(path: Path) -> Path:
+    """Return where a page may be written; refuses other names than .html and folders that are not there."""
+    path = path.absolute()
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--html {path.name!r}", wanted="a name that ends in .html", path=str(path))
+    if not path.parent.is_dir():
+        raise WriteError("no such folder", wanted="an existing folder for --html", path=str(path.parent))
+    return path
+
+
+def write_page(found: Assessment, path: Path) -> None:
+    """Write the page, completely or not at all."""
+    write_bytes(checked_page(path), assessment_page(found).encode())

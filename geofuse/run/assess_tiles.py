@@ -1,0 +1,298 @@
+"""What one tile contributes to an assessment: the tasks of its passes, on the fine grid and on the coarse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofuse.geometry import AxisMap
+from geofuse.kernels.resample import resample_valid
+from geofuse.methods import metrics
+from geofuse.methods.agreement import index_mean_sums, index_names, index_sums
+from geofuse.methods.closed import gaussian_kernel, steady_taps
+from geofuse.methods.metrics import MeanSums, merge
+from geofuse.methods.observation import bands_by, coarse_window
+from geofuse.methods.seams import SEAM_HALO_PX, no_seams, seam_sums
+from geofuse.methods.sharpness import sharpness_sums
+from geofuse.run.assessable import (
+    Region,
+    Subject,
+    Window,
+    degraded,
+    read_coarse,
+    read_image,
+    read_region,
+    valid_of,
+)
+from geofuse.scenes.tiles import BLOCK_PX, Tile
+
+LEAST_WEIGHT = 0.1
+SEAM_SPACINGS_PX = (BLOCK_PX, 2 * BLOCK_PX)
+"""Where a product's tiles and blocks may meet."""
+
+Cells = dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one tile contributes: sums that are added, and totals and counts of its map cells."""
+
+    sums: dict[str, Any]
+    """Sums by name."""
+    cells: Cells = field(default_factory=dict)
+    """Per map: totals (K, rows, cols) and counts (rows, cols) of the tile's cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What every task is told."""
+
+    subject: Subject
+    """What is assessed."""
+    edges: NDArray[np.float64]
+    """Of each band's histogram (B, n)."""
+    cell: int
+    """Side of a map's cell, fine pixels."""
+    coarse_cell: int
+    """The same on the coarse grid."""
+    window: Window
+    """The coarse pixels that can be compared."""
+    peak: float | None = None
+    """The reference's largest value."""
+
+
+def error_task(subject: Subject, tile: Tile) -> metrics.ErrorSums:
+    """Sum what ERGAS and PSNR need over a core: also the peak that SSIM must know beforehand."""
+    assert subject.reference is not None
+    fused, fused_valid = read_image(subject.fused, tile.core)
+    truth, known = read_image(subject.reference, tile.core)
+    valid = fused_valid & known & valid_of(subject, tile.core)
+    return metrics.error_sums(truth, fused, valid=valid)
+
+
+def fine_task(ask: Ask, tile: Tile) -> Part:
+    """Measure one tile of the fine grid."""
+    subject, cell = ask.subject, ask.cell
+    region = read_region(subject, tile.core)
+    low, low_valid = low_passed(subject, region)
+    pan_low = _pan_low(subject, region)
+    pan = region.pan[:, *region.pan_part]
+    core = (slice(None), *region.core)
+    valid = region.valid[region.core]
+    fused, up = region.fused[core], region.upsampled[core]
+    sums: dict[str, Any] = {
+        "pairs": metrics.q_pair_sums(fused, valid=valid),
+        "pairs_up": metrics.q_pair_sums(up, valid=valid),
+        "pan": metrics.q_sums(fused, pan[core], valid=valid),
+        "pan_up": metrics.q_sums(up, pan_low[core], valid=valid),
+        "sharpness": sharpness_sums(
+            (region.fused, region.upsampled, pan),
+            (low, pan_low),
+            valid=region.valid & low_valid,
+            ratio=subject.ratio,
+            core=region.core,
+        ),
+        "level": MeanSums(fused[:, valid].sum(axis=1, dtype=np.float64), int(valid.sum())),
+        "bins": _histogram(fused, valid, ask.edges),
+        **_seams(region, tile),
+    }
+    planes = dict(zip(subject.names, fused, strict=True))
+    for key in index_names(subject.names, reflectance=subject.known):
+        sums[f"fine {key}"] = index_mean_sums(key, planes, valid=valid)
+    both = valid & low_valid[region.core]
+    low = low[core]
+    cells = {
+        "q2n_k": _by_cell(lambda at: metrics.q2n_sums(up[at], low[at], valid=both[at[1:]]), valid, cell),
+        "d_rho": _by_cell(_rho(region, pan, subject.ratio), valid, cell),
+    }
+    part = Part(sums, cells)
+    if ask.peak is not None:
+        _add_reference(part, ask, region)
+    return with_totals(part)
+
+
+def coarse_task(ask: Ask, block: Tile) -> Part:
+    """Measure one block of the coarse grid: the product degraded against the MS."""
+    subject = ask.subject
+    top, left = ask.window[0], ask.window[2]
+    row0, row1, col0, col1 = block.core
+    window = (row0 + top, row1 + top, col0 + left, col1 + left)
+    coarse, coarse_valid = read_coarse(subject, window)
+    seen, valid = degraded(subject, window)
+    valid &= coarse_valid
+    apart = (seen - coarse).astype(np.float64)
+    sums: dict[str, Any] = {
+        "r_error": metrics.error_sums(coarse, seen, valid=valid),
+        "r_sam": metrics.sam_sums(coarse, seen, valid=valid),
+        "r_q2n": metrics.q2n_sums(coarse, seen, valid=valid),
+        "r_difference": MeanSums(apart[:, valid].sum(axis=1), int(valid.sum())),
+        "bins_ms": _histogram(coarse, valid, ask.edges),
+    }
+    there, here = (dict(zip(subject.names, planes, strict=True)) for planes in (coarse, seen))
+    for key in index_names(subject.names, reflectance=subject.known):
+        sums[key] = index_sums(key, there, here, valid=valid)
+    return Part(sums, {"r_ergas": cell_sums(apart**2, valid, ask.coarse_cell)})
+
+
+def _rho(region: Region, pan: NDArray[Any], ratio: float) -> Callable[[Any], MeanSums]:
+    """Return what sums D_rho over one cell of the core: with the halo its windows need, no more."""
+    reach = metrics.d_rho_window(ratio) // 2
+    top, left = region.core[0].start, region.core[1].start
+    height, width = region.valid.shape
+
+    def local(at: tuple[slice, slice, slice]) -> MeanSums:
+        rows, cols = (
+            slice(part.start + first, part.stop + first)
+            for part, first in zip(at[1:], (top, left), strict=True)
+        )
+        row0, row1 = max(rows.start - reach, 0), min(rows.stop + reach, height)
+        col0, col1 = max(cols.start - reach, 0), min(cols.stop + reach, width)
+        around = (slice(None), slice(row0, row1), slice(col0, col1))
+        inner = slice(rows.start - row0, rows.stop - row0), slice(cols.start - col0, cols.stop - col0)
+        return metrics.d_rho_sums(
+            region.fused[around], pan[around], ratio=ratio, valid=region.valid[around[1:]], core=inner
+        )
+
+    return local
+
+
+def _add_reference(part: Part, ask: Ask, region: Region) -> None:
+    """Add what a reference allows to a part."""
+    assert ask.subject.reference is not None
+    assert ask.peak is not None
+    truth, known = read_image(ask.subject.reference, region.window)
+    whole = region.valid & known
+    core = (slice(None), *region.core)
+    fused, exact, up, valid = region.fused[core], truth[core], region.upsampled[core], whole[region.core]
+    apart = (fused - exact).astype(np.float64)
+    part.sums.update(
+        q=metrics.q_sums(exact, fused, valid=valid),
+        scc=metrics.scc_sums(truth, region.fused, valid=whole, core=region.core),
+        ssim=metrics.ssim_sums(truth, region.fused, peak=ask.peak, valid=whole, core=region.core),
+        difference=MeanSums(apart[:, valid].sum(axis=1), int(valid.sum())),
+        error_up=metrics.error_sums(exact, up, valid=valid),
+        sam_up=metrics.sam_sums(exact, up, valid=valid),
+        q2n_up=metrics.q2n_sums(exact, up, valid=valid),
+    )
+    cell = ask.cell
+    part.cells.update(
+        sam=_by_cell(lambda at: metrics.sam_sums(exact[at], fused[at], valid=valid[at[1:]]), valid, cell),
+        q2n=_by_cell(lambda at: metrics.q2n_sums(exact[at], fused[at], valid=valid[at[1:]]), valid, cell),
+        ergas=cell_sums(apart**2, valid, cell),
+    )
+
+
+def _by_cell(
+    measure: Callable[[Any], MeanSums], valid: NDArray[np.bool_], cell: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Measure every cell of a core: totals (K, rows, cols) and counts (rows, cols)."""
+    height, width = valid.shape
+    found = {
+        (top // cell, left // cell): measure(
+            (slice(None), slice(top, min(top + cell, height)), slice(left, min(left + cell, width)))
+        )
+        for top in range(0, height, cell)
+        for left in range(0, width, cell)
+    }
+    depth = next(iter(found.values())).total.size
+    size = (-(-height // cell), -(-width // cell))
+    totals, counts = np.zeros((depth, *size)), np.zeros(size, np.int64)
+    for place, sums in found.items():
+        totals[(slice(None), *place)] = sums.total
+        counts[place] = sums.count
+    return totals, counts
+
+
+def cell_sums(
+    planes: NDArray[np.float64], valid: NDArray[np.bool_], cell: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum valid pixels over square cells: totals (B, rows, cols) and counts (rows, cols)."""
+    height, width = valid.shape
+    down, across = np.arange(0, height, cell), np.arange(0, width, cell)
+    kept = np.where(valid, planes, 0.0)
+    totals = np.add.reduceat(np.add.reduceat(kept, down, axis=1), across, axis=2)
+    counts = np.add.reduceat(np.add.reduceat(valid, down, axis=0, dtype=np.int64), across, axis=1)
+    return totals, counts
+
+
+def with_totals(part: Part) -> Part:
+    """Return the part with the sums of its maps, each added over the cells."""
+    added = {
+        name: MeanSums(totals.sum(axis=(1, 2)), int(counts.sum()))
+        for name, (totals, counts) in part.cells.items()
+    }
+    return Part({**part.sums, **added}, part.cells)
+
+
+def low_passed(subject: Subject, region: Region) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the product as the sensor's MTF leaves it, on its own grid, and where it is valid."""
+    kernels = {
+        gain: [gaussian_kernel(gain, 1.0 / axis.scale) for axis in subject.axes]
+        for gain in dict.fromkeys(subject.observation.mtf_gain)
+    }
+    reach = max(kernel.size // 2 for pair in kernels.values() for kernel in pair)
+    row0, row1, col0, col1 = region.window
+    origin = (row0 - reach, col0 - reach)
+    fine, fine_valid = read_image(subject.fused, (*_wider(row0, row1, reach), *_wider(col0, col1, reach)))
+    out = np.empty_like(region.fused)
+    valid = np.ones(region.valid.shape, np.bool_)
+    for gain, bands in bands_by(subject.observation.mtf_gain):
+        down, across = kernels[gain]
+        rows, cols = steady_taps(down, row0, row1), steady_taps(across, col0, col1)
+        out[bands], seen = resample_valid(fine[bands], fine_valid, rows, cols, origin)
+        valid &= seen
+    return out, valid
+
+
+def _wider(start: int, stop: int, by: int) -> tuple[int, int]:
+    return start - by, stop + by
+
+
+def _pan_low(subject: Subject, region: Region) -> NDArray[np.float64]:
+    """Return PAN at the coarse scale over the region (1, H, W)."""
+    window = coarse_window(subject.axes, region.window)
+    axes = [
+        AxisMap(axis.scale, axis.offset + axis.scale * first - start)
+        for axis, first, start in zip(subject.axes, region.pan_origin, (window[0], window[2]), strict=True)
+    ]
+    size = (window[1] - window[0], window[3] - window[2])
+    low = metrics.pan_low(region.pan, axis_y=axes[0], axis_x=axes[1], coarse_shape=size)
+    if not region.pan_valid.all():  # invalid pixels are 0: what they weigh is taken out again
+        known = region.pan_valid[None].astype(region.pan.dtype)
+        weight = metrics.pan_low(known, axis_y=axes[0], axis_x=axes[1], coarse_shape=size)
+        low = np.divide(low, weight, out=low, where=weight > LEAST_WEIGHT)
+    return np.ascontiguousarray(low[:, *region.pan_part])
+
+
+def _seams(region: Region, tile: Tile) -> dict[str, Any]:
+    """Sum the steps across the core's upper and left border, where it has them, for lines each 512 and 1024 px."""
+    row0, _, col0, _ = tile.core
+    (rows, cols), bands = region.core, len(region.fused)
+    found = {spacing: no_seams(bands) for spacing in SEAM_SPACINGS_PX}
+    for at, line, axis in ((row0, rows.start, 0), (col0, cols.start, 1)):
+        if at == 0:
+            continue
+        near = slice(line - SEAM_HALO_PX, line + SEAM_HALO_PX)
+        place = (near, cols) if axis == 0 else (rows, near)
+        if min(region.valid[place].shape) < 2 * SEAM_HALO_PX:
+            continue
+        steps = seam_sums(region.fused[:, *place], region.valid[place], axis=axis)
+        for spacing in found:
+            if at % spacing == 0:
+                found[spacing] = merge(found[spacing], steps)
+    return {f"seam {spacing}": sums for spacing, sums in found.items()}
+
+
+def _histogram(
+    planes: NDArray[Any], valid: NDArray[np.bool_], edges: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Count values between evenly spaced edges (B, n): (B, n + 1), the outer bins are open."""
+    found = np.empty((len(planes), edges.shape[1] + 1))
+    for counts, plane, edge in zip(found, planes, edges, strict=True):
+        places = (plane[valid] - edge[0]) * ((edge.size - 1) / (edge[-1] - edge[0]))
+        counts[:] = np.bincount(np.clip(places + 1.0, 0, edge.size).astype(np.int64), minlength=edge.size + 1)
+    return found
