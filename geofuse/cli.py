@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from geofuse import __version__
-from geofuse.commands import fusing, looking
+from geofuse.commands import assessing, calibrating, catalog, fusing, looking
 from geofuse.commands.common import Parser
 from geofuse.errors import GeofuseError
 
-COMMANDS = (fusing, looking)
+COMMANDS = (fusing, calibrating, assessing, looking, catalog)
 """In the order of `geofuse --help`."""
 
 

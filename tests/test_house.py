@@ -30,7 +30,10 @@ MAY_IMPORT = {
 HOMES = {
     "numba": ("kernels/",),
     "torch": ("nets/", "methods/neural.py"),
-    "rasterio": ("scenes/pixels.py", "scenes/handles.py", "scenes/planes.py", "scenes/cog/", "serve/"),
+    "rasterio": (
+        *("scenes/pixels.py", "scenes/handles.py", "scenes/planes.py", "scenes/valid_area.py"),
+        *("scenes/cog/", "serve/"),
+    ),
     "dask": ("run/executors.py", "run/arrays.py"),
     "distributed": ("run/executors.py", "run/arrays.py"),
     "xarray": ("run/arrays.py", "run/clip.py"),
