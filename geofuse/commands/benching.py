@@ -1,0 +1,126 @@
+"""`geofuse bench`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from geofuse.commands.common import (
+    add_command,
+    names,
+    print_json,
+    progress_bars,
+    scene_of,
+    scene_options,
+    stoppable,
+)
+from geofuse.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXAMPLES = """\
+  geofuse bench LC08_SCENE --window 960 2 244 838 --out bench
+  geofuse bench --pan PAN.tif --ms MS.tif --methods gsa,mtf-glp-hpm-r,auto --protocol full --out bench
+"""
+
+
+def add(commands: Any) -> None:
+    """Add it."""
+    bench = add_command(
+        commands,
+        "bench",
+        _bench,
+        text="score and time every method on a scene: a table, pictures, a page",
+        examples=EXAMPLES,
+    )
+    scene_options(bench)
+    bench.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder of bench.html, bench.md, bench.json, crops.png; those of an earlier bench are replaced",
+    )
+    bench.add_argument("--methods", type=names, default=["all"], metavar="LIST", help="all, or some (all)")
+    bench.add_argument(
+        "--protocol",
+        default="reduced",
+        metavar="NAME",
+        help="reduced: both images degraded, MS is the reference; full: no reference (reduced)",
+    )
+    bench.add_argument(
+        "--back-projections", type=_counts, default=[0, 3], metavar="LIST", help="a row for each (0,3)"
+    )
+    bench.add_argument("--no-calibrate", action="store_true", help="keep the sensor table's figures")
+    bench.add_argument("--no-progress", action="store_true", help="no progress bar")
+    bench.add_argument("--json", action="store_true", help="print bench.json")
+
+
+def _counts(text: str) -> list[int]:
+    return [int(count) for count in text.split(",")]
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from geofuse.run.bench import run_bench
+    from geofuse.run.bench_page import write_bench
+    from geofuse.run.bench_table import bench_text
+    from geofuse.run.planning import Request
+    from geofuse.scenes.cog import write_faults
+
+    folder = Path(arguments.out)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("--out is a file", wanted="a folder", path=str(folder))
+    request = Request(
+        bands=arguments.bands,
+        bbox=arguments.bbox,
+        aoi=arguments.aoi,
+        window=arguments.window,
+        nodata=arguments.nodata,
+        calibrate=not arguments.no_calibrate,
+    )
+    with progress_bars(arguments.no_progress) as progress, stoppable(), write_faults(folder):
+        bench = run_bench(
+            scene_of(arguments),
+            request,
+            folder,
+            methods=arguments.methods,
+            protocol=arguments.protocol,
+            rounds=arguments.back_projections,
+            progress=progress,
+        )
+    found = write_bench(bench, folder, commands_of(arguments, bench.found))
+    if arguments.json:
+        print_json(found)
+        return
+    print(bench_text(found))
+    print(f"\nwritten: {folder / 'bench.html'}, bench.md, bench.json, crops.png")
+
+
+def commands_of(arguments: argparse.Namespace, found: Mapping[str, Any]) -> list[str]:
+    """Return the command lines that repeat a bench, its pair, and the product of its first row."""
+    scene = _scene_words(arguments)
+    window = [str(number) for number in found["pan_window"]]
+    area = ["--window", *window]
+    asked = ["--methods", ",".join(arguments.methods), "--protocol", arguments.protocol]
+    asked += ["--back-projections", ",".join(map(str, arguments.back_projections))]
+    calibrate = ["--no-calibrate"] if arguments.no_calibrate else []
+    lines = [["bench", *scene, *area, *asked, *calibrate, "--out", arguments.out]]
+    if arguments.protocol == "reduced":
+        lines.append(["simulate", *scene, *area, *calibrate, "--out", "pair"])
+    best = found["rows"][0]
+    if "error" not in best:
+        method = ["--method", best["is"], "--back-projections", str(best["back_projections"])]
+        lines.append(["fuse", *scene, *area, *method, *calibrate, "--out", "best.tif"])
+    return [shlex.join(["geofuse", *words]) for words in lines]
+
+
+def _scene_words(arguments: argparse.Namespace) -> list[str]:
+    words = [arguments.scene] if arguments.scene else []
+    words += ["--pan", arguments.pan] if arguments.pan else []
+    words += [word for path in arguments.ms or () for word in ("--ms", path)]
+    words += ["--bands", ",".join(arguments.bands)] if arguments.bands else []
+    words += ["--nodata", f"{arguments.nodata:g}"] if arguments.nodata is not None else []
+    return words

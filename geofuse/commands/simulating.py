@@ -1,0 +1,118 @@
+"""`geofuse simulate`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from geofuse.commands.common import add_command, numbers, print_json, scene_of, scene_options
+from geofuse.errors import UsageError
+
+EXAMPLES = """\
+  geofuse simulate LC08_SCENE --window 960 2 244 838 --out reduced
+  geofuse simulate --pan PAN.tif --ms MS.tif --out reduced
+  geofuse simulate --fine AERIAL.tif --ratio 4 --shift 0.6 -1.2 --gain 0.25,0.3,0.3,0.28 --noise 2 --out pair
+"""
+CAMERA = ("ratio", "gain", "weights", "noise", "snr", "seed")
+
+
+def add(commands: Any) -> None:
+    """Add it."""
+    simulate = add_command(
+        commands,
+        "simulate",
+        _simulate,
+        text="make a PAN/MS pair whose true fusion is known: from a scene, or from any fine raster",
+        examples=EXAMPLES,
+    )
+    scene_options(simulate)
+    simulate.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder of pan.tif, ms.tif, reference.tif, simulation.json",
+    )
+    simulate.add_argument(
+        "--no-calibrate", action="store_true", help="degrade a scene by the sensor table's figures"
+    )
+    simulate.add_argument(
+        "--shift",
+        nargs=2,
+        type=float,
+        metavar=("DY", "DX"),
+        help="what is at PAN's (row, col) is seen where the grids put (row + DY, col + DX); of a scene: estimated",
+    )
+    camera = simulate.add_argument_group("camera (with --fine)")
+    camera.add_argument("--fine", metavar="RASTER.tif", help="fine raster of several bands, instead of SCENE")
+    camera.add_argument("--ratio", type=float, metavar="R", help="MS over PAN pixel size, 1 to 8 (4)")
+    camera.add_argument(
+        "--gain",
+        type=numbers,
+        metavar="LIST",
+        help="MTF at the MS's Nyquist frequency: one, or one a band (0.3)",
+    )
+    camera.add_argument("--weights", type=numbers, metavar="LIST", help="PAN's weight of each band (equal)")
+    noise = camera.add_mutually_exclusive_group()
+    noise.add_argument("--noise", type=float, metavar="SIGMA", help="noise in both images, DN (0)")
+    noise.add_argument("--snr", type=float, metavar="S", help="the same as mean over standard deviation")
+    camera.add_argument("--seed", type=int, metavar="N", help="of the noise (0)")
+    simulate.add_argument("--overwrite", action="store_true", help="replace another pair of that name")
+    simulate.add_argument("--json", action="store_true", help="print simulation.json")
+
+
+def _simulate(arguments: argparse.Namespace) -> None:
+    found = _from_fine(arguments) if arguments.fine else _from_scene(arguments)
+    if arguments.json:
+        print_json(found)
+        return
+    for file in found["files"].values():
+        height, width = file["size_px"]
+        print(f"{arguments.out}/{file['name']}: {height} x {width} px, {file['bytes'] / 1e6:.1f} MB")
+    for note in found["warnings"]:
+        print(f"note: {note}")
+
+
+def _from_scene(arguments: argparse.Namespace) -> dict[str, Any]:
+    from pathlib import Path
+
+    from geofuse.run.planning import Request
+    from geofuse.run.wald import simulate_wald
+
+    given = [f"--{name}" for name in CAMERA if getattr(arguments, name) is not None]
+    if given:
+        raise UsageError(f"{', '.join(given)} with a scene", wanted="--fine RASTER.tif", do="or leave it out")
+    request = Request(
+        bands=arguments.bands,
+        bbox=arguments.bbox,
+        aoi=arguments.aoi,
+        window=arguments.window,
+        nodata=arguments.nodata,
+        calibrate=not arguments.no_calibrate,
+        shift_px=tuple(arguments.shift) if arguments.shift else None,
+    )
+    return simulate_wald(scene_of(arguments), request, Path(arguments.out), overwrite=arguments.overwrite)
+
+
+def _from_fine(arguments: argparse.Namespace) -> dict[str, Any]:
+    from pathlib import Path
+
+    from geofuse.run.from_fine import Look, simulate_from_fine
+
+    if arguments.scene or arguments.pan or arguments.ms:
+        raise UsageError("--fine and a scene", wanted="one of them")
+    if arguments.bbox or arguments.aoi:
+        raise UsageError("--bbox or --aoi with --fine", wanted="--window ROW COL HEIGHT WIDTH")
+    asked = {
+        "ratio": arguments.ratio,
+        "shift_px": tuple(arguments.shift) if arguments.shift else None,
+        "mtf_gains": arguments.gain,
+        "pan_weights": arguments.weights,
+        "noise_sigma": arguments.noise,
+        "snr": arguments.snr,
+        "seed": arguments.seed,
+        "bands": arguments.bands,
+        "window": arguments.window,
+        "nodata": arguments.nodata,
+    }
+    look = Look(**{name: value for name, value in asked.items() if value is not None})
+    return simulate_from_fine(arguments.fine, look, Path(arguments.out), overwrite=arguments.overwrite)

@@ -1,0 +1,253 @@
+"""What a product scores: every metric of methods.metrics over arrays in memory, with or without a reference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from geofuse.geometry import AxisMap, gaussian_sigma_px
+from geofuse.kernels.resample import fill
+from geofuse.methods import metrics
+from geofuse.methods.closed import FILL_CPX
+from geofuse.methods.observation import (
+    Axes,
+    Observation,
+    Window,
+    axes_at,
+    degrade_bands,
+    degrade_reach_bands,
+    upsample_bands,
+)
+from geofuse.run.patches import coarse_span, job_of, read_patch
+from geofuse.scenes.pixels import inspect, read_window
+from geofuse.scenes.scene import Band, Source
+from geofuse.scenes.tiles import Plan
+
+WITH_REFERENCE = ("ergas", "sam", "q2n", "q", "scc", "psnr", "ssim")
+WITHOUT_REFERENCE = (
+    *("d_lambda", "d_s", "qnr", "d_lambda_k", "hqnr", "d_rho"),
+    *("r_ergas", "r_sam", "r_q2n"),
+)
+GROWS = frozenset({"q2n", "q", "scc", "psnr", "ssim", "qnr", "hqnr", "r_q2n"})
+"""Metrics of which more is better; less is of all others."""
+REFLECTANCE, UNKNOWN = "reflectance", "DN, pedestal unknown"
+CUBIC_REACH_CPX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every product of a plan is judged against; images in physical values where those are known."""
+
+    pan: NDArray[np.float64]
+    """PAN (1, H, W)."""
+    valid: NDArray[np.bool_]
+    """Where both images are valid (H, W)."""
+    upsampled: NDArray[np.float64]
+    """U of the MS, registered to PAN (B, H, W)."""
+    pan_low: NDArray[np.float64]
+    """PAN at the coarse scale, back on its own grid (1, H, W)."""
+    seen: NDArray[np.float64]
+    """MS pixels whose whole neighbourhood lies in the product (B, h, w)."""
+    seen_valid: NDArray[np.bool_]
+    """(h, w)."""
+    seen_window: Window
+    """Where they lie: coarse rows and columns of the axes."""
+    axes: Axes
+    """Coarse = scale * fine + offset, of the product's grid."""
+    observation: Observation
+    """How the MS is taken to come from the product."""
+    gain: NDArray[np.float64]
+    """Physical value of a DN above the pedestal (B,); 1 where unknown."""
+    pedestal: NDArray[np.float64]
+    """DN of zero (B,)."""
+    units: str
+    """REFLECTANCE or UNKNOWN."""
+
+    @property
+    def ratio(self) -> float:
+        """Fine pixels per coarse pixel, mean of both axes."""
+        return 2.0 / (self.axes[0].scale + self.axes[1].scale)
+
+
+def ground_of(plan: Plan) -> Ground:
+    """Read what a plan's products are judged against: whole images, for areas that fit in memory."""
+    job = job_of(plan)
+    height, width = plan.grid.height, plan.grid.width
+    patch = read_patch(plan, (0, height, 0, width), job.pedestal)
+    bands = [plan.scene.coarse.bands[index] for index in plan.bands]
+    pan_band = plan.scene.fine.bands[0]
+    known = all(band.gain is not None and band.offset is not None for band in (*bands, pan_band))
+    gain = np.array([band.gain or 1.0 for band in bands]) if known else np.ones(len(bands))
+    top, left = (-start for start in patch.fine_origin)
+    fine, fine_valid = (
+        image[..., top : top + height, left : left + width] for image in (patch.fine, patch.fine_valid)
+    )
+    pan = fine.astype(np.float64) * (pan_band.gain or 1.0 if known else 1.0)
+    coarse = patch.coarse.astype(np.float64) * gain[:, None, None]
+    axes = (plan.axis_y, plan.axis_x)
+    filled = fill(coarse, patch.coarse_valid, FILL_CPX)
+    window = _seen_whole(axes, job.observation, (height, width))
+    rows = slice(window[0] - patch.coarse_origin[0], window[1] - patch.coarse_origin[0])
+    cols = slice(window[2] - patch.coarse_origin[1], window[3] - patch.coarse_origin[1])
+    return Ground(
+        pan=pan,
+        valid=patch.valid,
+        upsampled=upsample_bands(filled, patch.coarse_origin, axes, (0, height, 0, width), job.observation),
+        pan_low=_pan_low(pan, fine_valid, axes, job.observation),
+        seen=coarse[:, rows, cols],
+        seen_valid=patch.coarse_valid[rows, cols],
+        seen_window=window,
+        axes=axes,
+        observation=job.observation,
+        gain=gain,
+        pedestal=job.pedestal,
+        units=REFLECTANCE if known else UNKNOWN,
+    )
+
+
+def _seen_whole(axes: Axes, observation: Observation, size: tuple[int, int]) -> Window:
+    """Return the coarse pixels whose whole footprint through D lies in the fine image; perhaps none."""
+    rows, cols = (coarse_span(axis, 0, side, 0) for axis, side in zip(axes, size, strict=True))
+    reach = degrade_reach_bands(axes, (*rows, *cols), observation)
+    spare = (
+        math.ceil(max(0, -reach[0]) * axes[0].scale),
+        math.ceil(max(0, reach[1] - size[0]) * axes[0].scale),
+        math.ceil(max(0, -reach[2]) * axes[1].scale),
+        math.ceil(max(0, reach[3] - size[1]) * axes[1].scale),
+    )
+    row0, col0 = rows[0] + spare[0], cols[0] + spare[2]
+    return row0, max(row0, rows[1] - spare[1]), col0, max(col0, cols[1] - spare[3])
+
+
+def _pan_low(
+    pan: NDArray[np.float64], valid: NDArray[np.bool_], axes: Axes, observation: Observation
+) -> NDArray[np.float64]:
+    """PAN at the coarse scale on the lattice that the MS really has; invalid pixels filled from beside."""
+    spans = [coarse_span(axis, 0, side, 0) for axis, side in zip(axes, pan.shape[1:], strict=True)]
+    placed = [
+        AxisMap(axis.scale, axis.offset - first)
+        for axis, (first, _) in zip(axes_at(axes, observation.shift_px), spans, strict=True)
+    ]
+    filled = fill(pan, valid, math.ceil(CUBIC_REACH_CPX / min(axis.scale for axis in axes)))
+    size = spans[0][1] - spans[0][0], spans[1][1] - spans[1][0]
+    return metrics.pan_low(filled, axis_y=placed[0], axis_x=placed[1], coarse_shape=size)
+
+
+def read_raster(path: Path, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read all bands of a raster that geofuse wrote, over a window or whole: (B, H, W), (H, W)."""
+    facts = inspect(str(path))
+    bands = tuple(
+        Band(str(at + 1), str(path), at + 1, dtype, nodata=facts.nodata[at])
+        for at, dtype in enumerate(facts.dtypes)
+    )
+    source = Source(bands, facts.grid, {str(path): facts.driver})
+    return read_window(
+        source, tuple(range(len(bands))), window or (0, facts.grid.height, 0, facts.grid.width)
+    )
+
+
+def physical(stored: NDArray[Any], ground: Ground) -> NDArray[np.float64]:
+    """Turn stored values (B, H, W) into those of the ground: less the pedestal, times the gain."""
+    less: NDArray[np.float64] = stored.astype(np.float64) - ground.pedestal[:, None, None]
+    less *= ground.gain[:, None, None]
+    return less
+
+
+def score(
+    ground: Ground,
+    fused: NDArray[np.float64],
+    valid: NDArray[np.bool_],
+    *,
+    reference: NDArray[np.float64] | None = None,
+) -> dict[str, float | None]:
+    """Return every metric of a product (B, H, W) in the ground's units; None where it cannot be measured.
+
+    With a reference (B, H, W), which `valid` must cover too, those of WITH_REFERENCE come first.
+    """
+    found: dict[str, float] = {}
+    if reference is not None:
+        found |= {
+            "ergas": metrics.ergas(reference, fused, ratio=ground.ratio, valid=valid),
+            "sam": metrics.sam(reference, fused, valid=valid),
+            "q2n": metrics.q2n(reference, fused, valid=valid),
+            "q": metrics.q(reference, fused, valid=valid),
+            "scc": metrics.scc(reference, fused, valid=valid),
+            "psnr": metrics.psnr(reference, fused, valid=valid),
+            "ssim": metrics.ssim(reference, fused, valid=valid),
+        }
+    found |= _alone(ground, fused, valid)
+    found |= _consistent(ground, fused, valid)
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
+
+def _alone(ground: Ground, fused: NDArray[np.float64], valid: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the metrics on the fine grid that need no reference."""
+    spectral = metrics.d_lambda(fused, ground.upsampled, valid=valid)
+    spatial = metrics.d_s(fused, ground.pan, upsampled=ground.upsampled, pan_low=ground.pan_low, valid=valid)
+    low = mtf_filtered(fused, valid, ground.axes, ground.observation)
+    spectral_k = metrics.d_lambda_k(low, ground.upsampled, valid=valid)
+    return {
+        "d_lambda": spectral,
+        "d_s": spatial,
+        "qnr": metrics.qnr(spectral, spatial),
+        "d_lambda_k": spectral_k,
+        "hqnr": metrics.hqnr(spectral_k, spatial),
+        "d_rho": metrics.d_rho(fused, ground.pan, ratio=ground.ratio, valid=valid),
+    }
+
+
+def _consistent(ground: Ground, fused: NDArray[np.float64], valid: NDArray[np.bool_]) -> dict[str, float]:
+    """Return how well the product, degraded at the registered phase, agrees with the MS itself."""
+    if min(ground.seen_valid.shape) == 0:
+        return dict.fromkeys(("r_ergas", "r_sam", "r_q2n"), math.nan)
+    degraded, ok = degrade_bands(
+        np.where(valid, fused, 0.0),
+        valid,
+        (0, 0),
+        ground.axes,
+        ground.seen_window,
+        observation=ground.observation,
+    )
+    both = ok & ground.seen_valid
+    return {
+        "r_ergas": metrics.r_ergas(ground.seen, degraded, ratio=ground.ratio, valid=both),
+        "r_sam": metrics.r_sam(ground.seen, degraded, valid=both),
+        "r_q2n": metrics.r_q2n(ground.seen, degraded, valid=both),
+    }
+
+
+def mtf_filtered(
+    fused: NDArray[np.float64], valid: NDArray[np.bool_], axes: Axes, observation: Observation
+) -> NDArray[np.float64]:
+    """Low-pass each band (B, H, W) with its own MTF, without decimation; invalid pixels are left out.
+
+    Source: Khan, Alparone and Chanussot 2009, IEEE TGRS 47(11); of the filter: Aiazzi et al. 2006, PE&RS 72(5).
+    """
+    out = np.empty_like(fused)
+    weights: dict[float, NDArray[np.float64]] = {}
+    for band, gain in enumerate(observation.mtf_gain):
+        sigma = [gaussian_sigma_px(gain, 1.0 / axis.scale) for axis in axes]
+        out[band] = gaussian_filter(np.where(valid, fused[band], 0.0), sigma)
+        if not valid.all():
+            if gain not in weights:
+                weights[gain] = gaussian_filter(valid.astype(np.float64), sigma)
+            np.divide(out[band], weights[gain], out=out[band], where=valid)
+    return out
+
+
+def error_percent(
+    fused: NDArray[np.float64], reference: NDArray[np.float64], valid: NDArray[np.bool_]
+) -> list[float | None]:
+    """Return each band's root mean squared error in percent of the reference's mean."""
+    found: list[float | None] = []
+    for made, wanted in zip(fused, reference, strict=True):
+        mean = float(wanted[valid].mean()) if valid.any() else 0.0
+        rmse = math.sqrt(float(((made - wanted)[valid] ** 2).mean())) if valid.any() else 0.0
+        found.append(100.0 * rmse / abs(mean) if mean else None)
+    return found
