@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -131,19 +132,17 @@ def _seen_again(
     return out
 
 
+@lru_cache(maxsize=256)
 def round_trip_taps(axis: AxisMap, gain: float, start: int, stop: int) -> Taps:
     """Tabulate D after U along one axis, from coarse to the coarse pixels ``[start, stop)``."""
     down = gaussian_taps(axis, gain, start, stop)
-    fine0, fine1 = int(down.first[0]), int(down.first[-1]) + down.weights.shape[1]
-    up = cubic_taps(axis, fine0, fine1)
-    width = down.weights.shape[1]
-    reach = math.ceil(width * axis.scale) + 4
-    first = up.first[down.first - fine0]
-    weights = np.zeros((stop - start, reach))
-    rows = np.arange(stop - start)
-    for tap in range(width):
-        at = down.first - fine0 + tap
-        for inner in range(up.weights.shape[1]):
-            place = up.first[at] + inner - first
-            weights[rows, place] += down.weights[:, tap] * up.weights[at, inner]
+    low, high = int(down.first[0]), int(down.first[-1]) + down.weights.shape[1]
+    up = cubic_taps(axis, low, high)
+    place = down.first[:, None] - low + np.arange(down.weights.shape[1])
+    first = up.first[place[:, 0]]
+    at = up.first[place] - first[:, None]
+    weights = np.zeros((stop - start, math.ceil(down.weights.shape[1] * axis.scale) + 4))
+    rows = np.broadcast_to(np.arange(stop - start)[:, None], place.shape)
+    for inner in range(up.weights.shape[1]):
+        np.add.at(weights, (rows, at + inner), down.weights * up.weights[place, inner])
     return Taps(start, first, weights)

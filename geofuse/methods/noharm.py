@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ from geofuse.methods.observation import Observation, axes_at, degrade, degrade_b
 Core = tuple[int, int, int, int]
 LEAST_SIDE_CPX = 24
 """A window smaller than this has nothing left one scale down."""
+MANY = 4
+"""Windows from which on none is cut in halves."""
+APART_CPX = 32
+"""Windows lie so far apart, in turn, that a fit's own blocks of that size tell them apart."""
+MOST = 8
+"""Windows that take part at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +110,8 @@ def reduced_observation(observation: Observation, axes: Sequence[AxisMap]) -> Ob
     return Observation(observation.mtf_gain, (0.0, 0.0), apart, "one scale down")
 
 
-def patches_of(reduced: Reduced, reach: tuple[int, int], margin: int) -> list[tuple[Patch, Core]]:
-    """Return the upper and the lower half of a window as patches, each with its core; mirrored at the sides."""
+def patches_of(reduced: Reduced, reach: tuple[int, int], margin: int, parts: int) -> list[tuple[Patch, Core]]:
+    """Return a window, cut into so many parts from top to bottom, as patches with cores; mirrored at the sides."""
     fine_px = reach[0] + margin
     coarse_cpx = reach[1] + math.ceil(margin * max(axis.scale for axis in reduced.axes)) + 1
     fine = np.pad(reduced.pan, ((0, 0), (fine_px,) * 2, (fine_px,) * 2), mode="symmetric")
@@ -113,9 +120,9 @@ def patches_of(reduced: Reduced, reach: tuple[int, int], margin: int) -> list[tu
     coarse_valid = np.pad(reduced.coarse_valid, coarse_cpx, mode="symmetric")
     rows = covered(reduced.axes[0], reduced.truth.shape[1], reduced.coarse.shape[1])
     cols = covered(reduced.axes[1], reduced.truth.shape[2], reduced.coarse.shape[2])
-    middle = (rows[0] + rows[1]) // 2
+    edges = np.linspace(rows[0], rows[1], parts + 1).astype(int).tolist()
     found = []
-    for top, bottom in ((rows[0], middle), (middle, rows[1])):
+    for top, bottom in pairwise(edges):
         grown = (top - margin, bottom + margin, cols[0] - margin, cols[1] + margin)
         under_y = _under(reduced.axes[0], grown[0], grown[1]) + coarse_cpx
         under_x = _under(reduced.axes[1], grown[2], grown[3]) + coarse_cpx
@@ -154,34 +161,99 @@ def fit_patches(
     return method.fit(state, observation, options=options)
 
 
-def try_method(
-    name: str, windows: Sequence[Reduced], observation: Observation, *, options: Options, rounds: int
-) -> Trial | None:
-    """Judge a method by two-fold cross-validation over window halves; None where there is too little."""
-    method = get(name)
-    model = reduced_observation(observation, windows[0].axes) if windows else observation
-    halo = method.halo(model, options=options)
-    least = EXP.halo(model, options=options)
-    reach = max(halo.fine_px, least.fine_px), max(halo.coarse_cpx, least.coarse_cpx)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A window, or half of one, to fit on or to be judged on."""
+
+    window: Reduced
+    """The window."""
+    patch: Patch
+    """What a method sees; its core reaches further, for back-projection."""
+    core: Core
+    """What is judged."""
+    where: tuple[slice, slice]
+    """The same in the window's own rows and columns."""
+    plain: NDArray[Any]
+    """The core, upsampled and back-projected without PAN."""
+
+
+def try_methods(
+    names: Sequence[str],
+    windows: Sequence[Reduced],
+    observation: Observation,
+    *,
+    options: Options,
+    rounds: int,
+) -> dict[str, Trial | None]:
+    """Judge methods by two-fold cross-validation over windows; None for one that finds too little.
+
+    Few windows are cut in halves first.
+    """
+    if not windows:
+        return dict.fromkeys(names)
+    model = reduced_observation(observation, windows[0].axes)
+    methods = {name: get(name) for name in names}
+    halos = [method.halo(model, options=options) for method in (*methods.values(), EXP)]
+    reach = max(halo.fine_px for halo in halos), max(halo.coarse_cpx for halo in halos)
     margin = margin_px(model, rounds, options)
-    folds: tuple[list[tuple[Reduced, Patch, Core]], ...] = ([], [])
-    for number, window in enumerate(windows):
-        for half, (patch, core) in enumerate(patches_of(window, reach, margin)):
-            folds[(number + half) % 2].append((window, patch, core))
     after = After(rounds)
-    total = np.zeros((5, len(observation.mtf_gain)))
-    for judged, fitted in (folds, folds[::-1]):
-        seen = [replace(patch, core=core, valid=_cut(patch, core)) for _, patch, core in fitted]
-        params = fit_patches(method, seen, model, options)
-        if params is None:
-            return None
-        for window, patch, core in judged:
-            fused = fuse_patch(method, patch, params, model, options=options, core=core, after=after)
+    folds: tuple[list[Part], list[Part]] = ([], [])
+    for number, window in enumerate(_richest(windows)):
+        for own, inside in patches_of(window, reach, margin, 1 if len(windows) >= MANY else 2):
+            where = slice(inside[0], inside[1]), slice(inside[2], inside[3])
+            patch, core = _placed(own, inside, number)
             plain = fuse_patch(EXP, patch, Params("exp"), model, options=options, core=core, after=after)
-            where = slice(core[0], core[1]), slice(core[2], core[3])
-            ok = window.judged[where] & _cut(patch, core)
-            total += _compared(window.truth[:, *where][:, ok], plain[:, ok], fused[:, ok])
-    return _trial(name, total) if total[0, 0] else None
+            fold = folds[len(folds[0]) > len(folds[1])]
+            fold.append(Part(window, patch, core, where, plain))
+    totals = {name: np.zeros((5, len(observation.mtf_gain))) for name in names}
+    for judged, others in (folds, folds[::-1]):
+        seen = [replace(one.patch, core=one.core, valid=_cut(one.patch, one.core)) for one in others]
+        for name, method in methods.items():
+            params = fit_patches(method, seen, model, options)
+            if params is not None:
+                for part in judged:
+                    totals[name] += _judged(part, method, params, model, options=options, after=after)
+    return {name: _trial(name, sums) if sums[0, 0] else None for name, sums in totals.items()}
+
+
+def _placed(patch: Patch, core: Core, number: int) -> tuple[Patch, Core]:
+    """Give a window a place of its own, so that methods whose fit has folds of its own see windows as folds."""
+    down, right = APART_CPX * (number % 2), APART_CPX * (number // 2 % 2)
+    rows, cols = round(down / patch.axis_y.scale), round(right / patch.axis_x.scale)
+    placed = replace(
+        patch,
+        fine_origin=(patch.fine_origin[0] + rows, patch.fine_origin[1] + cols),
+        coarse_origin=(patch.coarse_origin[0] + down, patch.coarse_origin[1] + right),
+        axis_y=_shifted(patch.axis_y, rows, down),
+        axis_x=_shifted(patch.axis_x, cols, right),
+        core=_moved(patch.core, rows, cols),
+    )
+    return placed, _moved(core, rows, cols)
+
+
+def _shifted(axis: AxisMap, fine: int, coarse: int) -> AxisMap:
+    """Return the same map where both grids count from further back."""
+    return AxisMap(axis.scale, axis.offset + coarse - axis.scale * fine)
+
+
+def _moved(core: Core, rows: int, cols: int) -> Core:
+    return core[0] + rows, core[1] + rows, core[2] + cols, core[3] + cols
+
+
+def _richest(windows: Sequence[Reduced]) -> list[Reduced]:
+    """Return at most `MOST` windows, those with most to judge, in their order."""
+    order = sorted(range(len(windows)), key=lambda index: -int(windows[index].judged.sum()))
+    return [windows[index] for index in sorted(order[:MOST])]
+
+
+def _judged(
+    part: Part, method: Method, params: Params, model: Observation, *, options: Options, after: After
+) -> NDArray[np.float64]:
+    """Compare a product with the truth and with upsampling over a part."""
+    core = part.core
+    fused = fuse_patch(method, part.patch, params, model, options=options, core=core, after=after)
+    ok = part.window.judged[part.where] & _cut(part.patch, core)
+    return _compared(part.window.truth[:, *part.where][:, ok], part.plain[:, ok], fused[:, ok])
 
 
 def _cut(patch: Patch, core: Core) -> NDArray[np.bool_]:

@@ -226,8 +226,8 @@ def search(
         method="Nelder-Mead",
         options={
             "initial_simplex": np.vstack([first, first + steps]),
-            "xatol": 1e-3,
-            "fatol": 1e-7,
+            "xatol": 2e-3,
+            "fatol": 1e-6,
             "maxiter": 100,
         },
     )

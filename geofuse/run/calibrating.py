@@ -16,7 +16,7 @@ from geofuse import __version__
 from geofuse.errors import MatchError
 from geofuse.methods import base
 from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate, calibrate
-from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, try_method
+from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, try_methods
 from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
 from geofuse.run.patches import job_of, observation_from
@@ -239,7 +239,7 @@ def _trials(
     if not reduced or names == ("exp",):
         return {}
     options = job_of(plan).options
-    return {name: try_method(name, reduced, observation, options=options, rounds=rounds) for name in names}
+    return try_methods(names, reduced, observation, options=options, rounds=rounds)
 
 
 def report(estimate: Estimate, names: Sequence[str], request: Request) -> dict[str, Any]:

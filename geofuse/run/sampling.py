@@ -20,7 +20,7 @@ from geofuse.scenes.scene import Band, Source
 from geofuse.scenes.sensors import quality_flags
 from geofuse.scenes.tiles import Plan
 
-SIDE_CPX = 128
+SIDE_CPX = 96
 STRATA = 16
 """Parts of a large scene, of each of which one window is taken: four are looked at, coarse image only."""
 CLOUD_MARGIN_CPX = 6

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from geofuse.methods.base import Options
-from geofuse.methods.noharm import Reduced, best_of, reduce_window, reduced_observation, try_method
+from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, reduced_observation, try_methods
 from geofuse.methods.observation import Observation
 from geofuse.methods.simulate import Camera, observe
 from tests.methods.test_calibrate import patch_of, sentinel
@@ -31,6 +31,12 @@ def windows_of(image: NDArray) -> list[Reduced]:
             assert one is not None
             found.append(one)
     return found
+
+
+def try_method(
+    name: str, windows: list[Reduced], model: Observation, *, options: Options, rounds: int
+) -> Trial | None:
+    return try_methods((name,), windows, model, options=options, rounds=rounds)[name]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +79,9 @@ def test_back_projection_lowers_the_error(windows: list[Reduced]) -> None:
 
 def test_the_best_is_the_one_with_the_least_error(windows: list[Reduced]) -> None:
     names = ("brovey", "gsa", "mtf-glp-hpm-r")
-    trials = {name: try_method(name, windows, MODEL, options=OPTIONS, rounds=0) for name in names}
+    trials = try_methods(names, windows, MODEL, options=OPTIONS, rounds=0)
+    for name in names:
+        assert try_method(name, windows, MODEL, options=OPTIONS, rounds=0) == trials[name]
     best = best_of(trials)
     assert best is not None
     assert best != "brovey"
