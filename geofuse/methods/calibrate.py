@@ -141,7 +141,7 @@ def _described(
     own = [found >= OWN_R2 for found in gain_r2]
     used = sample.cell.size
     sure = 1.0 / (1.0 + (max(sigma) / SURE_PX) ** 2)
-    confidence = sure * min(1.0, r2 / (2.0 * MATCH_R2)) * min(1.0, used / (4.0 * LEAST_PIXELS))
+    confidence = sure * min(1.0, r2 / (2.0 * MATCH_R2))
     return Estimate(
         shift_px=shift,
         shift_sigma_px=sigma,

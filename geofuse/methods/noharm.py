@@ -28,6 +28,8 @@ from geofuse.methods.observation import Observation, axes_at, degrade, degrade_b
 Core = tuple[int, int, int, int]
 LEAST_SIDE_CPX = 24
 """A window smaller than this has nothing left one scale down."""
+LEAST_JUDGED = 2500
+"""Pixels to judge by under which chance would choose."""
 MANY = 4
 """Windows from which on none is cut in halves."""
 APART_CPX = 32
@@ -189,7 +191,7 @@ def try_methods(
 
     Few windows are cut in halves first.
     """
-    if not windows:
+    if sum(int(window.judged.sum()) for window in windows) < LEAST_JUDGED:
         return dict.fromkeys(names)
     model = reduced_observation(observation, windows[0].axes)
     methods = {name: get(name) for name in names}

@@ -25,7 +25,8 @@ FARTHEST_PX = 6
 """How far the grid is extended where the best shift lies on its border."""
 GAINS = (0.05, 0.70)
 """The range of gains that are searched; at its upper end the MS was decimated without a low-pass."""
-CELL_CPX = 32
+MOST_CELL_CPX, LEAST_CELL_CPX, LEAST_CELLS = 32, 8, 16
+"""Cells, whose disagreement tells the uncertainty, are large enough to be independent, and not too few."""
 LEAST_PIXELS = 900
 """Usable coarse pixels without which nothing is measured."""
 OUTLIER_MAD = 5.0
@@ -54,7 +55,7 @@ class Sample:
     detail: Floats
     """The bands, high-passed (B, n)."""
     cell: NDArray[np.int64]
-    """Which cell of about 32 x 32 coarse pixels each belongs to (n,): the clusters of the uncertainties."""
+    """Which cell of 8 to 32 coarse pixels each belongs to (n,): the clusters of the uncertainties."""
     total: int
     """Coarse pixels looked at."""
 
@@ -68,6 +69,8 @@ def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> Sample:
     """Gather the pixels of patches that count, given masks over their coarse planes of what may be used."""
     windows, values, details, cells = [], [], [], []
     total = count = 0
+    area = sum(int(mask.sum()) for mask in usable)
+    side = min(MOST_CELL_CPX, max(LEAST_CELL_CPX, math.sqrt(area / LEAST_CELLS)))
     for patch, mask in zip(patches, usable, strict=True):
         row0, row1, col0, col1 = inner = owned_window(patch)
         part = coarse_part(patch, (row0 - 1, row1 + 1, col0 - 1, col1 + 1))
@@ -75,7 +78,7 @@ def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> Sample:
         ok = patch.coarse_valid[part] & mask[part]
         use = ndimage.minimum_filter(ok, 3)[1:-1, 1:-1] & _pan_around(patch, inner)
         height, width = use.shape
-        down, across = max(1, round(height / CELL_CPX)), max(1, round(width / CELL_CPX))
+        down, across = max(1, round(height / side)), max(1, round(width / side))
         cell = (np.arange(height) * down // height)[:, None] * across + np.arange(width) * across // width
         windows.append(Window(patch, inner, np.flatnonzero(use)))
         values.append(planes[:, 1:-1, 1:-1][:, use])
