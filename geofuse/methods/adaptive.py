@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import cubic_taps, gaussian_reach_px
+from geofuse.geometry import gaussian_reach_px
 from geofuse.kernels import stencil
-from geofuse.kernels.resample import fill, resample_rows
+from geofuse.kernels.resample import fill
 from geofuse.kernels.stencil import FOLDS, MARGIN, SIDE, TAPS, ProductSums
 from geofuse.methods.base import About, Options, Params, Patch, Reach
 from geofuse.methods.closed import (
@@ -37,14 +37,14 @@ from geofuse.methods.downscaled import (
 from geofuse.methods.holdout import Trial, best_of, residual_rms, solve, try_out, usable_folds
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
-    Axes,
+    Lifted,
     Observation,
     axes_at,
     bands_by,
     coarse_window,
     coarse_window_bands,
     degrade,
-    widen,
+    departure_cpx,
 )
 
 PENALTIES = (1e-2, 1e-3, 1e-4)
@@ -55,22 +55,6 @@ NEAR = 1.005
 """Hold-out errors that differ by less are taken as equal: then the more cautious model is chosen."""
 LEAST_SAMPLES = 10
 """Samples per coefficient below which nothing is fitted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Coarse planes on their way to the fine grid: columns there, rows not yet."""
-
-    wide: NDArray[Any]
-    """(K, h, W)."""
-    axes: Axes
-    """How they lie on the fine grid."""
-    top: int
-    """Coarse row of the first."""
-
-    def rows(self, start: int, stop: int) -> NDArray[Any]:
-        """Return fine rows (K, n, W)."""
-        return resample_rows(self.wide, cubic_taps(self.axes[0], start, stop), self.top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +80,19 @@ class Ridge:
         ratio = options.largest_ratio or options.ratio
         shift = max(abs(value) for own in (observation.shift_px, *observation.shifts_px) for value in own)
         # ratio is over the mean of both axes' scales, the largest ratio over the smaller of them
-        shift_cpx = math.ceil(shift * (2.0 / options.ratio - 1.0 / ratio) - 1e-9)
+        scale = 2.0 / options.ratio - 1.0 / ratio
+        departure = departure_cpx(observation.field, scale)
+        shift_cpx = math.ceil(shift * scale - 1e-9) + departure
         gains = observation.mtf_gain
         sensor = gaussian_reach_px(observation.joint_gain, ratio)
         apply_px = MARGIN + math.ceil((CUBIC_REACH_CPX + FILL_CPX + 0.5) * ratio) + sensor
+        more_px = math.ceil(departure * ratio + observation.field.largest_px) + 1 if observation.field else 0
         fit_px = math.floor((pan_reach_cpx(observation.joint_gain, ratio) + 0.5) * ratio) + sensor
         back = max(back_reach_cpx(gain, ratio) for gain in gains)
         apply_cpx = CUBIC_REACH_CPX + max(FILL_CPX, back) + shift_cpx
         # a centre on the core's edge may be of the coarse pixel before the one under the first fine pixel
         fit_cpx = bands_reach_cpx(gains, ratio, 2.0 * shift_cpx) + 1
-        return Reach(max(apply_px, fit_px + math.ceil(shift)), max(apply_cpx, fit_cpx))
+        return Reach(max(apply_px, fit_px + math.ceil(shift)) + more_px, max(apply_cpx, fit_cpx))
 
     def collect(
         self, name: str, patch: Patch, observation: Observation, *, options: Options, state: Mapping[str, Any]
@@ -238,9 +225,9 @@ def _levels(patch: Patch, observation: Observation) -> tuple[int, NDArray[np.flo
     return int(known.sum()), np.square(values).sum(axis=1)
 
 
-def _low_layer(patch: Patch, observation: Observation) -> Layer:
+def _low_layer(patch: Patch, observation: Observation) -> Lifted:
     """Return low-passed PAN around the core, as far as the taps reach."""
-    axes = axes_at((patch.axis_y, patch.axis_x), observation.shift_px)
+    axes = axes_at((patch.axis_y, patch.axis_x), observation.shift_px, observation.field)
     row0, row1, col0, col1 = patch.core
     cols = (col0 - MARGIN, col1 + MARGIN)
     window = coarse_window(axes, (row0 - MARGIN, row1 + MARGIN, *cols), FILL_CPX)
@@ -253,10 +240,12 @@ def _low_layer(patch: Patch, observation: Observation) -> Layer:
         gain=observation.joint_gain,
         minimum=LEAST_LOW_SHARE,
     )
-    return Layer(widen(fill(low, known, FILL_CPX), (window[0], window[2]), axes, cols), axes, window[0])
+    return Lifted(fill(low, known, FILL_CPX), (window[0], window[2]), axes, cols)
 
 
-def _band_layers(patch: Patch, observation: Observation, *, corrected: bool) -> list[tuple[list[int], Layer]]:
+def _band_layers(
+    patch: Patch, observation: Observation, *, corrected: bool
+) -> list[tuple[list[int], Lifted]]:
     """Return the bands, and after them their corrections if wanted, by the place they have in the stack."""
     axes = (patch.axis_y, patch.axis_x)
     bands = patch.coarse.shape[0]
@@ -272,16 +261,16 @@ def _band_layers(patch: Patch, observation: Observation, *, corrected: bool) -> 
                 patch.coarse[members],
                 patch.coarse_valid,
                 patch.coarse_origin,
-                axes_at(axes, shift),
+                axes_at(axes, shift)[:2],
                 touched,
                 gain=gain,
             )
     layers = []
     for shift, members in bands_by(observation.shifts_px):
         places = [*members, *(bands + band for band in members if corrected)]
-        own = axes_at(axes, shift)
-        wide = widen(planes[places], (touched[0], touched[2]), own, (patch.core[2], patch.core[3]))
-        layers.append((places, Layer(wide, own, touched[0])))
+        own = axes_at(axes, shift, observation.field)
+        cols = (patch.core[2], patch.core[3])
+        layers.append((places, Lifted(planes[places], (touched[0], touched[2]), own, cols)))
     return layers
 
 
@@ -295,7 +284,7 @@ def _strips(rows: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + STRIP_ROWS, rows)
 
 
-def _planes(layers: list[tuple[list[int], Layer]], start: int, stop: int) -> NDArray[Any]:
+def _planes(layers: list[tuple[list[int], Lifted]], start: int, stop: int) -> NDArray[Any]:
     """Return fine rows of all layers in the stack's order (K, n, W)."""
     if len(layers) == 1:
         return layers[0][1].rows(start, stop)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
 from geofuse.methods.base import Patch
+from geofuse.methods.fields import centred, drift, led
+from geofuse.methods.observation import ShiftField
 from geofuse.methods.registration import (
     GAINS,
     LEAST_PIXELS,
@@ -30,6 +32,7 @@ from geofuse.methods.registration import (
     search,
     solve,
     varies,
+    vertex,
     without_outliers,
 )
 
@@ -80,16 +83,26 @@ class Estimate:
     """0 (nothing measured) to 1."""
     usable_fraction: float
     """Share of the sample's coarse pixels that took part."""
+    field: ShiftField | None
+    """How the shift departs from these over a wide scene; None where a constant does as well."""
     measured: bool
     """False where too little was usable, and the prior stands."""
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     """What an operator should know."""
 
 
-def calibrate(patches: Sequence[Patch], usable: Sequence[Mask], *, prior_gain: Sequence[float]) -> Estimate:
+def calibrate(
+    patches: Sequence[Patch],
+    usable: Sequence[Mask],
+    *,
+    prior_gain: Sequence[float],
+    origin: tuple[int, int] = (0, 0),
+    size: tuple[int, int] = (1, 1),
+) -> Estimate:
     """Estimate the observation model from a sample of patches (B bands each) and where each may be used.
 
-    `usable` are masks over the patches' coarse planes. Where too little is usable the prior (no shift,
+    `usable` are masks over the patches' coarse planes. `origin` is the output's first pixel on PAN, `size` its height
+    and width: where a wide scene's shift drifts, a field is found. Where too little is usable the prior (no shift,
     `prior_gain`) is returned with confidence 0. Sources: gain by regression at the coarse scale, Vivone et
     al. 2015 (IEEE TGRS 53(4)); here together with the shift, and over all bands at once.
     """
@@ -97,8 +110,14 @@ def calibrate(patches: Sequence[Patch], usable: Sequence[Mask], *, prior_gain: S
     if sample.cell.size < LEAST_PIXELS or not varies(sample):
         return _prior(prior_gain, sample.cell.size / max(sample.total, 1))
     shift, gain, _ = search(largest(sample, FEW), (0.0, 0.0), float(np.mean(prior_gain)))
+    field = drift(sample, shift, gain, origin=origin, size=size)
+    if field:
+        sample = led(sample, field)
     sample = without_outliers(sample, shift, gain)
     shift, gain, bounded = search(sample, shift, gain, near=True)
+    if field:
+        shift, field = centred(sample, shift, field)
+        sample = led(sample, field)
     shifts = [shift] * len(prior_gain)
     groups = _groups(largest(sample, FEW), shift, gain)
     if len(groups) > 1:
@@ -107,7 +126,7 @@ def calibrate(patches: Sequence[Patch], usable: Sequence[Mask], *, prior_gain: S
             for band in group:
                 shifts[band] = own
         shift, gain, bounded = found[0]
-    return _described(sample, shifts, shift, gain=gain, bounded=bounded)
+    return replace(_described(sample, shifts, shift, gain=gain, bounded=bounded), field=field)
 
 
 def _prior(prior_gain: Sequence[float], usable: float) -> Estimate:
@@ -126,6 +145,7 @@ def _prior(prior_gain: Sequence[float], usable: float) -> Estimate:
         snr=0.0,
         confidence=0.0,
         usable_fraction=usable,
+        field=None,
         measured=False,
         warnings=("not measurable: too few usable pixels with structure; the sensor table's prior is used",),
     )
@@ -155,6 +175,7 @@ def _described(
         snr=math.sqrt(max(r2, 0.0) / max(1.0 - r2, 1e-12)),
         confidence=0.0 if bounded else confidence,
         usable_fraction=used / sample.total,
+        field=None,
         measured=True,
         warnings=tuple(_warnings(gains, own, gain, bounded=bounded)),
     )
@@ -212,7 +233,7 @@ def _band_gains(sample: Sample, shifts: Sequence[Shift]) -> tuple[list[float], l
         for band in (b for b in range(count) if shifts[b] == shift):
             top = int(rows[:, band].argmax())
             at = min(max(top, 1), len(PROFILE) - 2)
-            gains[band] = _vertex(PROFILE[at - 1 : at + 2], rows[at - 1 : at + 2, band])
+            gains[band] = vertex(PROFILE[at - 1 : at + 2], rows[at - 1 : at + 2, band])
             r2s[band] = float(rows[top, band])
             mine = sample.detail[band]
             losses = [
@@ -221,16 +242,6 @@ def _band_gains(sample: Sample, shifts: Sequence[Shift]) -> tuple[list[float], l
             ]
             sigmas[band] = _sandwich(losses, sample.cell, 0.5 * (PROFILE[at + 1] - PROFILE[at - 1]))
     return gains, sigmas, r2s
-
-
-def _vertex(places: Sequence[float], heights: Floats) -> float:
-    """Return the top of the parabola through three points, inside them."""
-    (x0, x1, x2), (y0, y1, y2) = places, heights
-    first, second = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
-    bend = (second - first) / (x2 - x0)
-    if bend >= 0.0:
-        return float(places[int(np.argmax(heights))])
-    return float(min(max(0.5 * (x0 + x1) - first / (2.0 * bend), x0), x2))
 
 
 def _groups(sample: Sample, shift: Shift, gain: float) -> list[list[int]]:
@@ -248,8 +259,8 @@ def _groups(sample: Sample, shift: Shift, gain: float) -> list[list[int]]:
         if rows[i, j][band] < SHIFT_R2:
             continue
         i, j = min(max(i, 1), 3), min(max(j, 1), 3)
-        dy = _vertex(steps[i - 1 : i + 2], np.array([rows[k, j][band] for k in (i - 1, i, i + 1)]))
-        dx = _vertex(steps[j - 1 : j + 2], np.array([rows[i, k][band] for k in (j - 1, j, j + 1)]))
+        dy = vertex(steps[i - 1 : i + 2], np.array([rows[k, j][band] for k in (i - 1, i, i + 1)]))
+        dx = vertex(steps[j - 1 : j + 2], np.array([rows[i, k][band] for k in (j - 1, j, j + 1)]))
         tops[band] = (dy, dx)
     groups: list[list[int]] = []
     for band, top in tops.items():

@@ -14,19 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import Taps, cubic_taps, gaussian_reach_px, gaussian_sigma_px
+from geofuse.geometry import Taps, gaussian_reach_px, gaussian_sigma_px
 from geofuse.kernels import inject
-from geofuse.kernels.resample import fill, resample_rows, resample_valid
+from geofuse.kernels.resample import fill, resample_valid
 from geofuse.methods.base import About, Options, Params, Patch, Reach
 from geofuse.methods.collect import Histogram, Moments, MomentSums, histogram_of
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
+    Lifted,
     Observation,
+    ShiftField,
     axes_at,
     bands_by,
     coarse_window_bands,
     degrade,
-    widen,
+    departure_cpx,
 )
 
 STRIP_ROWS = 64
@@ -162,7 +164,7 @@ class ClosedForm:
         bands = patch.coarse.shape[0]
         stack, origin = coarse_layers(patch, observation, with_low=self.low == "glp")
         smooth = fine_low(patch, self.low, options.ratio) if self.low in ("box", "atrous") else None
-        wide = Widened(patch, stack, origin, layer_shifts(observation, stack.shape[0]))
+        wide = Widened(patch, stack, origin, layer_shifts(observation, stack.shape[0]), observation.field)
         top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
         for start in range(0, row1 - row0, STRIP_ROWS):
             rows = slice(start, min(start + STRIP_ROWS, row1 - row0))
@@ -173,7 +175,7 @@ class ClosedForm:
 
 
 class Widened:
-    """Coarse layers (K, h, w) whose columns are on the fine grid already; their rows follow strip by strip."""
+    """Coarse layers (K, h, w), each lifted to the fine grid by its own shift, strip by strip."""
 
     def __init__(
         self,
@@ -181,25 +183,24 @@ class Widened:
         stack: NDArray[Any],
         origin: tuple[int, int],
         shifts: Sequence[tuple[float, float]],
+        field: ShiftField | None,
     ) -> None:
-        self.origin = origin
         self.count = stack.shape[0]
         cols = patch.core[2], patch.core[3]
         self.parts = []
         for shift, layers in bands_by(shifts):
-            axes = axes_at((patch.axis_y, patch.axis_x), shift)
+            axes = axes_at((patch.axis_y, patch.axis_x), shift, field)
             chosen = stack if len(layers) == self.count else stack[layers]
-            self.parts.append((layers, axes[0], widen(chosen, origin, axes, cols)))
+            self.parts.append((layers, Lifted(chosen, origin, axes, cols)))
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return fine rows of all layers (K, n, W)."""
         if len(self.parts) == 1:
-            _, axis, wide = self.parts[0]
-            return resample_rows(wide, cubic_taps(axis, start, stop), self.origin[0])
-        first = self.parts[0][2]
-        out = np.empty((self.count, stop - start, first.shape[2]), first.dtype)
-        for layers, axis, wide in self.parts:
-            out[layers] = resample_rows(wide, cubic_taps(axis, start, stop), self.origin[0])
+            return self.parts[0][1].rows(start, stop)
+        found = [(layers, part.rows(start, stop)) for layers, part in self.parts]
+        out = np.empty((self.count, *found[0][1].shape[1:]), found[0][1].dtype)
+        for layers, planes in found:
+            out[layers] = planes
         return out
 
 
@@ -225,7 +226,7 @@ def layer_shifts(observation: Observation, count: int) -> list[tuple[float, floa
 def stray_cpx(observation: Observation, scale: float) -> int:
     """Return how many coarse pixels the largest shift leads away from where the grids point."""
     largest = max(max(abs(dy), abs(dx)) for dy, dx in (*observation.shifts_px, observation.shift_px))
-    return math.ceil(largest * scale - 1e-6)
+    return math.ceil(largest * scale - 1e-6) + departure_cpx(observation.field, scale)
 
 
 def coarse_layers(
@@ -247,7 +248,7 @@ def coarse_layers(
                 patch.fine,
                 patch.fine_valid,
                 patch.fine_origin,
-                axes_at(axes, shift),
+                axes_at(axes, shift, observation.field),
                 window,
                 gain=gain,
                 minimum=LEAST_LOW_SHARE,
@@ -274,7 +275,7 @@ def coarse_core(
     """
     window = owned_window(patch)
     part = coarse_part(patch, window)
-    axes = axes_at((patch.axis_y, patch.axis_x), observation.shift_px)
+    axes = axes_at((patch.axis_y, patch.axis_x), observation.shift_px, observation.field)
     pan, pan_valid = degrade(
         patch.fine, patch.fine_valid, patch.fine_origin, axes, window, gain=observation.joint_gain
     )

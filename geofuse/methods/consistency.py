@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import AxisMap, Taps, cubic_taps, gaussian_reach_px, gaussian_taps
+from geofuse.geometry import AxisMap, gaussian_reach_px
 from geofuse.kernels.resample import resample
 from geofuse.methods.base import Method, Options, Params, Patch
 from geofuse.methods.closed import STRIP_ROWS, Widened, coarse_part
+from geofuse.methods.downscaled import back_reach_cpx, there_and_back
 from geofuse.methods.multires import EXP
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
@@ -27,6 +27,7 @@ from geofuse.methods.observation import (
     bands_by,
     coarse_window_bands,
     degrade_bands,
+    departure_cpx,
 )
 
 
@@ -42,7 +43,7 @@ class After:
 
 def round_trip_cpx(observation: Observation, ratio: float) -> int:
     """Return how many coarse pixels D after U reaches to either side, along the axis of the smaller ratio."""
-    return math.ceil(gaussian_reach_px(min(observation.mtf_gain), ratio) / ratio) + CUBIC_REACH_CPX + 1
+    return back_reach_cpx(min(observation.mtf_gain), ratio) + 1
 
 
 def margin_px(observation: Observation, rounds: int, options: Options) -> int:
@@ -52,7 +53,14 @@ def margin_px(observation: Observation, rounds: int, options: Options) -> int:
     largest = options.largest_ratio or options.ratio
     smallest = 1.0 / (2.0 / options.ratio - 1.0 / largest)
     stray = max(max(abs(dy), abs(dx)) for dy, dx in observation.shifts_px)
-    coarse = CUBIC_REACH_CPX + 1.5 + (rounds - 1) * round_trip_cpx(observation, smallest)
+    if observation.field:
+        stray += observation.field.largest_px + 1.0
+    coarse = (
+        CUBIC_REACH_CPX
+        + 1.5
+        + departure_cpx(observation.field, 1.0 / smallest)
+        + (rounds - 1) * round_trip_cpx(observation, smallest)
+    )
     sensor = gaussian_reach_px(min(observation.mtf_gain), largest)
     return math.ceil(coarse * largest + 2.0 * stray) + sensor + 1
 
@@ -107,9 +115,8 @@ def back_project(
         total += residual
     first = (rounds - 1) * step
     core_part = total[:, first : total.shape[1] - first, first : total.shape[2] - first]
-    wide = Widened(
-        patch, np.ascontiguousarray(core_part), (window[0] + first, window[2] + first), observation.shifts_px
-    )
+    place = (window[0] + first, window[2] + first)
+    wide = Widened(patch, np.ascontiguousarray(core_part), place, observation.shifts_px, observation.field)
     out = np.ascontiguousarray(inner)
     for start in range(0, row1 - row0, STRIP_ROWS):
         stop = min(start + STRIP_ROWS, row1 - row0)
@@ -120,29 +127,16 @@ def back_project(
 def _seen_again(
     residual: NDArray[Any], window: Window, axes: tuple[AxisMap, AxisMap], observation: Observation
 ) -> NDArray[Any]:
-    """Return D(U(residual)) on the same coarse window; what lies beyond it counts as 0."""
+    """Return D(U(residual)) on the same coarse window; what lies beyond it counts as 0.
+
+    D and U depart from their constant shift together, so a field of departures hardly matters here.
+    """
     out = np.empty_like(residual)
     keys = list(zip(observation.mtf_gain, observation.shifts_px, strict=True))
     for (gain, shift), bands in bands_by(keys):
-        rows = round_trip_taps(axes_at(axes, shift)[0], gain, window[0], window[1])
-        cols = round_trip_taps(axes_at(axes, shift)[1], gain, window[2], window[3])
+        rows = there_and_back(axes_at(axes, shift).y, gain, window[0], window[1])
+        cols = there_and_back(axes_at(axes, shift).x, gain, window[2], window[3])
         pad = rows.weights.shape[1], cols.weights.shape[1]
         padded = np.pad(residual[bands], ((0, 0), (pad[0], pad[0]), (pad[1], pad[1])))
         out[bands] = resample(padded, rows, cols, (window[0] - pad[0], window[2] - pad[1]))
     return out
-
-
-@lru_cache(maxsize=256)
-def round_trip_taps(axis: AxisMap, gain: float, start: int, stop: int) -> Taps:
-    """Tabulate D after U along one axis, from coarse to the coarse pixels ``[start, stop)``."""
-    down = gaussian_taps(axis, gain, start, stop)
-    low, high = int(down.first[0]), int(down.first[-1]) + down.weights.shape[1]
-    up = cubic_taps(axis, low, high)
-    place = down.first[:, None] - low + np.arange(down.weights.shape[1])
-    first = up.first[place[:, 0]]
-    at = up.first[place] - first[:, None]
-    weights = np.zeros((stop - start, math.ceil(down.weights.shape[1] * axis.scale) + 4))
-    rows = np.broadcast_to(np.arange(stop - start)[:, None], place.shape)
-    for inner in range(up.weights.shape[1]):
-        np.add.at(weights, (rows, at + inner), down.weights * up.weights[place, inner])
-    return Taps(start, first, weights)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,7 @@ def alike(observation: Observation) -> list[tuple[tuple[float, float], list[int]
     return groups
 
 
+@lru_cache(maxsize=256)
 def there_and_back(axis: AxisMap, gain: float, start: int, stop: int) -> Taps:
     """Tabulate D(U(.)) along an axis, from the coarse grid to its own pixels ``[start, stop)``.
 
@@ -162,7 +164,7 @@ def coarse_pair(patch: Patch, observation: Observation, shift_px: tuple[float, f
         patch.fine,
         patch.fine_valid,
         patch.fine_origin,
-        axes_at(axes, shift_px),
+        axes_at(axes, shift_px, observation.field),
         pan_window,
         gain=gain,
         minimum=HALF,
@@ -273,7 +275,7 @@ def _complete_up(
 
 def _phases(axes: Axes, shift_px: tuple[float, float]) -> Iterator[Axes]:
     """Yield the maps from the MS grid to the coarser one, for every whole offset within a coarser pixel."""
-    row, col = axes_at(axes, shift_px)
+    row, col, _ = axes_at(axes, shift_px)
     for down in range(math.ceil(1.0 / row.scale - 1e-9)):
         for across in range(math.ceil(1.0 / col.scale - 1e-9)):
             yield shifted(row, -down), shifted(col, -across)

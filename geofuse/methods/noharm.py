@@ -87,7 +87,7 @@ def reduce_window(patch: Patch, usable: NDArray[np.bool_], observation: Observat
         patch.fine,
         patch.fine_valid,
         patch.fine_origin,
-        axes_at((patch.axis_y, patch.axis_x), observation.shift_px),
+        axes_at((patch.axis_y, patch.axis_x), observation.shift_px, observation.field),
         window,
         gain=observation.joint_gain,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ class Window:
     """Coarse row0, row1, col0, col1 whose centres lie in the core."""
     chosen: NDArray[np.int64]
     """Flat indices, over `inner`, of the pixels that count."""
+    lead_px: Shift = (0.0, 0.0)
+    """How far this window's shift departs from the common one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ def varies(sample: Sample) -> bool:
 def _degraded(window: Window, shift: Shift, gain: float) -> Floats:
     """Return PAN as the coarse sensor would see it over a window and one pixel around it (h + 2, w + 2)."""
     patch = window.patch
-    axes = axes_at((patch.axis_y, patch.axis_x), shift)
+    own = shift[0] + window.lead_px[0], shift[1] + window.lead_px[1]
+    axes = axes_at((patch.axis_y, patch.axis_x), own)
     row0, row1, col0, col1 = window.inner
     rows = gaussian_taps(axes[0], gain, row0 - 1, row1 + 1)
     cols = gaussian_taps(axes[1], gain, col0 - 1, col1 + 1)
@@ -184,6 +187,16 @@ def own_r2(detail: Floats, pan: Floats) -> Floats:
     cross = dots(detail, pan)
     power = np.maximum(np.einsum("bn,bn->b", detail, detail) * dot(pan, pan), 1e-300)
     return np.asarray(np.where(cross > 0.0, cross**2 / power, 0.0))
+
+
+def vertex(places: Sequence[float], heights: Floats) -> float:
+    """Return the top of the parabola through three points, inside them."""
+    (x0, x1, x2), (y0, y1, y2) = places, heights
+    first, second = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
+    bend = (second - first) / (x2 - x0)
+    if bend >= 0.0:
+        return float(places[int(np.argmax(heights))])
+    return float(min(max(0.5 * (x0 + x1) - first / (2.0 * bend), x0), x2))
 
 
 def search(
@@ -266,7 +279,7 @@ def largest(sample: Sample, count: int) -> Sample:
 def _only(sample: Sample, keep: Mask) -> Sample:
     ends = np.cumsum([window.chosen.size for window in sample.windows])[:-1]
     windows = tuple(
-        Window(window.patch, window.inner, window.chosen[mine])
+        replace(window, chosen=window.chosen[mine])
         for window, mine in zip(sample.windows, np.split(keep, ends), strict=True)
         if mine.any()
     )

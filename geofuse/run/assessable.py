@@ -416,7 +416,7 @@ def comparable(subject: Subject) -> Window:
     for along, sizes in enumerate(((subject.shape[0], coarse.height), (subject.shape[1], coarse.width))):
         inside = np.ones(sizes[1], np.bool_)
         for gain, shift in _filters(subject.observation):
-            taps = gaussian_taps(axes_at(subject.axes, shift)[along], gain, 0, sizes[1])
+            taps = gaussian_taps(axes_at(subject.axes, shift)[:2][along], gain, 0, sizes[1])
             place = taps.first[:, None] + np.arange(taps.weights.shape[1])
             share = np.where((place >= 0) & (place < sizes[0]), taps.weights, 0.0).sum(axis=1)
             inside &= share >= WHOLE_SHARE
@@ -438,7 +438,7 @@ def degraded(subject: Subject, window: Window) -> tuple[NDArray[Any], NDArray[np
     valid = np.ones(out.shape[1:], np.bool_)
     keys = list(zip(observation.mtf_gain, observation.shifts_px, strict=True))
     for (gain, shift), bands in bands_by(keys):
-        axes = axes_at(subject.axes, shift)
+        axes = axes_at(subject.axes, shift, observation.field)
         out[bands], seen = degrade(
             fine[bands], fine_valid, (reach[0], reach[2]), axes, window, gain=gain, minimum=WHOLE_SHARE
         )

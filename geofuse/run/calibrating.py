@@ -19,7 +19,7 @@ from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate, calibrate
 from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, try_methods
 from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
-from geofuse.run.patches import job_of, observation_from
+from geofuse.run.patches import field_from, job_of, observation_from
 from geofuse.run.planning import Findings, Request, make_plan
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes import ledger
@@ -86,6 +86,7 @@ def _from_report(calibration: Mapping[str, Any]) -> Findings:
             tuple(used["shift_px"]),
             tuple(tuple(shift) for shift in used["band_shift_px"]),
             used["origin"],
+            field_from(used["shift_field"]),
         ),
         tuple(used["shares"]),
         used["rounds"],
@@ -121,6 +122,7 @@ def _findings(plan: Plan, scene: Scene, request: Request, key: str) -> Findings:
         "shift_px": observation.shift_px,
         "band_shift_px": observation.band_shift_px,
         "origin": observation.origin,
+        "shift_field": asdict(observation.field) if observation.field else None,
         "shares": shares,
         "rounds": rounds,
         "sample": cores,
@@ -157,6 +159,8 @@ def _estimate(
         [replace(patch, coarse=patch.coarse[strongest]) for patch, _ in windows],
         [usable for _, usable in windows],
         prior_gain=[gains[index] for index in strongest],
+        origin=plan.origin,
+        size=(plan.grid.height, plan.grid.width),
     )
     if len(strongest) < len(gains):
         found = _spread_out(found, strongest, len(gains))
@@ -205,7 +209,7 @@ def _used(estimate: Estimate, request: Request, plan: Plan, places: Sequence[int
     shift = _rounded(estimate.shift_px)
     bands = tuple(_rounded(estimate.band_shift_px[place]) for place in places)
     own = () if set(bands) == {shift} else bands
-    return Observation(gains, shift, own, "calibration")
+    return Observation(gains, shift, own, "calibration", estimate.field)
 
 
 def _rounded(shift: tuple[float, float]) -> tuple[float, float]:
@@ -262,6 +266,7 @@ def report(estimate: Estimate, names: Sequence[str], request: Request) -> dict[s
         "shift_px": _json(estimate.shift_px),
         "shift_sigma_px": _json(estimate.shift_sigma_px),
         "band_shift_px": by_band(estimate.band_shift_px),
+        "shift_field": asdict(estimate.field) if estimate.field else None,
         "mtf_gain": by_band(estimate.mtf_gain),
         "mtf_gain_sigma": by_band(estimate.mtf_gain_sigma),
         "mtf_gain_r2": by_band(estimate.mtf_gain_r2),

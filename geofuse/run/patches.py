@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, nearest
 from geofuse.methods.base import Options, Patch
-from geofuse.methods.observation import Observation
+from geofuse.methods.observation import Observation, ShiftField
 from geofuse.scenes.pixels import read_raw, read_window
 from geofuse.scenes.scene import Band, Source
 from geofuse.scenes.sensors import quality_flags
@@ -58,7 +58,16 @@ def observation_from(values: Mapping[str, Any]) -> Observation:
         shift_px=tuple(values["shift_px"]),
         band_shift_px=tuple(tuple(shift) for shift in values["band_shift_px"]),
         origin=values["origin"],
+        field=field_from(values.get("field")),
     )
+
+
+def field_from(values: Mapping[str, Any] | None) -> ShiftField | None:
+    """Rebuild a field of shifts from its JSON values."""
+    if values is None:
+        return None
+    planes = (tuple(tuple(row) for row in values[key]) for key in ("dy", "dx"))
+    return ShiftField(tuple(values["first_px"]), values["step_px"], *planes)
 
 
 def pedestal_of(band: Band) -> float:

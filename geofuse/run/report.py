@@ -125,6 +125,7 @@ def calibration_text(found: dict[str, Any]) -> str:
         f"match       R^2 {found['r2']:.3f}, signal to noise {found['snr']:.1f}, "
         f"{found['usable_fraction']:.0%} of the sample usable",
         f"confidence  {found['confidence']:.2f}, {trusted}",
+        *_drift_text(found["shift_field"]),
         "",
     ]
     rows = [
@@ -141,6 +142,14 @@ def calibration_text(found: dict[str, Any]) -> str:
     ]
     head = ["band", "MTF gain", "error", "whose", "own R^2", "shift px", "PAN weight"]
     return "\n".join([*lines, table(rows, head), *_notes(found["warnings"])])
+
+
+def _drift_text(field: dict[str, Any] | None) -> list[str]:
+    if field is None:
+        return []
+    ranges = [[value for row in field[key] for value in row] for key in ("dy", "dx")]
+    spans = ", ".join(f"{min(values):+.2f} to {max(values):+.2f}" for values in ranges)
+    return [f"drift       over the scene the shift departs from that by {spans} px (rows, columns)"]
 
 
 def _pair(values: Sequence[float | None]) -> str:

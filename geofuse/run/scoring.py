@@ -132,7 +132,7 @@ def _pan_low(
     spans = [coarse_span(axis, 0, side, 0) for axis, side in zip(axes, pan.shape[1:], strict=True)]
     placed = [
         AxisMap(axis.scale, axis.offset - first)
-        for axis, (first, _) in zip(axes_at(axes, observation.shift_px), spans, strict=True)
+        for axis, (first, _) in zip(axes_at(axes, observation.shift_px)[:2], spans, strict=True)
     ]
     filled = fill(pan, valid, math.ceil(CUBIC_REACH_CPX / min(axis.scale for axis in axes)))
     size = spans[0][1] - spans[0][0], spans[1][1] - spans[1][0]

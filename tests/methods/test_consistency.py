@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, cubic_taps, gaussian_taps, shifted
 from geofuse.methods.base import Params, Patch, Reach, get
-from geofuse.methods.consistency import After, fuse_patch, margin_px, round_trip_cpx, round_trip_taps
-from geofuse.methods.observation import Observation
+from geofuse.methods.consistency import After, fuse_patch, margin_px, round_trip_cpx
+from geofuse.methods.downscaled import there_and_back
+from geofuse.methods.observation import Observation, ShiftField, axes_at, degrade, upsample
 from tests.methods import reference
 from tests.methods.scenes import LANDSAT, NAMES, Scene, aligned, fitted, make_scene
 
@@ -140,6 +141,70 @@ def test_any_cut_gives_the_same_bits(phase: str, name: str) -> None:
         assert np.array_equal(product(scene, name, params, core, after, more=13), expected)
 
 
+FIELD = ShiftField(
+    (-40, -20),
+    64,
+    ((-0.8, 0.3, 0.6, 0.1), (0.4, 0.9, -0.2, 0.5), (0.0, -0.6, 0.7, -0.9), (0.2, 0.2, -0.4, 0.3)),
+    ((0.5, -0.5, 0.2, 0.0), (-0.9, 0.1, 0.4, 0.2), (0.6, 0.6, -0.3, 0.8), (0.1, -0.7, 0.0, 0.4)),
+)
+
+
+@pytest.mark.parametrize("name", ["gsa", "mtf-glp-hpm-r", "ridge"])
+@pytest.mark.parametrize("phase", ["2, half a pixel", "4", "3 by 5"])
+def test_any_cut_gives_the_same_bits_under_a_field_of_shifts(phase: str, name: str) -> None:
+    model = Observation((0.34, 0.34, 0.2), (0.6, -1.2), ((0.6, -1.2), (1.1, -1.2), (0.6, -1.2)), field=FIELD)
+    scene = scene_of(phase, holes=True, observation=model)
+    params = fitted(scene_of(phase, holes=True), name)
+    after = After(2)
+    full = product(scene, name, params, whole(scene), after)
+    assert np.isfinite(full).all()
+    height, width = scene.fine_valid.shape
+    for row0, row1, col0, col1 in ((0, 37, 0, 53), (37, height, 53, width)):
+        found = product(scene, name, params, (row0, row1, col0, col1), after)
+        assert np.array_equal(found, full[:, row0:row1, col0:col1])
+
+
+def test_a_field_of_one_value_is_a_shift() -> None:
+    """Both operators, with holes, equal those of the constant."""
+    flat = ShiftField((-9, 3), 50, ((0.7, 0.7),) * 2, ((-0.4, -0.4),) * 2)
+    scene = scene_of("4", holes=True)
+    fine, valid = scene.fine, scene.fine_valid
+    window = (6, 18, 7, 19)
+    moved = degrade(fine, valid, (0, 0), axes_at(scene.axes, (0.7, -0.4)), window, gain=0.3)
+    found = degrade(fine, valid, (0, 0), axes_at(scene.axes, (0.0, 0.0), flat), window, gain=0.3)
+    assert np.array_equal(found[1], moved[1])
+    assert np.allclose(found[0], moved[0], rtol=1e-9)
+    place = (20, 60, 24, 70)
+    raised = upsample(scene.coarse, (0, 0), axes_at(scene.axes, (0.7, -0.4)), place)
+    assert np.allclose(
+        upsample(scene.coarse, (0, 0), axes_at(scene.axes, (0.0, 0.0), flat), place), raised, rtol=1e-9
+    )
+
+
+def test_a_field_is_bilinear_and_leads_where_it_says() -> None:
+    """On a linear image U and D are exact: their values tell the place that was looked at."""
+    axis = aligned(4.0)
+    rows, cols = np.mgrid[0:60.0, 0:60.0]
+    field = ShiftField((0, 0), 100, ((0.0, 0.0), (2.0, 2.0)), ((0.0, 1.0), (0.0, 1.0)))
+    lifted = upsample(rows[None], (0, 0), axes_at((axis, axis), (0.0, 0.0), field), (50, 90, 50, 90))[0]
+    fine = np.arange(50.0, 90.0)
+    assert np.allclose(lifted[:, 0], 0.25 * (fine + 0.02 * fine) - 0.375)
+    lifted = upsample(cols[None], (0, 0), axes_at((axis, axis), (0.0, 0.0), field), (50, 90, 50, 90))[0]
+    assert np.allclose(lifted[0], 0.25 * (fine + 0.01 * fine) - 0.375)
+    high = np.mgrid[0:240.0, 0:240.0][0][None]
+    seen, _ = degrade(
+        high,
+        np.ones((240, 240), np.bool_),
+        (0, 0),
+        axes_at((axis, axis), (0.0, 0.0), field),
+        (10, 40, 10, 40),
+        gain=0.3,
+    )
+    place = (np.arange(10.0, 40.0) + 0.375) * 4.0
+    expected = np.where(place / 1.02 < 100.0, place / 1.02, place - 2.0)
+    assert np.allclose(seen[0, :, 0], expected, atol=2e-3)
+
+
 def test_brings_the_product_to_the_coarse_image() -> None:
     """Each round lowers |M - D(F)|, for upsampling by more than half in all."""
     scene = scene_of("4", holes=False)
@@ -173,7 +238,7 @@ def test_shares_blend_with_upsampling() -> None:
 def test_round_trip_is_d_after_u() -> None:
     """The combined table equals the product of both, at fractional phases too."""
     axis = AxisMap(0.249, -0.371)
-    combined = round_trip_taps(axis, 0.3, 20, 30)
+    combined = there_and_back(axis, 0.3, 20, 30)
     down = gaussian_taps(axis, 0.3, 20, 30)
     low, high = int(down.first[0]), int(down.first[-1]) + down.weights.shape[1]
     expected = table(down, high - low, low) @ table(cubic_taps(axis, low, high), 40, 5)

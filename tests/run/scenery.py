@@ -83,6 +83,11 @@ def fuse(out: Path, pan: Path | str, ms: Path | str | Sequence[Path | str], *opt
     return out
 
 
+def fuse_plain(out: Path, pan: Path | str, ms: Path | str | Sequence[Path | str], *options: str) -> Path:
+    """Fuse with the sensor table's blur and the georeferences alone, as the methods' references do."""
+    return fuse(out, pan, ms, "--no-calibrate", *options)
+
+
 def status(out: Path, pan: Path | str, ms: Path | str | Sequence[Path | str], *options: str) -> int:
     """Fuse by the command line; returns its exit status."""
     files = [ms] if isinstance(ms, str | Path) else ms

@@ -34,9 +34,10 @@ needs_strace = pytest.mark.skipif(
 )
 
 
-def command(pair: Pair, out: Path, *more: str) -> list[str]:
+def command(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> list[str]:
     base = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), "--no-progress"]
-    return [*base, "--tile", "512", "--level", "1", *more]
+    look = [] if calibrated else ["--no-calibrate"]
+    return [*base, "--tile", "512", "--level", "1", *look, *more]
 
 
 def fault(capsys: pytest.CaptureFixture[str]) -> str:
@@ -154,7 +155,8 @@ def test_schedulers_that_are_none_are_refused_at_once(name: str) -> None:
 
 
 def test_a_worker_killed_in_a_run_costs_nothing_but_time(pair: Pair, tmp_path: Path, cluster: Dask) -> None:
-    assert main(command(pair, tmp_path / "reference.tif", "--level", "12")) == 0
+    words = ("--level", "12")
+    assert main(command(pair, tmp_path / "reference.tif", *words, calibrated=True)) == 0
     out = tmp_path / "x.tif"
     victims = list(cluster.client.run(os.getpid).values())
     killed: list[int] = []
@@ -169,7 +171,7 @@ def test_a_worker_killed_in_a_run_costs_nothing_but_time(pair: Pair, tmp_path: P
     killer = threading.Thread(target=kill)
     killer.start()
     address = cluster.client.scheduler.address
-    assert main(command(pair, out, "--level", "12", "--scheduler", address)) == 0
+    assert main(command(pair, out, *words, "--scheduler", address, calibrated=True)) == 0
     killer.join()
     assert killed, "the run was over before the worker could be killed"
     assert out.read_bytes() == (tmp_path / "reference.tif").read_bytes()
@@ -290,20 +292,21 @@ def traced(pair: Pair, out: Path, trace: Path, *inject: str) -> subprocess.Compl
         f"trace={calls}",
         *(f"-einject={calls}:{fault}" for fault in inject),
     ]
-    running = [sys.executable, "-m", "geofuse.cli", *command(pair, out, "--scheduler", "serial")]
+    words = command(pair, out, "--scheduler", "serial", "--method", "gsa", calibrated=True)
+    running = [sys.executable, "-m", "geofuse.cli", *words]
     tracing = ["strace", "-f", "--seccomp-bpf", "-o", str(trace), *watched]
     return subprocess.run([*tracing, *running], capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
 
 
 @needs_strace
 def test_storage_that_fails_under_a_run_is_a_read_error(pair: Pair, tmp_path: Path) -> None:
-    """At the first byte, in the header, in the last pixels; and a fault that passes does no harm."""
+    """At the first byte, in the header, while calibrating, in the last pixels; one that passes does no harm."""
     reference, trace = tmp_path / "reference.tif", tmp_path / "trace"
     assert traced(pair, reference, trace).returncode == 0
     threads = re.findall(r"^(\d+) +p?readv?(?:64)?\(", trace.read_text(), re.MULTILINE)
     reads = threads.count(threads[0])
     out = tmp_path / "x.tif"
-    for when in (1, 9, reads):
+    for when in (1, 9, reads // 3, reads):
         done = traced(pair, out, trace, f"error=EIO:when={when}+")
         assert done.returncode == 4, done.stderr
         assert re.fullmatch(rf"geofuse: error \[read\] {re.escape(str(pair.pan))}: [^\n]+\n", done.stderr)

@@ -20,9 +20,17 @@ def fused(pair: Pair, out: Path, *options: str) -> str:
     return hashlib.sha256(out.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        *((method, ("--no-calibrate",)) for method in METHODS),
+        # and some with all that calibration brings: shifts, blur, shares, back-projection
+        *((method, ()) for method in ("gsa", "ridge")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value) or "calibrated",
+)
 def test_bytes_do_not_depend_on_how_the_work_is_cut(
-    pair: Pair, tmp_path: Path, dask_address: str, method: str
+    pair: Pair, tmp_path: Path, dask_address: str, method: str, words: tuple[str, ...]
 ) -> None:
     cuts = [
         ("--tile", "512", "--scheduler", "serial"),
@@ -32,7 +40,8 @@ def test_bytes_do_not_depend_on_how_the_work_is_cut(
         ("--tile", "1024", "--scheduler", dask_address),
     ]
     sums = {
-        fused(pair, tmp_path / f"{number}.tif", "--method", method, *cut) for number, cut in enumerate(cuts)
+        fused(pair, tmp_path / f"{number}.tif", "--method", method, *words, *cut)
+        for number, cut in enumerate(cuts)
     }
     assert len(sums) == 1
 
@@ -46,9 +55,10 @@ def test_a_local_dask_cluster_gives_the_same_bytes(pair: Pair, tmp_path: Path) -
 def test_every_codec_is_as_deterministic_and_lossless(pair: Pair, tmp_path: Path, codec: str) -> None:
     import rasterio
 
-    small = fused(pair, tmp_path / "a.tif", "--compress", codec, "--tile", "512")
-    assert small == fused(pair, tmp_path / "b.tif", "--compress", codec, "--tile", "2048")
-    fused(pair, tmp_path / "z.tif")
+    words = ("--no-calibrate", "--compress", codec)
+    small = fused(pair, tmp_path / "a.tif", *words, "--tile", "512")
+    assert small == fused(pair, tmp_path / "b.tif", *words, "--tile", "2048")
+    fused(pair, tmp_path / "z.tif", "--no-calibrate")
     with rasterio.open(tmp_path / "a.tif") as one, rasterio.open(tmp_path / "z.tif") as other:
         assert one.compression is None if codec == "none" else one.compression.name == codec
         assert (one.read() == other.read()).all()

@@ -24,15 +24,17 @@ from geofuse.scenes.provenance import verify
 from tests.conftest import CAMERA
 
 
-def arguments(pair: Pair, out: Path, *more: str) -> list[str]:
+def arguments(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> list[str]:
     """A fuse command with many small tiles."""
     base = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), "--no-progress"]
-    return [*base, "--tile", "512", "--workers", "2", "--level", "3", *more]
+    look = [] if calibrated else ["--no-calibrate"]
+    return [*base, "--tile", "512", "--workers", "2", "--level", "3", *look, *more]
 
 
-def started(pair: Pair, out: Path, *more: str) -> subprocess.Popen[bytes]:
+def started(pair: Pair, out: Path, *, calibrated: bool = False) -> subprocess.Popen[bytes]:
     """The same in a process of its own."""
-    return subprocess.Popen([sys.executable, "-m", "geofuse.cli", *arguments(pair, out, *more)])
+    words = arguments(pair, out, calibrated=calibrated)
+    return subprocess.Popen([sys.executable, "-m", "geofuse.cli", *words])
 
 
 def checksum(path: Path) -> str:
@@ -46,22 +48,22 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return write_pair(tmp_path_factory.mktemp("large"), truth, CAMERA, slant_deg=8.0, seed=5)
 
 
-def kill_and_resume(pair: Pair, folder: Path, kills: int, rng: np.random.Generator) -> int:
+def kill_and_resume(pair: Pair, folder: Path, kills: int, *, seed: int, calibrated: bool) -> int:
     """Kill a run at random moments, each followed by the same command; return how many died unfinished."""
-    reference = folder / "reference.tif"
+    rng, reference = np.random.default_rng(seed), folder / "reference.tif"
     begun = time.monotonic()
-    assert started(pair, reference).wait() == 0
+    assert started(pair, reference, calibrated=calibrated).wait() == 0
     undisturbed = time.monotonic() - begun
     unfinished = 0
     for number in range(kills):
         out = folder / f"{number}.tif"
-        run = started(pair, out)
+        run = started(pair, out, calibrated=calibrated)
         time.sleep(rng.uniform(0.3, 1.0) * undisturbed)
         run.send_signal(signal.SIGKILL)
         unfinished += run.wait() == -signal.SIGKILL
         if out.exists():
             assert checksum(out) == checksum(reference), "a torn file under the final name"
-        assert started(pair, out).wait() == 0
+        assert started(pair, out, calibrated=calibrated).wait() == 0
         assert checksum(out) == checksum(reference)
         assert verify(out)["fingerprint"]
         assert not parts_dir(out).exists()
@@ -69,13 +71,15 @@ def kill_and_resume(pair: Pair, folder: Path, kills: int, rng: np.random.Generat
     return unfinished
 
 
-def test_killed_runs_go_on_to_the_same_bytes(large: Pair, tmp_path: Path) -> None:
-    assert kill_and_resume(large, tmp_path, 3, np.random.default_rng(1)) >= 1
+@pytest.mark.parametrize("calibrated", [False, True], ids=["plain", "calibrated"])
+def test_killed_runs_go_on_to_the_same_bytes(large: Pair, tmp_path: Path, calibrated: bool) -> None:
+    assert kill_and_resume(large, tmp_path, 3, seed=1, calibrated=calibrated) >= 1
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_twenty_kills(large: Pair, tmp_path: Path) -> None:
-    assert kill_and_resume(large, tmp_path, 24, np.random.default_rng(2)) >= 20 * 0.5
+    assert kill_and_resume(large, tmp_path, 24, seed=2, calibrated=True) >= 20 * 0.5
 
 
 def test_sigterm_stops_soon_and_says_so(large: Pair, tmp_path: Path) -> None:
@@ -148,14 +152,14 @@ def test_two_at_once_make_one_product(large: Pair, tmp_path: Path) -> None:
     verify(out)
 
 
-def interrupted(pair: Pair, out: Path) -> Path:
+def interrupted(pair: Pair, out: Path, *, calibrated: bool = False) -> Path:
     """Leave a run's folder with all its parts but without a product."""
     import geofuse.run.fuse as module
 
     original = module.publish_product
     try:
         module.publish_product = lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
-        assert main(arguments(pair, out)) == 130
+        assert main(arguments(pair, out, calibrated=calibrated)) == 130
     finally:
         module.publish_product = original
     return parts_dir(out)
@@ -190,14 +194,15 @@ def test_a_flipped_bit_in_a_part_is_found_and_only_that_tile_made_again(pair: Pa
     assert again == {parts[4].name}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_a_torn_ledger_is_rebuilt(pair: Pair, tmp_path: Path, share: float) -> None:
-    assert main(arguments(pair, tmp_path / "reference.tif")) == 0
+@pytest.mark.parametrize(("share", "calibrated"), [(0.0, False), (0.3, True), (0.9, False)])
+def test_a_torn_ledger_is_rebuilt(pair: Pair, tmp_path: Path, share: float, calibrated: bool) -> None:
+    """And with it what calibration found, which is measured again."""
+    assert main(arguments(pair, tmp_path / "reference.tif", calibrated=calibrated)) == 0
     out = tmp_path / "x.tif"
-    ledger = interrupted(pair, out) / "ledger.json"
+    ledger = interrupted(pair, out, calibrated=calibrated) / "ledger.json"
     data = ledger.read_bytes()
     ledger.write_bytes(data[: int(len(data) * share)])
-    assert main(arguments(pair, out)) == 0
+    assert main(arguments(pair, out, calibrated=calibrated)) == 0
     assert checksum(out) == checksum(tmp_path / "reference.tif")
 
 

@@ -11,7 +11,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rio_cogeo.cogeo import cog_validate
-from scenery import averaged, fuse, landscape, north_up, pixels, record, status, write
+from scenery import averaged, fuse_plain, landscape, north_up, pixels, record, status, write
 
 from tests.methods.reference import REFERENCES, Pair
 
@@ -111,7 +111,7 @@ def check(made: NDArray, want: NDArray, dtype: str, valid: NDArray | None = None
 def test_types_are_kept_and_computed_in_digits_enough(tmp_path: Path, dtype: str) -> None:
     inputs = make(tmp_path, dtype)
     for method in METHODS:
-        out = fuse(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
+        out = fuse_plain(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
         with rasterio.open(out) as file:
             assert file.dtypes == (dtype,) * 3
             nodata = file.nodata
@@ -134,7 +134,7 @@ def test_values_beyond_the_type_saturate_and_are_counted(tmp_path: Path, dtype: 
         ms,
     )
     for method in METHODS if limits.min == 0 else ("exp", "gsa"):  # ratios of negative numbers mean nothing
-        out = fuse(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
+        out = fuse_plain(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
         want = oracle(pair_of(inputs), method, dtype)
         made = pixels(out).astype(np.float64)
         assert record(out)["counts"]["saturated"] > 0
@@ -151,7 +151,7 @@ def test_pan_and_ms_of_different_types(tmp_path: Path, pan_dtype: str) -> None:
     """The product has the MS's type, whatever PAN's."""
     inputs = make(tmp_path, "uint16", pan_dtype=pan_dtype)
     for method in METHODS:
-        out = fuse(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
+        out = fuse_plain(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
         check(pixels(out), oracle(pair_of(inputs), method, "uint16"), "uint16")
 
 
@@ -160,7 +160,7 @@ def test_ms_files_of_different_types_make_one_that_holds_both(tmp_path: Path) ->
     signed = inputs.ms[1:].astype(np.int16) - 100
     one = write(tmp_path / "one.tif", inputs.ms[:1], north_up(0.5 * RATIO))
     two = write(tmp_path / "two.tif", signed, north_up(0.5 * RATIO))
-    made = pixels(fuse(tmp_path / "x.tif", inputs.pan_path, [one, two], "--method", "exp"))
+    made = pixels(fuse_plain(tmp_path / "x.tif", inputs.pan_path, [one, two], "--method", "exp"))
     both = replace(inputs, ms=np.concatenate([inputs.ms[:1].astype(np.int16), signed]))
     check(made, oracle(pair_of(both), "exp", "int16"), "int16")
 
@@ -199,7 +199,9 @@ def test_nodata_of_every_kind(tmp_path: Path, dtype: str, nodata: float, tag: bo
     options = () if tag or np.isnan(nodata) else ("--nodata", str(nodata))
     pair = pair_of(inputs, pan_valid=pan_valid, ms_valid=ms_valid)
     for method in METHODS:
-        out = fuse(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method, *options)
+        out = fuse_plain(
+            tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method, *options
+        )
         made = pixels(out)
         with rasterio.open(out) as file:
             assert np.isnan(file.nodata) if np.isnan(nodata) else file.nodata == nodata
@@ -224,7 +226,7 @@ def test_each_ms_file_may_have_its_own_nodata(tmp_path: Path) -> None:
             write(tmp_path / f"{band}.tif", plane[None].astype("int16"), north_up(0.5 * RATIO), nodata=mark)
         )
     pair = pair_of(inputs, ms_valid=~holes.any(axis=0))
-    out = fuse(tmp_path / "x.tif", inputs.pan_path, files, "--method", "gsa")
+    out = fuse_plain(tmp_path / "x.tif", inputs.pan_path, files, "--method", "gsa")
     with rasterio.open(out) as file:
         assert file.nodatavals == (-9999.0,) * 3, "one product has one nodata: the first band's"
     made = pixels(out)
@@ -244,7 +246,7 @@ def test_a_valid_pixel_that_comes_out_as_nodata_moves_by_one(tmp_path: Path) -> 
     ms[0, 20:24, 20:24] = 1
     ms[0, 21:23, 21:23] = 2
     write(inputs.ms_path, np.where(ms == 2, 1, ms), north_up(0.5 * RATIO), nodata=0)
-    out = fuse(tmp_path / "x.tif", inputs.pan_path, inputs.ms_path, "--method", "exp")
+    out = fuse_plain(tmp_path / "x.tif", inputs.pan_path, inputs.ms_path, "--method", "exp")
     made = pixels(out)[0]
     valid = np.ones((SIDE, SIDE), bool)
     valid[:16, :16] = False
@@ -275,7 +277,7 @@ def test_alpha_bands_and_internal_masks(tmp_path: Path, kind: str, where: str) -
     else:
         write(path, planes, north_up(0.5 * step), mask=shown)
     pair = pair_of(inputs, **{f"{where}_valid": shown})
-    out = fuse(tmp_path / "x.tif", inputs.pan_path, inputs.ms_path, "--method", "gsa")
+    out = fuse_plain(tmp_path / "x.tif", inputs.pan_path, inputs.ms_path, "--method", "gsa")
     with rasterio.open(out) as file:
         assert (file.count, file.nodata) == (3, 0.0)
         np.testing.assert_array_equal(file.dataset_mask() > 0, pair.valid)
@@ -288,7 +290,7 @@ def test_scale_and_offset_tags_are_carried_and_give_the_pedestal(tmp_path: Path)
     inputs = make(tmp_path, "uint16", scales=(scales, offsets), descriptions=("green", "red", "nir"))
     with rasterio.open(inputs.pan_path, "r+") as file:
         file.scales, file.offsets = (1e-4,), (-0.05,)
-    out = fuse(tmp_path / "x.tif", inputs.pan_path, inputs.ms_path, "--bands", "nir,red")
+    out = fuse_plain(tmp_path / "x.tif", inputs.pan_path, inputs.ms_path, "--bands", "nir,red")
     with rasterio.open(out) as file:
         assert file.scales == (1e-4, 2e-4)
         assert file.offsets == (-0.1, -0.2)
@@ -304,7 +306,7 @@ def test_scale_and_offset_tags_are_carried_and_give_the_pedestal(tmp_path: Path)
 def test_any_number_of_bands(tmp_path: Path, bands: int) -> None:
     inputs = make(tmp_path, "uint16", bands=bands)
     for method in METHODS if bands < 33 else ("gsa",):
-        out = fuse(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
+        out = fuse_plain(tmp_path / f"{method}.tif", inputs.pan_path, inputs.ms_path, "--method", method)
         want = oracle(pair_of(inputs), method, "uint16")
         if method == "gsa" and bands == 33:
             # 33 bands regressed on few coarse pixels: digits are lost in the fit, not in the types
@@ -324,8 +326,8 @@ def test_many_bands_in_planes_have_overviews_and_the_same_pixels_in_any_tile(tmp
     ms = np.stack([(rows * (band + 1) + cols) // 8 % 200 + 20 for band in range(65)]).astype("uint8")
     pan = np.kron(ms[:1], np.ones((1, RATIO, RATIO), "uint8"))
     files = write(tmp_path / "pan.tif", pan, north_up(0.5)), write(tmp_path / "ms.tif", ms, north_up(2.0))
-    one = fuse(tmp_path / "a.tif", *files, "--method", "brovey", "--tile", "512")
-    other = fuse(tmp_path / "b.tif", *files, "--method", "brovey", "--tile", "1024")
+    one = fuse_plain(tmp_path / "a.tif", *files, "--method", "brovey", "--tile", "512")
+    other = fuse_plain(tmp_path / "b.tif", *files, "--method", "brovey", "--tile", "1024")
     assert one.read_bytes() == other.read_bytes()
     assert cog_validate(one, strict=True) == (True, [], [])
     with rasterio.open(one) as file:
