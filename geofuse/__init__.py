@@ -13,16 +13,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geofuse.errors import GeofuseError
     from geofuse.run.arrays import fuse
+    from geofuse.run.assess import assess
+    from geofuse.run.calibrating import calibrate_scene
     from geofuse.scenes.opening import open_pair, open_scene
 
 __version__ = "0.1.0"
 _HOMES = {
     "GeofuseError": "geofuse.errors",
+    "assess": "geofuse.run.assess",
+    "calibrate_scene": "geofuse.run.calibrating",
     "fuse": "geofuse.run.arrays",
     "open_pair": "geofuse.scenes.opening",
     "open_scene": "geofuse.scenes.opening",
 }
-__all__ = ["GeofuseError", "__version__", "fuse", "open_pair", "open_scene"]
+__all__ = [
+    "GeofuseError",
+    "__version__",
+    "assess",
+    "calibrate_scene",
+    "fuse",
+    "open_pair",
+    "open_scene",
+]
 
 
 def __getattr__(name: str) -> Any:

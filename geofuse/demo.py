@@ -55,7 +55,7 @@ def run_demo(
 
 
 def _fused(pair: Pair, out: Path, request: Request, progress: Progress) -> Path:
-    plan = calibrated_plan(open_simulated(pair), request, out)
+    plan = calibrated_plan(open_simulated(pair), request, out, progress=progress)
     runner = Threads(plan.workers) if plan.workers > 1 else Serial()
     fuse_to_cog(plan, out, runner=runner, overwrite=True, progress=progress)
     return out

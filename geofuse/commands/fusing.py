@@ -61,14 +61,11 @@ def _fuse(arguments: argparse.Namespace) -> None:
     from geofuse.run.executors import executor
     from geofuse.run.fuse import fuse_to_cog
 
-    plan = calibrated_plan(scene_of(arguments), request_of(arguments), Path(arguments.out))
-    with (
-        executor(arguments.scheduler, plan.workers) as runner,
-        progress_bars(arguments.no_progress) as progress,
-        stoppable(),
-    ):
-        out = Path(arguments.out)
-        record = fuse_to_cog(plan, out, runner=runner, overwrite=arguments.overwrite, progress=progress)
+    out = Path(arguments.out)
+    with progress_bars(arguments.no_progress) as progress, stoppable():
+        plan = calibrated_plan(scene_of(arguments), request_of(arguments), out, progress=progress)
+        with executor(arguments.scheduler, plan.workers) as runner:
+            record = fuse_to_cog(plan, out, runner=runner, overwrite=arguments.overwrite, progress=progress)
     if arguments.json:
         print_json(record)
         return
@@ -94,4 +91,9 @@ def _plan(arguments: argparse.Namespace) -> None:
         check_out(plan, out)
         check_disk(plan, out)
     summary = plan_summary(plan, out)
+    if not arguments.no_calibrate:
+        if arguments.method == "auto":
+            summary["method"] = "auto"
+        note = "fuse looks at a sample first: shift, blur and (with auto) the method, so halo and memory may differ"
+        summary["notes"] = [*summary["notes"], note]
     print_json(summary) if arguments.json else print(plan_text(summary))

@@ -19,8 +19,9 @@ from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate, calibrate
 from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, try_methods
 from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
+from geofuse.run.fuse import Progress, silent
 from geofuse.run.patches import field_from, job_of, observation_from
-from geofuse.run.planning import Findings, Request, make_plan
+from geofuse.run.planning import Findings, Request, check_out, make_plan
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes import ledger
 from geofuse.scenes.opening import select_bands
@@ -35,17 +36,21 @@ MOST_BANDS = 16
 """Bands that take part in the regression: enough for any sensor but hyperspectral ones."""
 
 
-def calibrated_plan(scene: Scene, request: Request, out: Path | None = None) -> Plan:
+def calibrated_plan(
+    scene: Scene, request: Request, out: Path | None = None, *, progress: Progress = silent
+) -> Plan:
     """Plan with what the pixels say: observation model, no-harm shares, method, rounds of back-projection.
 
     What an earlier run of the same inputs for `out` found is taken over. Raises MatchError where the images
     do not show the same place (`request.force`: goes on), and what `make_plan` raises.
     """
     plan = make_plan(scene, request)
+    if out is not None:
+        check_out(plan, out.absolute())
     if not request.calibrate:
         return plan
     key = _key(plan, request)
-    found = _known(out, key) or _findings(plan, scene, request, key)
+    found = _known(out, key) or _findings(plan, scene, request, key=key, progress=progress)
     return make_plan(scene, request, found)
 
 
@@ -103,9 +108,9 @@ def findings_of(record: Mapping[str, Any]) -> Findings:
     return Findings(name, observation_from(record["observation"]), rounds=rounds)
 
 
-def _findings(plan: Plan, scene: Scene, request: Request, key: str) -> Findings:
+def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress: Progress) -> Findings:
     wide, names = _calibration_plan(scene, request)
-    estimate, cores, windows = _estimate(wide, request)
+    estimate, cores, windows = _estimate(wide, request, progress)
     found = report(estimate, names, request)
     places = [names.index(name) for name in plan.options["names"]]
     observation = _used(estimate, request, plan, places)
@@ -115,6 +120,7 @@ def _findings(plan: Plan, scene: Scene, request: Request, key: str) -> Findings:
     if request.method == "auto":
         method = best_of(trials) or (CANDIDATES[0] if estimate.confidence >= SURE else method)
     trial = trials.get(method)
+    progress("calibrate", 2 * _pixels(cores), 2 * _pixels(cores), 0)
     shares = trial.shares if trial else ()
     used = {
         "method": method,
@@ -146,13 +152,18 @@ def _calibration_plan(scene: Scene, request: Request) -> tuple[Plan, list[str]]:
 
 
 def _estimate(
-    plan: Plan, request: Request
+    plan: Plan, request: Request, progress: Progress = silent
 ) -> tuple[Estimate, tuple[tuple[int, int, int, int], ...], list[Any]]:
     """Read the sample and estimate; returns the estimate, the windows' cores, and what was read."""
     cores = sample_cores(plan)
     largest = plan.options["largest_ratio"]
     reach = calibration_reach(largest)
-    windows = [read_sample(plan, core, reach) for core in cores]
+    windows, pixels = [], 0
+    for core in cores:
+        progress("calibrate", pixels, 2 * _pixels(cores), 0)
+        windows.append(read_sample(plan, core, reach))
+        pixels += _pixels([core])
+    progress("calibrate", pixels, 2 * _pixels(cores), 0)
     gains = plan.observation["mtf_gain"]
     strongest = _spread(len(gains))
     found = calibrate(
@@ -173,6 +184,10 @@ def _estimate(
             path=plan.scene.fine.bands[0].path,
         )
     return found, cores, windows
+
+
+def _pixels(cores: Sequence[tuple[int, int, int, int]]) -> int:
+    return sum((row1 - row0) * (col1 - col0) for row0, row1, col0, col1 in cores)
 
 
 def _spread(count: int) -> list[int]:
