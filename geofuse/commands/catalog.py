@@ -201,7 +201,7 @@ def _rebuild(arguments: argparse.Namespace) -> None:
     from geofuse.scenes.catalog import rebuild
 
     count = rebuild(Path(arguments.dir))
-    print_json({"items": count}) if arguments.json else print(f"{count} items")
+    print_json({"items": count}) if arguments.json else print(f"{count} item{'' if count == 1 else 's'}")
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -48,7 +48,7 @@ def _methods(arguments: argparse.Namespace) -> None:
     from geofuse.run.report import methods_text
 
     listed = [asdict(base.get(name).about) for name in base.METHODS]
-    found = {"auto": base.AUTO, "methods": listed}
+    found = {"auto": base.AUTO, "candidates": list(base.CANDIDATES), "methods": listed}
     print_json(found) if arguments.json else print(methods_text(found))
 
 

@@ -35,6 +35,9 @@ METHODS = {
     "ridge": "geofuse.methods.adaptive:RIDGE",
 }
 AUTO = "mtf-glp-hpm-r"
+"""What "auto" means where the scene is not looked at."""
+CANDIDATES = ("ridge", "mtf-glp-hpm-r", "gsa")
+"""What "auto" chooses from by hold-out; the first where a scene is too small to choose by: best on every one so far."""
 
 
 @dataclass(frozen=True, slots=True)

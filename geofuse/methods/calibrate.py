@@ -53,6 +53,8 @@ SHARED = 2.0
 """Ridge on the differences of PAN's weights, relative to the bands' variance and to the unexplained share."""
 MATCH_R2 = 0.1
 """R^2 of the high-passed regression under which two images do not show the same place."""
+AGREED_PX = 0.2
+"""A disagreement of the windows' own shifts that halves the confidence."""
 SURE_PX = 0.1
 """A standard error of the shift that halves the confidence."""
 SURE = 0.5
@@ -114,7 +116,7 @@ def calibrate(
     if sample.cell.size < LEAST_PIXELS or not varies(sample):
         return _prior(prior_gain, sample.cell.size / max(sample.total, 1))
     shift, gain, _ = search(largest(sample, FEW), (0.0, 0.0), float(np.mean(prior_gain)))
-    field = drift(sample, shift, gain, origin=origin, size=size)
+    field, apart = drift(sample, shift, gain, origin=origin, size=size)
     if field:
         sample = led(sample, field)
     sample = without_outliers(sample, shift, gain)
@@ -124,13 +126,21 @@ def calibrate(
         sample = led(sample, field)
     shifts = [shift] * len(prior_gain)
     groups = _groups(largest(sample, FEW), shift, gain)
-    if len(groups) > 1:
-        found = [search(sample, shift, gain, bands=group) for group in groups]
-        for group, (own, _, _) in zip(groups, found, strict=True):
+    if len(groups) > 1 and apart < AGREED_PX:
+        searched = [search(sample, shift, gain, bands=group) for group in groups]
+        for group, (own, _, _) in zip(groups, searched, strict=True):
             for band in group:
                 shifts[band] = own
-        shift, gain, bounded = found[0]
-    return replace(_described(sample, shifts, shift, gain=gain, bounded=bounded), field=field)
+        shift, gain, bounded = searched[0]
+    found = _described(sample, shifts, shift, gain=gain, bounded=bounded)
+    warnings = found.warnings
+    if apart > AGREED_PX:
+        warnings = (
+            *warnings,
+            f"the windows' own shifts disagree by {apart:.2f} px: clouds, motion or relief",
+        )
+    sure = 1.0 / (1.0 + (apart / AGREED_PX) ** 2)
+    return replace(found, field=field, confidence=sure * found.confidence, warnings=warnings)
 
 
 def _prior(prior_gain: Sequence[float], usable: float) -> Estimate:

@@ -14,8 +14,12 @@ from geofuse.methods.registration import Floats, Sample, Shift, dots, gram_of, p
 LEAST_WINDOWS = 8
 STEPS_PX = (0.5, 0.75)
 """Steps of the first look at every window's own shift, and of the second, wider one."""
-STILL_PX = 0.08
-"""Windows that stray no more than this, four in five, show no drift."""
+FEWEST_WINDOWS = 4
+"""Windows without which nothing is said of their agreement."""
+STILL_PX = 0.05
+"""Windows that stray no more than this, in the median, show no drift."""
+AT_ODDS_PX = 0.1
+"""A surface that misses the windows by more, in the median, explains nothing."""
 BETTER = 0.7
 """What a surface's squared error on windows left out may be at most, of the constant's."""
 OUTLIER = 4.0
@@ -25,26 +29,38 @@ MOST_NODES = 9
 
 def drift(
     sample: Sample, shift: Shift, gain: float, *, origin: tuple[int, int], size: tuple[int, int]
-) -> ShiftField | None:
-    """Return how far the shift departs from `shift` over the scene; None where a constant does as well.
+) -> tuple[ShiftField | None, float]:
+    """Return how far the shift departs from `shift` over the scene, and how far windows disagree even so, in pixels.
 
-    Planes and parabolic surfaces are fitted to the windows' own shifts, outliers weighed down, and judged on
-    windows left out. `origin` is the output's first pixel on PAN, `size` its height and width: the lattice's
-    nodes lie on multiples of a power of two of PAN's own pixels. Source: robust weights, Beaton and Tukey 1974.
+    None where a constant does as well. Planes and parabolic surfaces are fitted to the windows' own shifts,
+    outliers weighed down, and judged on windows left out; one that leaves the windows at odds is none (clouds,
+    which every band sees elsewhere, move windows without a law). `origin` is the output's first pixel on PAN,
+    `size` its height and width: the lattice's nodes lie on multiples of a power of two of PAN's own pixels.
+    Source of the robust weights: Beaton and Tukey 1974, Technometrics 16(2).
     """
-    if len(sample.windows) < LEAST_WINDOWS:
-        return None
+    if len(sample.windows) < FEWEST_WINDOWS:
+        return None, 0.0
     places = np.array([_centre(window.patch.core) for window in sample.windows])
     found = _own_shifts(sample, shift, gain, STEPS_PX[0], 1)
-    if np.quantile(np.abs(found - np.median(found, axis=0)).max(axis=1), 0.8) < STILL_PX:
-        return None
+    apart = _disagreement(found, np.median(found, axis=0))
+    if apart < STILL_PX or len(found) < LEAST_WINDOWS:
+        return None, apart
     found = _own_shifts(sample, shift, gain, STEPS_PX[1], 2)
+    apart = _disagreement(found, np.median(found, axis=0))
     errors = {order: _held_out(places, found, order, size) for order in (0, 1, 2)}
     order = min(errors, key=lambda key: errors[key])
     if order == 0 or errors[order] > BETTER * errors[0]:
-        return None
+        return None, apart
     surface = _fitted(places, found, order, size)
-    return _lattice(surface, order, shift, origin=origin, size=size)
+    left = _disagreement(found, _terms(places, order, size) @ surface)
+    if left > AT_ODDS_PX:
+        return None, apart
+    return _lattice(surface, order, shift, origin=origin, size=size), left
+
+
+def _disagreement(found: Floats, model: Floats) -> float:
+    """Return what the windows' own shifts (W, 2) miss a model by, in the middle of the list."""
+    return float(np.median(np.abs(found - model).max(axis=1)))
 
 
 def led(sample: Sample, field: ShiftField) -> Sample:

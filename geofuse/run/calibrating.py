@@ -29,8 +29,6 @@ from geofuse.scenes.provenance import read_record
 from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import Plan
 
-CANDIDATES = ("ridge", "mtf-glp-hpm-r", "gsa")
-"""What `auto` chooses from; the first where a scene is too small to choose by. It was best on every scene at hand."""
 ROUNDS = 3
 MOST_BANDS = 16
 """Bands that take part in the regression: enough for any sensor but hyperspectral ones."""
@@ -118,7 +116,7 @@ def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress:
     trials = _trials(plan, observation, windows, request, places=places, rounds=rounds)
     method = base.get(request.method).about.name
     if request.method == "auto":
-        method = best_of(trials) or (CANDIDATES[0] if estimate.confidence >= SURE else method)
+        method = best_of(trials) or (base.CANDIDATES[0] if estimate.confidence >= SURE else method)
     trial = trials.get(method)
     progress("calibrate", 2 * _pixels(cores), 2 * _pixels(cores), 0)
     shares = trial.shares if trial else ()
@@ -255,7 +253,7 @@ def _trials(
         one = reduce_window(replace(patch, coarse=patch.coarse[list(places)]), usable, observation)
         if one is not None:
             reduced.append(one)
-    names = CANDIDATES if request.method == "auto" else (base.get(request.method).about.name,)
+    names = base.CANDIDATES if request.method == "auto" else (base.get(request.method).about.name,)
     if not reduced or names == ("exp",):
         return {}
     options = job_of(plan).options

@@ -167,7 +167,8 @@ def methods_text(found: dict[str, Any]) -> str:
         for method in found["methods"]
     ]
     listing = table(rows, ["name", "family", "ratios", "what it does", "paper"])
-    return f"{listing}\n\nauto is {found['auto']}"
+    chosen = ", ".join(found["candidates"])
+    return f"{listing}\n\nauto is the best of {chosen} in a hold-out on the scene; {found['auto']} without calibration"
 
 
 def demo_text(found: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ class Look:
 
 
 def sample_cores(plan: Plan) -> tuple[Core, ...]:
-    """Choose the windows: all of a small output, else the most informative of four in each of 16 parts."""
+    """Choose one window or more: all of a small output, else the most informative of four in each of 16 parts."""
     side_y, side_x = (max(1, round(SIDE_CPX / axis.scale)) for axis in (plan.axis_y, plan.axis_x))
     height, width = plan.grid.height, plan.grid.width
     rows, cols = max(1, round(height / side_y)), max(1, round(width / side_x))
@@ -60,7 +60,7 @@ def sample_cores(plan: Plan) -> tuple[Core, ...]:
         best = max(looks, key=lambda look: look.score)
         if best.score > 0.0:
             chosen.append(best.core)
-    return tuple(chosen)
+    return tuple(chosen) or (best.core,)  # nothing to see anywhere: one window is enough to say so
 
 
 def _cells(area: Core, rows: int, cols: int) -> list[Core]:

@@ -109,6 +109,9 @@ def put_through(path: str, folder: Path) -> list[dict[str, Any]]:
         pair = ["--pan", fine, "--ms", coarse]
         out = Path(tempfile.mkdtemp(dir=folder)) / "x.tif"
         found.append(attempt(["inspect", *pair], out))
+        found.append(attempt(["calibrate", *pair, "--json"], out))
+        if found[-1]["status"] == 0:
+            json.loads(found[-1]["out"], parse_constant=lambda name: 1 / 0)
         command = ["fuse", *pair, "--out", str(out), "--scheduler", "serial", "--level", "1", "--no-progress"]
         found.append(attempt(command, out))
         if found[-1]["status"] == 0:
@@ -156,7 +159,7 @@ def test_every_bad_file_is_fused_or_named_in_one_line(answers: Any, path: str) -
         assert one["seconds"] < 4 * SECONDS, "this machine may be busy with other things; a hang has no end"
         if one["status"] == 0:
             assert one["err"] == "", one
-            assert one["arguments"][0] == "inspect" or "x.tif" in one["left"]
+            assert one["arguments"][0] in ("inspect", "calibrate") or "x.tif" in one["left"]
         else:
             assert re.fullmatch(r"geofuse: error \[[a-z]+\] [^\n]{10,}\n", one["err"]), one
             assert one["out"] == ""

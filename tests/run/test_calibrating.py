@@ -269,3 +269,15 @@ def _truth(landsat: Path) -> NDArray[np.float32]:
             planes.append(file.read(1, window=((480, 600), (1, 401))).astype(np.float32))
     stack = np.stack(planes)
     return stack * (1500.0 / stack.max())
+
+
+def test_clouds_without_a_quality_band_are_no_registration(
+    landsat: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cloudy scene as bare files: windows disagree, so the georeference is trusted, and that is said."""
+    bands = [str(next(landsat.glob(f"*_B{number}.TIF"))) for number in (8, 2, 3, 4, 5)]
+    words = ["--pan", bands[0], *(word for path in bands[1:] for word in ("--ms", path))]
+    found = calibrate(capsys, *words)
+    assert found["uncertain"] or max(map(abs, found["shift_px"])) < 0.2
+    assert not found["uncertain"] or any("trusted" in warning for warning in found["warnings"])
+    assert len({tuple(shift) for shift in found["band_shift_px"].values()}) == 1

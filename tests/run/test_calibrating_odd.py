@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scenery import averaged, fuse, fuse_plain, landscape, north_up, pixels, record, status, write
 
 from geofuse.cli import main
-from geofuse.run.calibrating import CANDIDATES
+from geofuse.methods.base import CANDIDATES
 
 SIDE_CPX = 40
 """Enough to measure on, and too little to hold out: 900 and 2500 coarse pixels."""
@@ -136,6 +136,9 @@ PAIRS: dict[str, Callable[[], Odd]] = {
     "float64": pair(MEASURED, "float64", 1e8, 1e9),
     # nothing to see
     "both flat": changed(PRIOR, lambda pan, ms: (np.full_like(pan, 50), np.full_like(ms, 60))),
+    "flat, and large enough to be sampled": lambda: Odd(
+        np.full((1, 500, 500), 50, "uint8"), np.full((2, 500, 500), 60, "uint8"), PRIOR, 1
+    ),
     "both zero": changed(PRIOR, lambda pan, ms: (np.zeros_like(pan), np.zeros_like(ms))),
     "MS flat": changed(PRIOR, lambda pan, ms: (pan, np.full_like(ms, 60))),
     "one spike": changed(

@@ -155,8 +155,7 @@ def test_schedulers_that_are_none_are_refused_at_once(name: str) -> None:
 
 
 def test_a_worker_killed_in_a_run_costs_nothing_but_time(pair: Pair, tmp_path: Path, cluster: Dask) -> None:
-    words = ("--level", "12")
-    assert main(command(pair, tmp_path / "reference.tif", *words, calibrated=True)) == 0
+    assert main(command(pair, tmp_path / "reference.tif", "--level", "12")) == 0
     out = tmp_path / "x.tif"
     victims = list(cluster.client.run(os.getpid).values())
     killed: list[int] = []
@@ -171,7 +170,7 @@ def test_a_worker_killed_in_a_run_costs_nothing_but_time(pair: Pair, tmp_path: P
     killer = threading.Thread(target=kill)
     killer.start()
     address = cluster.client.scheduler.address
-    assert main(command(pair, out, *words, "--scheduler", address, calibrated=True)) == 0
+    assert main(command(pair, out, "--level", "12", "--scheduler", address)) == 0
     killer.join()
     assert killed, "the run was over before the worker could be killed"
     assert out.read_bytes() == (tmp_path / "reference.tif").read_bytes()
@@ -292,7 +291,8 @@ def traced(pair: Pair, out: Path, trace: Path, *inject: str) -> subprocess.Compl
         f"trace={calls}",
         *(f"-einject={calls}:{fault}" for fault in inject),
     ]
-    words = command(pair, out, "--scheduler", "serial", "--method", "gsa", calibrated=True)
+    small = ("--scheduler", "serial", "--method", "gsa", "--window", "256", "256", "512", "512")
+    words = command(pair, out, *small, calibrated=True)
     running = [sys.executable, "-m", "geofuse.cli", *words]
     tracing = ["strace", "-f", "--seccomp-bpf", "-o", str(trace), *watched]
     return subprocess.run([*tracing, *running], capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
