@@ -49,16 +49,14 @@ def _decay(line, table):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _memberships(planes, row, mean, inverse, centres, table, work, out):  # type: ignore[no-untyped-def]
-    """Memberships ``out`` (K, W) of one row of planes; ``work`` (B + 2, W) is overwritten."""
+def _distances(planes, row, mean, inverse, centres, work, out):  # type: ignore[no-untyped-def]
+    """Squared distances ``out`` (K, W) of one row of planes; ``work`` (B, W) is overwritten."""
     bands, width = planes.shape[0], planes.shape[2]
-    classes = centres.shape[0]
-    least, total = work[bands], work[bands + 1]
     for b in range(bands):
         source, target = planes[b, row], work[b]
         for col in range(width):
             target[col] = (source[col] - mean[b]) * inverse[b]
-    for k in range(classes):
+    for k in range(centres.shape[0]):
         line = out[k]
         line[:] = 0.0
         for b in range(bands):
@@ -66,21 +64,26 @@ def _memberships(planes, row, mean, inverse, centres, table, work, out):  # type
             for col in range(width):
                 gap = own[col] - centre
                 line[col] += gap * gap
+
+
+@compiled
+def _memberships(planes, row, mean, inverse, centres, table, work, out):  # type: ignore[no-untyped-def]
+    """Memberships ``out`` (K, W) of one row of planes; ``work`` (B + 2, W) is overwritten."""
+    bands, width = planes.shape[0], planes.shape[2]
+    _distances(planes, row, mean, inverse, centres, work[:bands], out)
+    least, total = work[bands], work[bands + 1]
     least[:] = out[0]
-    for k in range(1, classes):
-        line = out[k]
+    for line in out[1:]:
         for col in range(width):
             least[col] = min(least[col], line[col])
     total[:] = 0.0
-    for k in range(classes):
-        line = out[k]
+    for line in out:
         for col in range(width):
             line[col] -= least[col]
         _decay(line, table)
         for col in range(width):
             total[col] += line[col]
-    for k in range(classes):
-        line = out[k]
+    for line in out:
         for col in range(width):
             line[col] /= total[col]
 
