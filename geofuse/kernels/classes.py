@@ -20,42 +20,55 @@ FURTHEST = 63.5
 """Squared distances beyond that of the nearest centre are cut here: such a class has no part in the pixel."""
 TERMS = 11
 """Of the series of 2^-f about f = 1/2, which double precision needs on 0 .. 1."""
-STEPS = 6
-"""Halvings of 1, 2, 4, .. 32 binary places."""
 
 
 def power_table(kind: np.dtype[Any]) -> NDArray[Any]:
-    """Return what `_decay` multiplies by: the halvings, then the terms of the series, highest first."""
-    halvings = [2.0 ** -(2**step) for step in range(STEPS)]
+    """Return what `_decay` multiplies by: 2^-32, 2^-16, .. 2^-1, then the terms of the series, highest first."""
+    halvings = [2.0**-places for places in (32, 16, 8, 4, 2, 1)]
     terms = [(-math.log(2.0)) ** n / math.factorial(n) * math.sqrt(0.5) for n in range(TERMS)]
     return np.array(halvings + terms[::-1], kind)
 
 
 @compiled
 def _decay(line, table):  # type: ignore[no-untyped-def]
-    """``line = 2^-line`` from 0 to `FURTHEST`: arithmetic alone, which becomes vectors and is the same everywhere."""
+    """``line = 2^-line`` from 0 to `FURTHEST`: arithmetic and choices alone, which become vectors.
+
+    Written out, in the source's own type: with loops or whole numbers inside, it becomes none.
+    """
     kind = line.dtype.type
     furthest, half, one = kind(FURTHEST), kind(0.5), kind(1.0)
+    h32, h16, h8, h4, h2, h1 = table[0], table[1], table[2], table[3], table[4], table[5]
+    p32, p16, p8, p4, p2 = kind(32.0), kind(16.0), kind(8.0), kind(4.0), kind(2.0)
+    a, b, c, d, e, f = table[6], table[7], table[8], table[9], table[10], table[11]
+    g, h, i, j, k = table[12], table[13], table[14], table[15], table[16]
     for col in range(line.size):
-        power = min(line[col], furthest)
-        whole = np.int32(power)
-        rest = (power - kind(whole)) - half
-        value = table[STEPS]
-        for term in range(1, TERMS):
-            value = value * rest + table[STEPS + term]
-        for step in range(STEPS):
-            value *= table[step] if (whole >> step) & 1 else one
-        line[col] = value
+        left = line[col]
+        left = left if left < furthest else furthest
+        scale = h32 if left >= p32 else one
+        left = left - p32 if left >= p32 else left
+        scale = scale * h16 if left >= p16 else scale
+        left = left - p16 if left >= p16 else left
+        scale = scale * h8 if left >= p8 else scale
+        left = left - p8 if left >= p8 else left
+        scale = scale * h4 if left >= p4 else scale
+        left = left - p4 if left >= p4 else left
+        scale = scale * h2 if left >= p2 else scale
+        left = left - p2 if left >= p2 else left
+        scale = scale * h1 if left >= one else scale
+        left = left - one if left >= one else left
+        x = left - half
+        high = ((((a * x + b) * x + c) * x + d) * x + e) * x + f
+        line[col] = scale * (((((high * x + g) * x + h) * x + i) * x + j) * x + k)
 
 
 @compiled
 def _distances(planes, row, mean, inverse, centres, work, out):  # type: ignore[no-untyped-def]
-    """Squared distances ``out`` (K, W) of one row of planes; ``work`` (B, W) is overwritten."""
+    """Squared distances ``out`` (K, W) of one row of planes; the first B rows of ``work`` are overwritten."""
     bands, width = planes.shape[0], planes.shape[2]
     for b in range(bands):
-        source, target = planes[b, row], work[b]
+        source, target, level, factor = planes[b, row], work[b], mean[b], inverse[b]
         for col in range(width):
-            target[col] = (source[col] - mean[b]) * inverse[b]
+            target[col] = (source[col] - level) * factor
     for k in range(centres.shape[0]):
         line = out[k]
         line[:] = 0.0
@@ -70,31 +83,34 @@ def _distances(planes, row, mean, inverse, centres, work, out):  # type: ignore[
 def _memberships(planes, row, mean, inverse, centres, table, work, out):  # type: ignore[no-untyped-def]
     """Memberships ``out`` (K, W) of one row of planes; ``work`` (B + 2, W) is overwritten."""
     bands, width = planes.shape[0], planes.shape[2]
-    _distances(planes, row, mean, inverse, centres, work[:bands], out)
+    _distances(planes, row, mean, inverse, centres, work, out)
     least, total = work[bands], work[bands + 1]
     least[:] = out[0]
-    for line in out[1:]:
+    for k in range(1, out.shape[0]):
+        line = out[k]
         for col in range(width):
-            least[col] = min(least[col], line[col])
+            least[col] = line[col] if line[col] < least[col] else least[col]
     total[:] = 0.0
-    for line in out:
+    for k in range(out.shape[0]):
+        line = out[k]
         for col in range(width):
             line[col] -= least[col]
         _decay(line, table)
         for col in range(width):
             total[col] += line[col]
-    for line in out:
+    for k in range(out.shape[0]):
+        line = out[k]
         for col in range(width):
             line[col] /= total[col]
 
 
 @compiled
 def memberships_of(planes, mean, inverse, centres, table, out):  # type: ignore[no-untyped-def]
-    """Memberships ``out`` (K, H, W) of planes (B, H, W)."""
+    """Memberships ``out`` (H, K, W) of planes (B, H, W)."""
     bands, height, width = planes.shape
     work = np.empty((bands + 2, width), planes.dtype)
     for row in range(height):
-        _memberships(planes, row, mean, inverse, centres, table, work, out[:, row])
+        _memberships(planes, row, mean, inverse, centres, table, work, out[row])
 
 
 @compiled
@@ -121,7 +137,7 @@ def modulate(up, fused, mean, inverse, centres, table, gains):  # type: ignore[n
 @compiled
 def _accumulate(shares, detail, targets, seen, place, counts, sums):  # type: ignore[no-untyped-def]
     """Add one field to ``sums`` (folds, B, K (K + 1) / 2 + K + 1, 32)."""
-    classes, height, width = shares.shape
+    height, classes, width = shares.shape
     pairs = classes * (classes + 1) // 2
     power, cross, scaled = np.zeros(FOLD_PX), np.zeros(FOLD_PX), np.zeros(FOLD_PX)
     for row in range(height):
@@ -144,12 +160,12 @@ def _accumulate(shares, detail, targets, seen, place, counts, sums):  # type: ig
                     square[lane] += wanted * wanted
                 pair = 0
                 for k in range(classes):
-                    share, line = shares[k, row, left:right], lines[pairs + k]
+                    share, line = shares[row, k, left:right], lines[pairs + k]
                     for lane in range(lanes):
                         scaled[lane] = power[lane] * share[lane]
                         line[lane] += cross[lane] * share[lane]
                     for j in range(k + 1):
-                        other, line = shares[j, row, left:right], lines[pair]
+                        other, line = shares[row, j, left:right], lines[pair]
                         for lane in range(lanes):
                             line[lane] += scaled[lane] * other[lane]
                         pair += 1
@@ -176,7 +192,7 @@ class GainSums:
         seen: NDArray[np.bool_],
         place: tuple[int, int],
     ) -> None:
-        """Add the seen pixels of memberships (K, h, w), detail r and targets y (b, h, w)."""
+        """Add the seen pixels of memberships (h, K, w), detail r and targets y (b, h, w)."""
         _accumulate(shares, detail, targets, seen, place, self.counts, self.sums)
 
     def done(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

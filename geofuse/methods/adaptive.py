@@ -268,7 +268,7 @@ def _gain_equations(
             detail = np.empty_like(found.targets)
             others = np.concatenate([found.ratios, found.corrections])
             stencil.predict(found.detail, others, taps[members], weights[members], detail)
-            shares = np.empty((number, *found.seen.shape), kind)
+            shares = np.empty((found.seen.shape[0], number, found.seen.shape[1]), kind)
             memberships_of(found.spectra, *tables, shares)
             sums.add(shares, detail, found.targets, seen=found.seen, place=place)
         counts[members] = sums.counts

@@ -90,9 +90,9 @@ def test_a_flat_band_has_no_say() -> None:
 
 
 def kernel_shares(found: soft.Classes, planes: NDArray) -> NDArray:
-    shares = np.empty((soft.CLASSES, *planes.shape[1:]), planes.dtype)
+    shares = np.empty((planes.shape[1], soft.CLASSES, planes.shape[2]), planes.dtype)
     memberships_of(planes, *soft.tables(found, planes.dtype), shares)
-    return shares
+    return shares.swapaxes(0, 1)
 
 
 @pytest.mark.parametrize(("kind", "close"), [("float32", 3e-5), ("float64", 1e-11)])
@@ -116,10 +116,10 @@ def test_powers_of_two_are_exact_where_they_can_be() -> None:
     """Two centres, a whole number of squared units apart in nearness: memberships are 1 to 2^n."""
     table = power_table(np.dtype(np.float64))
     for power in range(0, 60, 7):
-        shares = np.empty((2, 1, 1))
+        shares = np.empty((1, 2, 1))
         centres = np.array([[0.0], [np.sqrt(power)]])
         memberships_of(np.zeros((1, 1, 1)), np.zeros(1), np.ones(1), centres, table, shares)
-        assert np.isclose(shares[1, 0, 0] / shares[0, 0, 0], 2.0**-power, rtol=1e-11)
+        assert np.isclose(shares[0, 1, 0] / shares[0, 0, 0], 2.0**-power, rtol=1e-11)
 
 
 # --- gains --------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def samples() -> tuple[GainEquations, list[NDArray], list[NDArray], list[NDArray
     seen = rng.random(size) > 0.1
     place = (29, 70)
     sums = GainSums(soft.CLASSES, 2)
-    sums.add(shares, detail, targets, seen=seen, place=place)
+    sums.add(shares.swapaxes(0, 1).copy(), detail, targets, seen=seen, place=place)
     row, col = np.indices(size)
     fold = 2 * ((row + place[0]) // 32 % 2) + (col + place[1]) // 32 % 2
     parts = [[plane[:, seen & (fold == f)] for f in range(4)] for plane in (shares, detail, targets)]
