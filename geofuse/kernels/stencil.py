@@ -195,3 +195,15 @@ def inject(up, corrections, detail, low, floor, taps, ratios, gains):  # type: i
                 _stencil_row(line, taps[b, dy], detail[row + dy])
             _combine(line, gains[b], corrections, row)
         up[:, row] = fused
+
+
+@compiled
+def predict(detail, others, taps, weights, out):  # type: ignore[no-untyped-def]
+    """``out_b = sum taps[b] d + sum_k weights[b, k] others_k``: detail d (H + 4, W + 4), others (K, H, W)."""
+    for row in range(out.shape[1]):
+        for b in range(out.shape[0]):
+            line = out[b, row]
+            line[:] = 0.0
+            for dy in range(SIDE):
+                _stencil_row(line, taps[b, dy], detail[row + dy])
+            _combine(line, weights[b], others, row)

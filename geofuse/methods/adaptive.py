@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import gaussian_reach_px
 from geofuse.kernels import stencil
+from geofuse.kernels.classes import GainSums, memberships_of, modulate
 from geofuse.kernels.resample import fill
 from geofuse.kernels.stencil import FOLDS, MARGIN, SIDE, TAPS, ProductSums
+from geofuse.methods import classes as soft
 from geofuse.methods.base import About, Options, Params, Patch, Reach
 from geofuse.methods.closed import (
     FILL_CPX,
@@ -24,7 +27,7 @@ from geofuse.methods.closed import (
     floor_of,
     owned_window,
 )
-from geofuse.methods.collect import NormalEquations
+from geofuse.methods.collect import GainEquations, NormalEquations, Spectra, spectra_of
 from geofuse.methods.downscaled import (
     alike,
     back_projected,
@@ -57,13 +60,28 @@ LEAST_SAMPLES = 10
 """Samples per coefficient below which nothing is fitted."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """The linear model, and how it was chosen."""
+
+    coefficients: NDArray[np.float64]
+    """(K, B); all 0 where there was too little to fit."""
+    best: Trial
+    """What was chosen."""
+    trials: tuple[Trial, ...]
+    """What was tried; empty where nothing could be held out."""
+    base: tuple[float, ...]
+    """Error of upsampling per band."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ridge:
     """F_b = U_b + a linear combination of PAN's detail around the pixel and of modulated bands.
 
     Features at a fine pixel: d = P - P_L at its 5 x 5 neighbours (0 where P is invalid), U_k s for each band k with
     s = d / P_L kept within -1 .. 1 (0 where P_L is below the floor of ratios), and, where the scene's hold-out finds
-    them useful, U(M - D(U(M)))_k. No intercept; one set of coefficients per band, for all phases.
+    them useful, U(M - D(U(M)))_k. No intercept; one set of coefficients per band, for all phases. Where the hold-out
+    gains by it too, 12 soft classes of spectra modulate the sum: F_b = U_b + sum_k m_k a_kb r_b.
     """
 
     about: About
@@ -73,7 +91,7 @@ class Ridge:
 
     def passes(self, options: Options) -> Sequence[str]:
         """Name what to collect over the scene."""
-        return ("ridge",)
+        return ("ridge", "spectra", "classes")
 
     def halo(self, observation: Observation, *, options: Options) -> Reach:
         """Reach of the taps, low-passed PAN and back-projection, at full scale and one scale down."""
@@ -96,11 +114,20 @@ class Ridge:
 
     def collect(
         self, name: str, patch: Patch, observation: Observation, *, options: Options, state: Mapping[str, Any]
-    ) -> NormalEquations:
-        """Collect the normal equations over the coarse pixels centred in the core, at every phase.
+    ) -> NormalEquations | Spectra | GainEquations:
+        """Collect over the coarse pixels centred in the core: equations at every phase, or spectra.
 
         Hold-out folds are made of blocks of 32 x 32 coarse pixels, counted from the output's origin.
         """
+        if name == "spectra":
+            part = coarse_part(patch, owned_window(patch))
+            return spectra_of(patch.coarse[:, *part], patch.coarse_valid[part], _from_origin(patch))
+        if name == "classes":
+            found = soft.classes_of(state["spectra"])
+            return _gain_equations(patch, observation, found, linear_of(state["ridge"], observation), options)
+        return self._equations(patch, observation, options)
+
+    def _equations(self, patch: Patch, observation: Observation, options: Options) -> NormalEquations:
         bands = len(observation.mtf_gain)
         size = TAPS + 2 * bands
         groups = alike(observation)
@@ -122,43 +149,34 @@ class Ridge:
         return NormalEquations(counts, gram, cross, squares, *_levels(patch, observation))
 
     def fit(self, collected: Mapping[str, Any], observation: Observation, *, options: Options) -> Params:
-        """Choose corrections and penalty by hold-out, then fit on all samples."""
+        """Choose corrections, penalty and classes by hold-out, then fit on all samples."""
         found: NormalEquations = collected["ridge"]
         bands = len(options.names)
-        group = _group_of(observation)
-        scale = np.repeat(found.levels / max(found.pixels, 1), [TAPS] + [1] * bands)
-        scale = np.concatenate([scale, scale[TAPS:]])
-        base = residual_rms(found, group)
         plain = TAPS + bands
-        folds = usable_folds(found)
-        coefficients, trials = np.zeros((plain + bands, bands)), []
-        best = Trial(plain, USUAL_PENALTY, base)
-        if found.counts.sum(axis=1).min() >= LEAST_SAMPLES * plain:
-            if folds.sum() > 1:
-                trials = [
-                    try_out(found, group, features=used, penalty=penalty, scale=scale)
-                    for used in (plain, plain + bands)
-                    for penalty in PENALTIES
-                ]
-                best = best_of(trials, base, near=NEAR)
-            coefficients = solve(
-                found,
-                group,
-                features=best.features,
-                penalty=best.penalty,
-                folds=found.counts.sum(axis=0) > 0,
-                scale=scale,
-            )
-        of_band = coefficients.T
+        linear = linear_of(found, observation)
+        of_band = linear.coefficients.T
         values = {
             "taps": of_band[:, :TAPS].reshape(bands, SIDE, SIDE).tolist(),
             "ratios": of_band[:, TAPS:plain].tolist(),
             "corrections": of_band[:, plain:].tolist(),
-            "penalty": best.penalty,
-            "extras": ["back-projection"] if best.features > plain else [],
+            "penalty": linear.best.penalty,
+            "extras": ["back-projection"] if linear.best.features > plain else [],
             "samples": found.count,
-            "hold_out": _report(best, trials, base, plain),
+            "hold_out": _report(linear, plain),
+            "classes": None,
         }
+        equations: GainEquations = collected["classes"]
+        judged, classes = soft.judge(equations), soft.classes_of(collected["spectra"])
+        if judged and classes and values["hold_out"]:
+            values["hold_out"]["classes"] = {
+                "rmse": list(judged.best.rmse),
+                "rmse_without": list(judged.without),
+                "penalty": judged.best.penalty,
+            }
+            if judged.worth:
+                gains = soft.solve_gains(equations, soft.usable(equations), penalty=judged.best.penalty)
+                values["classes"] = soft.to_json(classes, gains)
+                values["extras"].append("classes")
         return Params(self.about.name, values)
 
     def apply(
@@ -172,6 +190,10 @@ class Ridge:
             np.asarray(params.values[key], kind) for key in ("taps", "ratios", "corrections")
         )
         corrected = "back-projection" in params.values["extras"]
+        modulation = None
+        if params.values["classes"]:
+            classes, local = soft.from_json(params.values["classes"])
+            modulation = *soft.tables(classes, kind), local.astype(kind)
         floor = kind.type(floor_of(0.0, options))
         low = _low_layer(patch, observation)
         layers = _band_layers(patch, observation, corrected=corrected)
@@ -183,22 +205,89 @@ class Ridge:
             stencil.detail_of(patch.fine[0, *around], patch.fine_valid[around], smooth, detail)
             planes = _planes(layers, row0 + start, row0 + stop)
             up = planes[:bands]
+            spectra = up.copy() if modulation else up
             stencil.inject(up, planes[bands:], detail, smooth, floor, taps, ratios, gains)
+            if modulation:
+                modulate(spectra, up, *modulation)
             out[:, start:stop] = up
         return out
 
 
-def _report(best: Trial, trials: Sequence[Trial], base: Sequence[float], plain: int) -> dict[str, Any] | None:
+@lru_cache(maxsize=4)
+def linear_of(found: NormalEquations, observation: Observation) -> Linear:
+    """Choose corrections and penalty by hold-out, then fit on all samples; remembered by identity of the sums."""
+    bands = len(observation.mtf_gain)
+    group = _group_of(observation)
+    scale = np.repeat(found.levels / max(found.pixels, 1), [TAPS] + [1] * bands)
+    scale = np.concatenate([scale, scale[TAPS:]])
+    base = residual_rms(found, group)
+    plain = TAPS + bands
+    folds = usable_folds(found)
+    trials: list[Trial] = []
+    best = Trial(plain, USUAL_PENALTY, base)
+    if found.counts.sum(axis=1).min() < LEAST_SAMPLES * plain:
+        return Linear(np.zeros((plain + bands, bands)), best, (), base)
+    if folds.sum() > 1:
+        trials = [
+            try_out(found, group, features=used, penalty=penalty, scale=scale)
+            for used in (plain, plain + bands)
+            for penalty in PENALTIES
+        ]
+        best = best_of(trials, base, near=NEAR)
+    coefficients = solve(
+        found,
+        group,
+        features=best.features,
+        penalty=best.penalty,
+        folds=found.counts.sum(axis=0) > 0,
+        scale=scale,
+    )
+    return Linear(coefficients, best, tuple(trials), base)
+
+
+def _gain_equations(
+    patch: Patch, observation: Observation, classes: soft.Classes | None, linear: Linear, options: Options
+) -> GainEquations:
+    """Collect what the classes' gains need, at every phase; nothing where the model or the classes are missing."""
+    bands = len(observation.mtf_gain)
+    pixels = int(patch.coarse_valid[coarse_part(patch, owned_window(patch))].sum())
+    number = len(classes.centres) if classes and linear.trials else 0
+    counts, squares = np.zeros((bands, FOLDS), np.int64), np.zeros((bands, FOLDS))
+    gram, cross = np.zeros((bands, FOLDS, number, number)), np.zeros((bands, FOLDS, number))
+    if classes is None or not number:
+        return GainEquations(counts, gram, cross, squares, pixels)
+    kind = patch.coarse.dtype
+    tables = soft.tables(classes, kind)
+    taps = linear.coefficients[:TAPS].T.reshape(bands, SIDE, SIDE).astype(kind)
+    weights = linear.coefficients[TAPS:].T.astype(kind)
+    floor, place = floor_of(0.0, options), _from_origin(patch)
+    for shift, members in alike(observation):
+        pair = coarse_pair(patch, observation, shift)
+        sums = GainSums(number, len(members))
+        for found in features(patch, observation, pair, shift_px=shift, members=members, floor=floor):
+            detail = np.empty_like(found.targets)
+            others = np.concatenate([found.ratios, found.corrections])
+            stencil.predict(found.detail, others, taps[members], weights[members], detail)
+            shares = np.empty((found.seen.shape[0], number, found.seen.shape[1]), kind)
+            memberships_of(found.spectra, *tables, shares)
+            sums.add(shares, detail, found.targets, seen=found.seen, place=place)
+        counts[members] = sums.counts
+        gram[members], cross[members], squares[members] = sums.done()
+    return GainEquations(counts, gram, cross, squares, pixels)
+
+
+def _report(linear: Linear, plain: int) -> dict[str, Any] | None:
     """Return the hold-out errors as JSON; None where nothing could be held out."""
-    if not trials:
+    if not linear.trials:
         return None
     return {
-        "rmse": list(best.rmse),
-        "upsampling_rmse": list(base),
+        "rmse": list(linear.best.rmse),
+        "upsampling_rmse": list(linear.base),
         "tried": [
             {"back_projection": trial.features > plain, "penalty": trial.penalty, "rmse": list(trial.rmse)}
-            for trial in trials
+            for trial in linear.trials
         ],
+        "classes": None,
     }
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from geofuse.kernels.statistics import LANES, accumulate
 
 HISTOGRAM_BINS = 65536
+MOST_SPECTRA = 16384
 FLAT = 1e-6
 """Standard deviation over mean up to which a variable counts as constant: some roundings of float32."""
 
@@ -100,11 +101,11 @@ class Histogram:
     """(K, bins)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NormalEquations:
     """What linear fits of B targets to K features need, per hold-out fold: sums of products, not centred.
 
-    Targets that share their features' geometry form one of G groups.
+    Targets that share their features' geometry form one of G groups. Equal is only what is the same.
     """
 
     counts: NDArray[np.int64]
@@ -126,7 +127,47 @@ class NormalEquations:
         return int(self.counts.sum())
 
 
-Collected = Moments | Histogram | NormalEquations
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectra:
+    """A bounded sample of the coarse pixels' spectra: those on a lattice just wide enough, the same for any blocks."""
+
+    pixels: int
+    """Pixels it was drawn from."""
+    step_cpx: int
+    """Rows and columns that are multiples of this took part: a power of two."""
+    places: NDArray[np.int64]
+    """(n, 2): rows and columns, counted from the output's first, in their order."""
+    values: NDArray[np.float64]
+    """(n, B)."""
+
+    @property
+    def count(self) -> int:
+        """Pixels looked at."""
+        return self.pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GainEquations:
+    """What gains of K soft classes need per band and hold-out fold: sums of products, not centred."""
+
+    counts: NDArray[np.int64]
+    """(B, folds): samples."""
+    gram: NDArray[np.float64]
+    """(B, folds, K, K): X'X, K is 0 where there are no classes."""
+    cross: NDArray[np.float64]
+    """(B, folds, K): X'y."""
+    squares: NDArray[np.float64]
+    """(B, folds): y'y."""
+    pixels: int
+    """Pixels looked at, whether or not any served."""
+
+    @property
+    def count(self) -> int:
+        """Pixels looked at."""
+        return self.pixels
+
+
+Collected = Moments | Histogram | NormalEquations | Spectra | GainEquations
 
 
 def histogram_of(
@@ -140,6 +181,23 @@ def histogram_of(
         bins = np.clip(place.astype(np.int64), 0, HISTOGRAM_BINS - 1)
         counts[index] = np.bincount(bins, minlength=HISTOGRAM_BINS)
     return Histogram(low, high, counts)
+
+
+def spectra_of(planes: NDArray[Any], valid: NDArray[np.bool_], place: tuple[int, int]) -> Spectra:
+    """Sample the valid pixels of planes (B, h, w), whose first is at ``place``."""
+    rows, cols = np.nonzero(valid)
+    places = np.stack([rows + place[0], cols + place[1]], axis=1).astype(np.int64)
+    return _thinned(Spectra(rows.size, 1, places, planes[:, valid].T.astype(np.float64)))
+
+
+def _thinned(spectra: Spectra, step_cpx: int = 1) -> Spectra:
+    """Widen the lattice to a step at least, and until it has `MOST_SPECTRA` pixels at most."""
+    step, places, values = spectra.step_cpx, spectra.places, spectra.values
+    while step < step_cpx or len(places) > MOST_SPECTRA:
+        step *= 2
+        kept = (places % step == 0).all(axis=1)
+        places, values = places[kept], values[kept]
+    return Spectra(spectra.pixels, step, places, values)
 
 
 def quantile(histogram: Histogram, fraction: float) -> NDArray[np.float64]:
@@ -164,6 +222,16 @@ def merge(first: Collected, second: Collected) -> Collected:
             first.pixels + second.pixels,
             first.levels + second.levels,
         )
+    if isinstance(first, Spectra) and isinstance(second, Spectra):
+        return _merged_spectra(first, second)
+    if isinstance(first, GainEquations) and isinstance(second, GainEquations):
+        return GainEquations(
+            first.counts + second.counts,
+            first.gram + second.gram,
+            first.cross + second.cross,
+            first.squares + second.squares,
+            first.pixels + second.pixels,
+        )
     assert isinstance(first, Moments)
     assert isinstance(second, Moments)
     if not first.count or not second.count:
@@ -175,3 +243,12 @@ def merge(first: Collected, second: Collected) -> Collected:
     return Moments(
         count, mean, scatter, np.minimum(first.low, second.low), np.maximum(first.high, second.high)
     )
+
+
+def _merged_spectra(first: Spectra, second: Spectra) -> Spectra:
+    """Bring both to one lattice and sort: the order of merging leaves no trace."""
+    step = max(first.step_cpx, second.step_cpx)
+    one, two = _thinned(first, step), _thinned(second, step)
+    places, values = np.concatenate([one.places, two.places]), np.concatenate([one.values, two.values])
+    order = np.lexsort((places[:, 1], places[:, 0]))
+    return _thinned(Spectra(first.pixels + second.pixels, step, places[order], values[order]))

@@ -58,6 +58,8 @@ class Features:
     """(B, h, w): U(D(M))_k d / U(D(p))."""
     corrections: NDArray[Any]
     """(B, h, w): U of what back-projection would add to D(M)."""
+    spectra: NDArray[Any]
+    """(B, h, w): U(D(M))."""
     targets: NDArray[Any]
     """(b, h, w): M - U(D(M)) of the bands fitted."""
     seen: NDArray[np.bool_]
@@ -224,8 +226,7 @@ def features(
             up[bands], corrections[bands], known = blur.up_twice(axes, moved, window)
             seen &= known
         targets = truth - up[members]
-        up *= shares
-        yield Features(detail, up, corrections, targets, seen)
+        yield Features(detail, up * shares, corrections, up, targets, seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -337,3 +338,22 @@ def _design(pair: Pair, shifts: tuple[Shift, ...], members: list[int]) -> Sample
         np.concatenate([part.target for part in parts]),
         np.concatenate([part.fold for part in parts]),
     )
+
+
+def memberships(classes: dict[str, Any], planes: Array) -> Array:
+    """Soft memberships (K, H, W) of spectra (B, H, W): a Gaussian of the standardised distance, summing to 1."""
+    scale = np.array([np.inf if value is None else value for value in classes["scale"]])
+    z = (planes - np.array(classes["mean"])[:, None, None]) / scale[:, None, None]
+    squared = np.stack(
+        [np.sum((z - np.array(own)[:, None, None]) ** 2, axis=0) for own in classes["centres"]]
+    )
+    weight = np.exp(-(squared - squared.min(axis=0)) / (2.0 * classes["spread"] ** 2))
+    return weight / weight.sum(axis=0)
+
+
+def local_gains(shares: Array, detail: Array, target: Array, penalty: float) -> Array:
+    """Gains (K,) by stacked least squares on samples (K, n), (n,), (n,), drawn towards 1."""
+    x = (shares * detail).T
+    weight = np.sqrt(penalty * np.mean(detail**2) * detail.size / len(shares))
+    stacked = np.vstack([x, weight * np.eye(len(shares))])
+    return np.linalg.lstsq(stacked, np.concatenate([target, np.full(len(shares), weight)]), rcond=None)[0]
