@@ -34,11 +34,11 @@ def test_bytes_do_not_depend_on_how_the_work_is_cut(
 ) -> None:
     cuts = [
         ("--tile", "512", "--scheduler", "serial"),
-        ("--tile", "512", "--workers", "4"),
         ("--tile", "1024", "--workers", "2"),
-        ("--tile", "2048", "--workers", "1"),
         ("--tile", "1024", "--scheduler", dask_address),
     ]
+    if not words:  # the other paths, too
+        cuts += [("--tile", "512", "--workers", "4"), ("--tile", "2048", "--workers", "1")]
     sums = {
         fused(pair, tmp_path / f"{number}.tif", "--method", method, *words, *cut)
         for number, cut in enumerate(cuts)
