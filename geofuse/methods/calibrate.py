@@ -113,13 +113,16 @@ def calibrate(
     al. 2015 (IEEE TGRS 53(4)); here together with the shift, and over all bands at once.
     """
     sample = make_sample(patches, usable)
-    if sample.cell.size < LEAST_PIXELS or not varies(sample):
-        return _prior(prior_gain, sample.cell.size / max(sample.total, 1))
-    shift, gain, _ = search(largest(sample, FEW), (0.0, 0.0), float(np.mean(prior_gain)))
+    usable_fraction, usual = sample.cell.size / max(sample.total, 1), float(np.mean(prior_gain))
+    if sample.cell.size < LEAST_PIXELS or not varies(sample, (0.0, 0.0), usual):
+        return _prior(prior_gain, usable_fraction)
+    shift, gain, _ = search(largest(sample, FEW), (0.0, 0.0), usual)
     field, apart = drift(sample, shift, gain, origin=origin, size=size)
     if field:
         sample = led(sample, field)
     sample = without_outliers(sample, shift, gain)
+    if not varies(sample, shift, gain):  # all there was to see lay in the few pixels that were left out
+        return _prior(prior_gain, usable_fraction)
     shift, gain, bounded = search(sample, shift, gain, near=True)
     if field:
         shift, field = centred(sample, shift, field)
@@ -320,7 +323,7 @@ def _pan_weights(sample: Sample, pan: Floats) -> tuple[float, ...]:
         gram = np.einsum("in,n,jn->ij", centred, weight, centred)
         scale = float(np.trace(gram)) / count
         root = np.linalg.cholesky(
-            gram + SHARED * unexplained * scale * alike + (1e-9 * scale + 1e-30) * np.eye(count)
+            gram + SHARED * unexplained * scale * alike + (1e-9 * scale + 1e-300) * np.eye(count)
         )
         found, _ = optimize.nnls(
             root.T, np.linalg.solve(root, np.einsum("in,n,n->i", centred, weight, target))

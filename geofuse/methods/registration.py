@@ -127,9 +127,13 @@ def highpass(planes: Floats) -> Floats:
     return out
 
 
-def varies(sample: Sample) -> bool:
-    """Whether there is any structure to register by."""
-    return float((sample.detail**2).sum()) > 1e-10 * float((sample.values**2).sum())
+def varies(sample: Sample, shift: Shift, gain: float) -> bool:
+    """Whether there is any structure to register by, in both images."""
+    pan = pan_values(sample, shift, gain), pan_detail(sample, shift, gain)
+    return all(
+        float((detail**2).sum()) > 1e-10 * float((values**2).sum())
+        for values, detail in ((sample.values, sample.detail), pan)
+    )
 
 
 def _degraded(window: Window, shift: Shift, gain: float) -> Floats:
@@ -173,7 +177,7 @@ def gram_of(planes: Floats) -> Floats:
 def solve(gram: Floats, cross: Floats) -> Floats:
     """Solve least squares with the least ridge that keeps collinear bands from exploding."""
     scale = float(np.trace(gram)) / gram.shape[0]
-    return np.asarray(np.linalg.solve(gram + (1e-9 * scale + 1e-30) * np.eye(gram.shape[0]), cross))
+    return np.asarray(np.linalg.solve(gram + (1e-9 * scale + 1e-300) * np.eye(gram.shape[0]), cross))
 
 
 def r2_of(detail: Floats, gram: Floats, pan: Floats) -> float:

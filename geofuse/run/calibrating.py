@@ -25,7 +25,7 @@ from geofuse.run.planning import Findings, Request, check_out, make_plan
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes import ledger
 from geofuse.scenes.opening import select_bands
-from geofuse.scenes.provenance import read_record
+from geofuse.scenes.provenance import check_unchanged, read_record
 from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import Plan
 
@@ -40,7 +40,7 @@ def calibrated_plan(
     """Plan with what the pixels say: observation model, no-harm shares, method, rounds of back-projection.
 
     What an earlier run of the same inputs for `out` found is taken over. Raises MatchError where the images
-    do not show the same place (`request.force`: goes on), and what `make_plan` raises.
+    do not show the same place (`request.force`: goes on), ChangedError, and what `make_plan` raises.
     """
     plan = make_plan(scene, request)
     if out is not None:
@@ -49,6 +49,9 @@ def calibrated_plan(
         return plan
     key = _key(plan, request)
     found = _known(out, key) or _findings(plan, scene, request, key=key, progress=progress)
+    check_unchanged(
+        plan
+    )  # the second plan would take a file that came meanwhile for the one that was looked at
     return make_plan(scene, request, found)
 
 

@@ -38,6 +38,8 @@ from geofuse.scenes.tiles import (
 )
 
 DEFAULT_TILE_PX = 1024
+SAMPLE_CPX, SAMPLE_WINDOWS, SAMPLE_HALO_CPX = 96, 16, 20
+"""Side and number of calibration's windows, and what is read around them."""
 COMPRESSED_SHARE = 0.5
 """Of the plain size, what a lossless codec leaves of satellite images at most, for the free-disk check."""
 
@@ -156,8 +158,18 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         rounds=found.rounds,
         sample=found.sample,
         calibration=found.calibration,
+        sample_bytes=sample_bytes(grid, options) if request.calibrate else 0,
     )
     return _with_tiles(plan, request)
+
+
+def sample_bytes(grid: Grid, options: base.Options) -> int:
+    """Estimate the memory of calibration: PAN with halo and the bands' values and details, of all windows."""
+    side = SAMPLE_CPX * options.ratio
+    windows = min(SAMPLE_WINDOWS, math.ceil(grid.height / side) * math.ceil(grid.width / side))
+    fine = (side + SAMPLE_HALO_CPX * options.ratio) ** 2 * 5.0
+    coarse = SAMPLE_CPX**2 * len(options.names) * 8.0 * 6.0
+    return int(windows * (fine + coarse))
 
 
 def _notes_of(found: Findings, names: Sequence[str]) -> list[str]:

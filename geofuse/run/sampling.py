@@ -15,14 +15,12 @@ from scipy import ndimage
 from geofuse.methods.base import Patch
 from geofuse.methods.registration import highpass
 from geofuse.run.patches import coarse_span, pedestal_of, read_patch
+from geofuse.run.planning import SAMPLE_CPX, SAMPLE_WINDOWS
 from geofuse.scenes.pixels import read_raw, read_window
 from geofuse.scenes.scene import Band, Source
 from geofuse.scenes.sensors import quality_flags
 from geofuse.scenes.tiles import Plan
 
-SIDE_CPX = 96
-STRATA = 16
-"""Parts of a large scene, of each of which one window is taken: four are looked at, coarse image only."""
 CLOUD_MARGIN_CPX = 6
 """Around clouds and shadows: their parallax and their rims."""
 BRIGHT_SPREADS = 10.0
@@ -47,13 +45,13 @@ class Look:
 
 def sample_cores(plan: Plan) -> tuple[Core, ...]:
     """Choose one window or more: all of a small output, else the most informative of four in each of 16 parts."""
-    side_y, side_x = (max(1, round(SIDE_CPX / axis.scale)) for axis in (plan.axis_y, plan.axis_x))
+    side_y, side_x = (max(1, round(SAMPLE_CPX / axis.scale)) for axis in (plan.axis_y, plan.axis_x))
     height, width = plan.grid.height, plan.grid.width
     rows, cols = max(1, round(height / side_y)), max(1, round(width / side_x))
-    if rows * cols <= STRATA:
+    if rows * cols <= SAMPLE_WINDOWS:
         return tuple(_cells((0, height, 0, width), rows, cols))
-    cols = min(max(1, round((STRATA * width / height) ** 0.5)), STRATA)
-    rows = STRATA // cols
+    cols = min(max(1, round((SAMPLE_WINDOWS * width / height) ** 0.5)), SAMPLE_WINDOWS)
+    rows = SAMPLE_WINDOWS // cols
     chosen = []
     for stratum in _cells((0, height, 0, width), rows, cols):
         looks = [look_at(plan, core) for core in _candidates(stratum, side_y, side_x)]

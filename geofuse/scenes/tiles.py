@@ -88,6 +88,8 @@ class Plan:
     """Cores of the windows that calibration and sampled fits look at."""
     calibration: dict[str, Any] | None = None
     """What calibration found, as it is reported."""
+    sample_bytes: int = 0
+    """Memory that calibration's sample takes."""
 
 
 def tiles_of(height: int, width: int, side: int) -> tuple[Tile, ...]:
@@ -142,7 +144,7 @@ def task_bytes(
 
 def run_bytes(plan: Plan) -> int:
     """Estimate the peak memory of the whole run in one process."""
-    return BASE_BYTES + plan.workers * plan.bytes_per_task
+    return BASE_BYTES + plan.sample_bytes + plan.workers * plan.bytes_per_task
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def plan_from_json(value: dict[str, Any]) -> Plan:
 def fingerprint(plan: Plan, version: str) -> str:
     """Return what identifies the product: inputs, parameters, encoding, version; not tiles, workers or notes."""
     value = plan_to_json(plan)
-    for name in ("tile_px", "workers", "bytes_per_task", "notes", "reach", "margin_px"):
+    for name in ("tile_px", "workers", "bytes_per_task", "notes", "reach", "margin_px", "sample_bytes"):
         del value[name]
     text = json.dumps([version, value], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -132,6 +132,8 @@ PAIRS: dict[str, Callable[[], Odd]] = {
     "uint32": pair(MEASURED, "uint32", 100_000_000, 4_200_000_000),
     "float32, reflectance": pair(MEASURED, "float32", 0.01, 0.8),
     "float32, 1e-12": pair(MEASURED, "float32", 1e-12, 1e-10),
+    "float32, 1e-30": pair(MEASURED, "float32", 1e-30, 1e-28),
+    "float64, 1e200: nothing counts so far": pair("pixels", "float64", 1e200, 1e201),
     "float32, small on a pedestal": pair(PRIOR, "float32", 1e6, 1e6 + 1.0),
     "float64": pair(MEASURED, "float64", 1e8, 1e9),
     # nothing to see
@@ -140,6 +142,17 @@ PAIRS: dict[str, Callable[[], Odd]] = {
         np.full((1, 500, 500), 50, "uint8"), np.full((2, 500, 500), 60, "uint8"), PRIOR, 1
     ),
     "both zero": changed(PRIOR, lambda pan, ms: (np.zeros_like(pan), np.zeros_like(ms))),
+    "PAN flat": changed(PRIOR, lambda pan, ms: (np.full_like(pan, 50), ms)),
+    "a ramp": lambda: Odd(
+        (100 + 2 * ROWS + COLS)[None].astype("uint16"),
+        (100 + 2 * ROWS + COLS)[None, 2::4, 2::4].astype("uint16"),
+        PRIOR,
+    ),
+    "one edge": lambda: Odd(
+        np.where(COLS < 82, 100, 900)[None].astype("uint16"),
+        np.where(COLS < 82, 100, 900)[None, 2::4, 2::4].astype("uint16"),
+        PRIOR,
+    ),
     "MS flat": changed(PRIOR, lambda pan, ms: (pan, np.full_like(ms, 60))),
     "one spike": changed(
         PRIOR,
@@ -172,6 +185,14 @@ PAIRS: dict[str, Callable[[], Odd]] = {
         lambda pan, ms: (
             filled(pan / 6e4, (0, slice(30, 60), slice(40, 90)), np.nan),
             filled(ms / 6e4, (1, slice(10, 12)), -np.inf),
+        ),
+        dtype="float32",
+    ),
+    "float32, a border of the least number, which no tag names": changed(
+        MEASURED,
+        lambda pan, ms: (
+            filled(pan, (..., slice(24)), np.finfo(np.float32).min),
+            filled(ms, (..., slice(6)), np.finfo(np.float32).min),
         ),
         dtype="float32",
     ),
@@ -212,7 +233,8 @@ def strict(text: str) -> dict[str, Any]:
 def valid_of(odd: Odd) -> NDArray[np.bool_]:
     """Return where the product must have pixels (H, W)."""
     ok = [
-        np.isfinite(planes).all(axis=0) & (True if odd.nodata is None else (planes != odd.nodata).all(axis=0))
+        (np.abs(planes) < 1e30).all(axis=0)
+        & (True if odd.nodata is None else (planes != odd.nodata).all(axis=0))
         for planes in (odd.pan, odd.ms)
     ]
     return ok[0] & np.kron(ok[1], np.ones((odd.ratio, odd.ratio), np.bool_))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -247,6 +248,28 @@ def test_an_input_that_changes_during_the_run_is_named(
     assert "[changed]" in text
     assert "pan.tif" in text
     assert not out.exists()
+
+
+def test_an_input_that_changes_after_calibration_looked_at_it_is_named(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import geofuse.run.calibrating as module
+
+    copy = Pair(tmp_path / "pan.tif", pair.ms, pair.truth)
+    copy.pan.write_bytes(pair.pan.read_bytes())
+    original = module.calibrate
+
+    def meddle(*args: Any, **kwargs: Any) -> Any:
+        os.utime(copy.pan, ns=(1, 1))
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, "calibrate", meddle)
+    out = tmp_path / "x.tif"
+    assert main(arguments(copy, out, "--method", "exp", calibrated=True)) == 4
+    text = capsys.readouterr().err
+    assert "[changed]" in text
+    assert "pan.tif" in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pan.tif"]
 
 
 def test_verify_finds_a_flipped_bit_a_lost_record_and_a_foreign_tail(
