@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 _TAPS = (-1, 0, 1, 2)
 _BORDER = 3
-BEYOND = 1e18
-"""Floating-point numbers from here on are fills that no tag names: no sensor counts so far, nor do sums of squares."""
 
 
 def good(plane: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    """Return where stored values are numbers within reason and not nodata, compared in the stored type.
+    """Return where stored values are finite and not nodata, compared in the stored type.
 
     A nodata value that the type cannot hold marks nothing.
 
@@ -22,7 +20,7 @@ def good(plane: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     ([False, True], [True, True])
     """
     floating = plane.dtype.kind == "f"
-    found: NDArray[np.bool_] = np.abs(plane) < BEYOND if floating else np.ones(plane.shape, np.bool_)
+    found: NDArray[np.bool_] = np.isfinite(plane) if floating else np.ones(plane.shape, np.bool_)
     if nodata is None or np.isnan(nodata):
         return found
     if floating:

@@ -152,6 +152,8 @@ def test_the_fingerprint_holds_every_field_but_those_of_the_work(tmp_path: Path)
         "bytes_per_task": 5,
         "notes": ("something noticed",),
         "reach": (99, 99),
+        "margin_px": 61,
+        "sample_bytes": 7,
     }
     assert {fingerprint(replace(plan, **{name: value}), "1") for name, value in work.items()} == {first}
     changed = {
@@ -168,6 +170,10 @@ def test_the_fingerprint_holds_every_field_but_those_of_the_work(tmp_path: Path)
         "area": {"type": "Polygon"},
         "inputs": plan.inputs[:1],
         "scene": replace(plan.scene, scene_id="another"),
+        "shares": (1.0, 1.0, 0.5, 0.0),
+        "rounds": 3,
+        "sample": ((0, 8, 0, 8),),
+        "calibration": {"confidence": 0.9},
     }
     assert set(asdict(plan)) == {*work, *changed}, "a new field belongs to one of them"
     found = {name: fingerprint(replace(plan, **{name: value}), "1") for name, value in changed.items()}
@@ -187,4 +193,4 @@ def test_blocks_of_the_first_pass_do_not_depend_on_the_tiles(tmp_path: Path) -> 
     assert blocks[0] == Tile(0, 0, 0, (0, COLLECT_PX, 0, COLLECT_PX))
     assert blocks[-1].core == (2048, 2500, 1024, 1025)
     assert len(plan_tiles(replace(plan, tile_px=512))) == 15
-    assert run_bytes(replace(plan, workers=3, bytes_per_task=7)) == BASE_BYTES + 21
+    assert run_bytes(replace(plan, workers=3, bytes_per_task=7, sample_bytes=4)) == BASE_BYTES + 25
