@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from geofuse.run.calibrating import calibrate_scene
     from geofuse.scenes.opening import open_pair, open_scene
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 _HOMES = {
     "GeofuseError": "geofuse.errors",
     "assess": "geofuse.run.assess",
