@@ -41,7 +41,8 @@ HOMES = {
     "geopandas": ("scenes/aoi.py", "scenes/footprints.py"),
     "matplotlib": ("run/report.py", "scenes/preview.py"),
     "PIL": ("scenes/preview.py",),
-    "pydantic": ("config.py", "serve/"),
+    "pydantic": ("config/", "serve/"),
+    "yaml": ("config/",),
     "fastapi": ("serve/",),
     "titiler": ("serve/",),
     "obstore": ("scenes/cog/",),
@@ -49,7 +50,7 @@ HOMES = {
     "prefect": (),
     "pickle": (),
 }
-ENVIRONMENT = ("config.py",)
+ENVIRONMENT = ("config/surroundings.py",)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -103,8 +104,8 @@ def test_files_fit_a_reader(path: Path) -> None:
     assert len(text.splitlines()) <= 500
     assert path.stat().st_size == 0 or ast.get_docstring(ast.parse(text)), "a module says what it is"
     if str(path.relative_to(PACKAGE)) not in ENVIRONMENT:
-        assert "environ" not in text, "environment is read in config.py only"
-        assert "getenv" not in text, "environment is read in config.py only"
+        assert "environ" not in text, "environment is read in config/surroundings.py only"
+        assert "getenv" not in text, "environment is read in config/surroundings.py only"
 
 
 def test_sources_name_no_absolute_path_of_a_machine() -> None:

@@ -1,0 +1,46 @@
+"""Configurations, checked at the door: one YAML for a run, profiles of acceptance, and the environment.
+
+Nothing below reads YAML or the environment. A key that is not known is refused, naming the nearest that is; so
+are a key given twice and a value of the wrong kind. Relative paths are relative to the file they stand in.
+"""
+
+from geofuse.config.fields import (
+    CHECKS,
+    AcceptProfile,
+    HookConfig,
+    Limits,
+    RunConfig,
+    SceneConfig,
+    StacConfig,
+)
+from geofuse.config.reading import (
+    accept_profile,
+    config_digest,
+    config_from,
+    config_to_json,
+    configs_folder,
+    load_config,
+    output_folder,
+    state_folder,
+)
+from geofuse.config.surroundings import Environment, environment
+
+__all__ = [
+    "CHECKS",
+    "AcceptProfile",
+    "Environment",
+    "HookConfig",
+    "Limits",
+    "RunConfig",
+    "SceneConfig",
+    "StacConfig",
+    "accept_profile",
+    "config_digest",
+    "config_from",
+    "config_to_json",
+    "configs_folder",
+    "environment",
+    "load_config",
+    "output_folder",
+    "state_folder",
+]
