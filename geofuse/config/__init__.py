@@ -1,6 +1,6 @@
-"""Configurations, checked at the door: one YAML for a run, profiles of acceptance, and the environment.
+"""Configurations, checked at the door: one YAML for a run, profiles of acceptance, and what the machine says.
 
-Nothing below reads YAML or the environment. A key that is not known is refused, naming the nearest that is; so
+Nothing below reads YAML or asks the machine. A key that is not known is refused, naming the nearest that is; so
 are a key given twice and a value of the wrong kind. Relative paths are relative to the file they stand in.
 """
 
@@ -23,24 +23,24 @@ from geofuse.config.reading import (
     output_folder,
     state_folder,
 )
-from geofuse.config.surroundings import Environment, environment
+from geofuse.config.surroundings import Surroundings, surroundings
 
 __all__ = [
     "CHECKS",
     "AcceptProfile",
-    "Environment",
     "HookConfig",
     "Limits",
     "RunConfig",
     "SceneConfig",
     "StacConfig",
+    "Surroundings",
     "accept_profile",
     "config_digest",
     "config_from",
     "config_to_json",
     "configs_folder",
-    "environment",
     "load_config",
     "output_folder",
     "state_folder",
+    "surroundings",
 ]

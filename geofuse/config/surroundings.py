@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
+class Surroundings:
     """What the surroundings say."""
 
     stac_token: str | None
     """GEOFUSE_STAC_TOKEN: bearer token of a STAC API and its assets."""
 
 
-def environment() -> Environment:
+def surroundings() -> Surroundings:
     """Read the environment: the only place that does."""
-    return Environment(stac_token=os.environ.get("GEOFUSE_STAC_TOKEN") or None)
+    return Surroundings(stac_token=os.environ.get("GEOFUSE_STAC_TOKEN") or None)
