@@ -94,6 +94,12 @@ class MethodError(GeofuseError):
     code = "method"
 
 
+class WeightsError(GeofuseError):
+    """A network's weights are damaged, no safetensors, or made for another kind of pair."""
+
+    code = "weights"
+
+
 class ExistsError(GeofuseError):
     """The output is there already, made from other inputs or parameters."""
 

@@ -1,0 +1,1 @@
+"""Networks: torch lives here, and in the method that runs them."""
