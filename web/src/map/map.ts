@@ -1,0 +1,146 @@
+/** The map itself: ground, layers, where it looks, and the little instruments on it. */
+
+import { batch, effect, signal } from "@preact/signals";
+import OlMap from "ol/Map.js";
+import View from "ol/View.js";
+import ScaleLine from "ol/control/ScaleLine.js";
+import { isEmpty } from "ol/extent.js";
+import type Graticule from "ol/layer/Graticule.js";
+import { fromLonLat, toLonLat, transformExtent } from "ol/proj.js";
+
+import { config, current, go, route, sceneId, scenes, view } from "../store.ts";
+import type { Box } from "../types.ts";
+import { drawingOnMap } from "./draw.ts";
+import { footprints } from "./footprints.ts";
+import { graticule } from "./graticule.ts";
+import { palette } from "./palette.ts";
+import { sceneOnMap } from "./scene.ts";
+import { baseLayer, mercator } from "./tiles.ts";
+
+const WORLD: Box = [-170, -58, 170, 74];
+const PHONE = matchMedia("(max-width: 820px)");
+
+export const pointer = signal<[number, number] | null>(null);
+
+let map: OlMap | null = null;
+
+export function createMap(target: HTMLElement, scale: HTMLElement): void {
+  const centre = fromLonLat([0, 20]);
+  map = new OlMap({
+    target,
+    controls: [new ScaleLine({ target: scale, minWidth: 70 })],
+    view: new View({ center: centre, zoom: 2, minZoom: 1, maxZoom: 23, constrainRotation: 0, enableRotation: false }),
+    moveTolerance: 4,
+  });
+  ground(map);
+  footprints(map);
+  sceneOnMap(map);
+  drawingOnMap(map);
+  looking(map);
+  map.on("pointermove", (event) => {
+    if (!event.dragging) pointer.value = toLonLat(event.coordinate) as [number, number];
+  });
+  target.addEventListener("pointerleave", () => (pointer.value = null));
+}
+
+function ground(map: OlMap): void {
+  let lines: Graticule | null = null;
+  effect(() => {
+    if (lines) map.removeLayer(lines);
+    lines = graticule(palette.value);
+    map.addLayer(lines);
+  });
+  effect(() => {
+    const basemap = config.value?.basemap;
+    if (!basemap) return undefined;
+    const layer = baseLayer(basemap);
+    map.addLayer(layer);
+    return () => map.removeLayer(layer);
+  });
+}
+
+/** Keep address and view in step, and look where something is to be seen. */
+function looking(map: OlMap): void {
+  let placed = false;
+  const place = route.peek().place;
+  if (place) {
+    jump(map, place);
+    placed = true;
+  }
+  map.on("moveend", () => {
+    const size = map.getSize();
+    const centre = map.getView().getCenter();
+    const zoom = map.getView().getZoom();
+    if (!size || !centre || zoom === undefined) return;
+    const [lon = 0, lat = 0] = toLonLat(centre);
+    batch(() => {
+      view.value = transformExtent(map.getView().calculateExtent(size), "EPSG:3857", "EPSG:4326") as Box;
+      if (placed) go({ place: { lon, lat, zoom } });
+    });
+  });
+  effect(() => {
+    const wanted = route.value.place;
+    if (wanted && placed) jump(map, wanted);
+  });
+  effect(() => {
+    const said = scenes.value;
+    if (placed || sceneId.peek() || said.state !== "ready") return;
+    const boxes = said.value.features.map((scene) => scene.bbox);
+    fit(boxes.length ? around(boxes) : WORLD, false);
+    placed = true;
+  });
+  effect(() => {
+    const scene = current.value;
+    if (!scene || route.peek().place) return;
+    fit(scene.bounds_lonlat, placed);
+    placed = true;
+  });
+  effect(() => {
+    if (sceneId.value === null && route.peek().place === null && placed) fitAll(true);
+  });
+}
+
+function jump(map: OlMap, place: { lon: number; lat: number; zoom: number }): void {
+  const seen = map.getView();
+  const [lon = 0, lat = 0] = toLonLat(seen.getCenter() ?? [0, 0]);
+  const near = Math.abs(lon - place.lon) < 1e-4 && Math.abs(lat - place.lat) < 1e-4;
+  if (near && Math.abs((seen.getZoom() ?? 0) - place.zoom) < 0.01) return;
+  seen.setCenter(fromLonLat([place.lon, place.lat]));
+  seen.setZoom(place.zoom);
+}
+
+function around(boxes: Box[]): Box {
+  return boxes.reduce((a, b) => [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])]);
+}
+
+/** Show a box of degrees with room around it; on a phone, above the sheet. */
+export function fit(box: Box, move = true): void {
+  const extent = mercator(box);
+  if (!map || isEmpty(extent)) return;
+  map.updateSize();
+  const [width = 0, height = 0] = map.getSize() ?? [];
+  const room = Math.min(width, height) * 0.07;
+  const below = PHONE.matches ? height * 0.52 : 0;
+  const padding = [room + (PHONE.matches ? 12 : 0), room, room + below, room];
+  const duration = move && !matchMedia("(prefers-reduced-motion: reduce)").matches ? 380 : 0;
+  map.getView().fit(extent, { padding, duration, maxZoom: 18 });
+}
+
+export function fitAll(move = true): void {
+  const said = scenes.peek();
+  const boxes = said.state === "ready" ? said.value.features.map((scene) => scene.bbox) : [];
+  fit(boxes.length ? around(boxes) : WORLD, move);
+}
+
+export function zoomBy(steps: number): void {
+  const seen = map?.getView();
+  seen?.animate({ zoom: (seen.getZoom() ?? 2) + steps, duration: 180 });
+}
+
+/** True once nothing is left to load or draw; tests wait for it. */
+export function settled(): Promise<void> {
+  return new Promise((done) => {
+    map?.once("rendercomplete", () => done());
+    map?.render();
+  });
+}

@@ -1,0 +1,43 @@
+/** Layers of map tiles: one scene's, bounded to its extent, or the base map. */
+
+import TileLayer from "ol/layer/Tile.js";
+import { transformExtent } from "ol/proj.js";
+import XYZ from "ol/source/XYZ.js";
+import { createXYZ } from "ol/tilegrid.js";
+
+import { type TileLook, tileTemplate } from "../api.ts";
+import type { Box, Config } from "../types.ts";
+
+export const SHARP = devicePixelRatio >= 1.5;
+
+/** A source of 512-px tiles: as they are on plain screens, at half size on sharp ones. */
+export function sceneSource(id: string, version: string, look: TileLook, zooms: [number, number]): XYZ {
+  const tileSize = SHARP ? 256 : 512;
+  const [low, high] = SHARP ? zooms : [zooms[0] - 1, zooms[1] - 1];
+  return new XYZ({
+    url: tileTemplate(id, version, look),
+    tileGrid: createXYZ({ minZoom: Math.max(0, low), maxZoom: Math.max(0, high), tileSize }),
+    tilePixelRatio: SHARP ? 2 : 1,
+    transition: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 200,
+  });
+}
+
+export function sceneLayer(source: XYZ, extent: Box, zIndex: number): TileLayer<XYZ> {
+  return new TileLayer({ source, extent, zIndex, preload: 1 });
+}
+
+export function mercator(box: Box): Box {
+  const clamped = [box[0], Math.max(box[1], -85.05), box[2], Math.min(box[3], 85.05)];
+  return transformExtent(clamped, "EPSG:4326", "EPSG:3857") as Box;
+}
+
+/** The deepest zoom (of 256-px tiles) that still shows new pixels. */
+export function nativeZoom(gsd: number | null, box: Box): number {
+  const across = 156_543.03 * Math.cos((((box[1] + box[3]) / 2) * Math.PI) / 180);
+  return gsd ? Math.min(22, Math.max(1, Math.ceil(Math.log2(across / gsd)))) : 14;
+}
+
+export function baseLayer(basemap: NonNullable<Config["basemap"]>): TileLayer<XYZ> {
+  const source = new XYZ({ url: basemap.url, maxZoom: basemap.max_zoom });
+  return new TileLayer({ source, zIndex: 0 });
+}

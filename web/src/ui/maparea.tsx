@@ -1,0 +1,77 @@
+/** The map with what lies on it: zoom, swipe, time, scale, place, credits, the pixel's values. */
+
+import { useEffect, useRef } from "preact/hooks";
+
+import { position } from "../format.ts";
+import { createMap, fit, fitAll, pointer, zoomBy } from "../map/map.ts";
+import { config, current, drawing, go, route, sceneId, scenes } from "../store.ts";
+import { phone } from "./app.tsx";
+import { IconButton } from "./bits.tsx";
+import { PixelCard } from "./pixel.tsx";
+import { Swipe } from "./swipe.tsx";
+import { Timeline } from "./timeline.tsx";
+
+export function MapArea() {
+  const target = useRef<HTMLDivElement>(null);
+  const scale = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (target.current && scale.current) createMap(target.current, scale.current);
+  }, []);
+  const open = sceneId.value !== null;
+  return (
+    <section class="maparea" aria-label="Map">
+      <div
+        class="map" ref={target} tabIndex={0} role="application" aria-roledescription="map"
+        aria-label={open ? "Map of the scene. Arrows move, plus and minus zoom, Enter reads the pixel at the centre." : "Map of the scenes. Arrows move, plus and minus zoom. The list has the same scenes."}
+      />
+      {open && <i class="crosshair" aria-hidden="true" />}
+      <Swipe />
+      <Tools />
+      {drawing.value && (
+        <div class="hint">
+          {drawing.value === "box" ? "Drag a box. Esc ends." : "Click the corners; double-click or Enter closes. Esc ends."}
+          <button type="button" class="button small" onClick={() => (drawing.value = null)}>Cancel</button>
+        </div>
+      )}
+      {open && <PixelCard />}
+      <div class="foot">
+        {!open && !phone.value && <Timeline />}
+        <div class="line">
+          <div class="scale" ref={scale} />
+          <Pointer />
+          <Credits />
+        </div>
+      </div>
+    </section>
+  );
+}
+
+function Tools() {
+  const scene = current.value;
+  const swipe = route.value.swipe;
+  return (
+    <div class="tools" role="group" aria-label="Map tools">
+      <IconButton icon="plus" label="Zoom in" onClick={() => zoomBy(1)} />
+      <IconButton icon="minus" label="Zoom out" onClick={() => zoomBy(-1)} />
+      <IconButton icon="fit" label={scene ? "Show the whole scene" : "Show all scenes"} onClick={() => (scene ? fit(scene.bounds_lonlat) : fitAll())} />
+      {scene?.has_input && (
+        <IconButton icon="swipe" label="Compare with the unsharpened input" pressed={swipe !== null} onClick={() => go({ swipe: swipe === null ? 0.5 : null })} />
+      )}
+    </div>
+  );
+}
+
+function Pointer() {
+  const at = pointer.value;
+  return <span class="pointer" aria-hidden="true">{at ? position(at[0], at[1]) : ""}</span>;
+}
+
+function Credits() {
+  const said = scenes.value;
+  const scene = current.value;
+  const listed = said.state === "ready" ? said.value.features.map((one) => one.properties.attribution) : [];
+  const basemap = config.value?.basemap?.attribution;
+  const all = new Set([...(scene ? [scene.attribution] : listed), basemap].filter((text) => !!text));
+  const text = [...all].slice(0, 3).join(" · ") + (all.size > 3 ? ` · and ${all.size - 3} more` : "");
+  return <span class="credits" title={[...all].join("\n")}>{text || "Made with geofuse"}</span>;
+}
