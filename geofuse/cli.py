@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from geofuse import __version__
-from geofuse.commands import assessing, benching, calibrating, catalog, fusing, looking, simulating
+from geofuse.commands import assessing, benching, calibrating, catalog, fusing, looking, running, simulating
 from geofuse.commands.common import Parser
 from geofuse.errors import GeofuseError
 
-COMMANDS = (fusing, calibrating, assessing, looking, simulating, benching, catalog)
+COMMANDS = (fusing, calibrating, assessing, looking, simulating, benching, running, catalog)
 """In the order of `geofuse --help`."""
 
 

@@ -44,14 +44,14 @@ def _bytes(value: Any) -> Any:
 def _place(value: str, info: ValidationInfo) -> str:
     """Make a path absolute: relative ones are relative to the configuration's own folder."""
     base = (info.context or {}).get("base")
-    if base is None or "://" in value:
+    if base is None or not value or "://" in value:
         return value
     return os.path.normpath(os.path.join(base, os.path.expanduser(value)))
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
 Size = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
-Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
+Place = Annotated[str, AfterValidator(_place)]
 Access = Literal["open", "view-only", "internal"]
 
 
@@ -59,9 +59,9 @@ Access = Literal["open", "view-only", "internal"]
 class SceneConfig:
     """Which scene, which bands, which area; the inbox and batches fill in the files themselves."""
 
-    path: Place | None = None
+    path: Place = ""
     """Scene folder or .tar."""
-    pan: Place | None = None
+    pan: Place = ""
     """Fine image, instead of `path`."""
     ms: tuple[Place, ...] = ()
     """Coarse image: one file of many bands, or several of one."""

@@ -18,6 +18,7 @@ from geofuse.scenes.preview import choose_rgb, detail_window, jpeg_of, png_of, s
 OVERVIEW_PX = 900
 CROP_PX = 192
 HERO_PX = (320, 590)
+DETAIL_PX = 384
 PLACES = 3
 CLIPPED = (1.0, 99.0)
 """Percentiles at which a map's colours end."""
@@ -105,6 +106,22 @@ def look(assessment: Assessment) -> tuple[Overview, Place, list[Place]]:
     wide = _richest(gray, small, max(8, round(HERO_PX[1] / step)))[0]
     hero = _place(subject, _around(wide, step, subject, HERO_PX), "Detail", photo=True)
     return overview, hero, places
+
+
+def detail_png(assessment: Assessment) -> bytes:
+    """Return a detail of the product beside the upsampled MS, with one stretch, as a PNG: before, then after."""
+    subject = assessment.subject
+    reduced, valid = read_reduced(subject.fused.source.bands[0].path, OVERVIEW_PX)
+    height = subject.fused.source.grid.height
+    step = max(1.0, height / valid.shape[0])
+    small = stretch(_rgb(reduced, subject), valid)
+    gray = small[..., :3].mean(axis=2).astype(np.uint8)
+    centre = _richest(gray, small, max(8, round(DETAIL_PX / step)))[0]
+    region = read_region(subject, _around(centre, step, subject, (DETAIL_PX, DETAIL_PX)))
+    core = (slice(None), *region.core)
+    valid = region.valid[region.core]
+    both = np.concatenate([_rgb(region.upsampled[core], subject), _rgb(region.fused[core], subject)], axis=2)
+    return png_of(stretch(both, np.concatenate([valid, valid], axis=1)))
 
 
 def _rgb(planes: NDArray[np.floating], subject: Subject) -> NDArray[np.floating]:

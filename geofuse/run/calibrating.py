@@ -65,6 +65,7 @@ def calibrate_scene(scene: Scene, request: Request) -> dict[str, Any]:
 def _key(plan: Plan, request: Request) -> str:
     """Return what identifies the findings: the inputs, and all that was asked but encoding and work."""
     asked = asdict(replace(request, tile_px=None, workers=None, memory_bytes=None, compress="", level=None))
+    del asked["attribution"]
     text = json.dumps([__version__, plan.inputs, asked, plan.area], sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -91,6 +91,26 @@ def fuse_to_cog(
     return record
 
 
+def fuse_parts(
+    plan: Plan, out: Path, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
+) -> None:
+    """Do all of `fuse_to_cog` but the product itself: fit, and make every part that is not there.
+
+    Nothing is left to do where the product is there. Raises what `fuse_to_cog` raises.
+    """
+    out = out.absolute()
+    key = fingerprint(plan, __version__)
+    check_out(plan, out)
+    with ledger.locked(out):
+        if _already_there(out, key, mask=plan.mask is not None, overwrite=overwrite) is None:
+            check_disk(plan, out)
+            with _inputs_at_rest(plan):
+                params = _params(plan, out, key, runner, progress)
+                folder, parts_key = ledger.parts_dir(out), f"{key}-{plan.tile_px}"
+                _apply_all(plan, params, folder, parts_key, runner=runner, progress=progress)
+            check_unchanged(plan)
+
+
 @contextmanager
 def _inputs_at_rest(plan: Plan) -> Iterator[None]:
     """Let a fault of an input that is no longer what it was say so."""
@@ -130,12 +150,7 @@ def _whole(out: Path, record: dict[str, Any]) -> bool:
 def _run(
     plan: Plan, out: Path, key: str, runner: Executor, progress: Progress, checksums: Checksums
 ) -> dict[str, Any]:
-    parts_key = f"{key}-{plan.tile_px}"
-    known = ledger.open_ledger(out, parts_key)
-    params = Params(**known["params"]) if "params" in known else None
-    if params is None:
-        params = fit_plan(plan, runner, progress)
-        ledger.update_ledger(out, {**known, "params": asdict(params), "calibration": plan.calibration})
+    params = _params(plan, out, key, runner, progress)
     folder = ledger.parts_dir(out)
     try:
         counts, assets = _make(plan, params, out, folder=folder, key=key, runner=runner, progress=progress)
@@ -154,6 +169,16 @@ def _run(
     ledger.write_json(ledger.staged_path(out, ledger.json_path(out), key), record)
     publish_product(out, key, folder / "product.tif", mask=plan.mask is not None)
     return record
+
+
+def _params(plan: Plan, out: Path, key: str, runner: Executor, progress: Progress) -> Params:
+    """Return what is fitted, or what an earlier run fitted for the same output."""
+    known = ledger.open_ledger(out, f"{key}-{plan.tile_px}")
+    if "params" in known:
+        return Params(**known["params"])
+    params = fit_plan(plan, runner, progress)
+    ledger.update_ledger(out, {**known, "params": asdict(params), "calibration": plan.calibration})
+    return params
 
 
 def _make(

@@ -80,6 +80,8 @@ class Request:
     """Rounds of back-projection; None: by confidence, none without calibration."""
     force: bool = False
     """Go on with a pair that does not match."""
+    attribution: str | None = None
+    """Credit line in the product's tags, instead of the scene's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +278,9 @@ def _spec(
         "TIFFTAG_SOFTWARE": f"geofuse {__version__}",
         "TIFFTAG_IMAGEDESCRIPTION": f"{scene.scene_id} fused by {method}",
     }
-    if scene.metadata.get("attribution"):
-        tags["TIFFTAG_COPYRIGHT"] = str(scene.metadata["attribution"])
+    credit = scene.metadata.get("attribution") if request.attribution is None else request.attribution
+    if credit:
+        tags["TIFFTAG_COPYRIGHT"] = str(credit)
     return checked_spec(
         CogSpec(
             height=grid.height,

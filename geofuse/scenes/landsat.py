@@ -138,6 +138,11 @@ def delivery(listing: Listing) -> Delivery:
     )
 
 
+def scene_files(listing: Listing) -> list[tuple[str, str]]:
+    """Return those of the files that belong to Landsat scenes: bands, quality, metadata."""
+    return [(name, path) for name, path in listing.files if _PART.fullmatch(name.upper())]
+
+
 def _identify(scene_id: str, where: str) -> tuple[str, str]:
     new, old = _COLLECTION_ID.fullmatch(scene_id), _OLDER_ID.fullmatch(scene_id)
     if new is not None and new[2].startswith("L2"):

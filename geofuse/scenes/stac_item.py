@@ -207,7 +207,24 @@ def _properties(draft: Draft) -> dict[str, Any]:
         ),
         "geofuse:warnings": record["warnings"] or None,
     }
+    told |= _acceptance(record.get("acceptance"))
     return {name: value for name, value in told.items() if value is not None} | _projection(draft)
+
+
+def _acceptance(said: dict[str, Any] | None) -> dict[str, Any]:
+    """Say what was thought of the product, by which profile or whom; nothing where nobody looked."""
+    if not said:
+        return {}
+    decision = said.get("decision") or {}
+    return {
+        "geofuse:verdict": said["verdict"],
+        "geofuse:verdict_reasons": [reason["text"] for reason in said["reasons"]],
+        "geofuse:accept_profile": f"{said['profile']} {said['profile_version']}",
+        "geofuse:accepted_by": decision.get("by"),
+        "geofuse:accepted_at": decision.get("at"),
+        "geofuse:configuration": said.get("configuration"),
+        "geofuse:quality": {name: value for name, value in said["measured"].items() if value is not None},
+    }
 
 
 def inputs_digest(record: dict[str, Any]) -> str:

@@ -1,0 +1,67 @@
+"""What a run tells while it goes: one small event after the other, to whoever listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from geofuse.run.fuse import Progress
+
+EVERY_S = 0.5
+"""Progress is told so often at most, and always at its beginning and its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a scene."""
+
+    kind: str
+    """scene_started, stage_started, progress, stage_ended, stage_failed, verdict, published, scene_ended."""
+    scene: str
+    """Name of the scene."""
+    key: str
+    """Of its inputs and its configuration."""
+    stage: str = ""
+    """Name of the stage, where it is one's."""
+    time_s: float = 0.0
+    """Seconds since 1970."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """What belongs to the kind: JSON values only."""
+
+
+Tell = Callable[[Event], None]
+"""Called in the thread of the run; what it raises ends the run."""
+
+
+def quiet(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """Turn an event into JSON values."""
+    return asdict(event)
+
+
+def now_event(kind: str, scene: str, key: str, stage: str = "", **data: Any) -> Event:
+    """Return an event of this moment."""
+    return Event(kind, scene, key, stage, time.time(), data)
+
+
+def told_progress(tell: Tell, scene: str, key: str, stage: str) -> Progress:
+    """Return a progress callback that tells events, not too many of them."""
+    last = {"what": "", "at": 0.0}
+
+    def show(what: str, done: int, total: int, resumed: int) -> None:
+        moment = time.monotonic()
+        if what == last["what"] and done < total and moment - float(str(last["at"])) < EVERY_S:
+            return
+        last.update(what=what, at=moment)
+        tell(
+            now_event(
+                "progress", scene, key, stage, what=what, done_px=done, total_px=total, resumed_px=resumed
+            )
+        )
+
+    return show

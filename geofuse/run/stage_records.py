@@ -1,0 +1,113 @@
+"""What a stage found, kept in a folder of the scene's own: done is done, whoever asks again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geofuse import __version__
+from geofuse.config import RunConfig, output_folder, state_folder
+from geofuse.errors import ExistsError, ProductError
+from geofuse.scenes.cog.commit import write_faults
+from geofuse.scenes.ledger import locked, read_json, write_json
+from geofuse.scenes.provenance import read_record
+from geofuse.scenes.scene import Scene
+
+JOBS, NAMES = "jobs", "names"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A scene under a configuration, and the folder that remembers it."""
+
+    config: RunConfig
+    """What is wanted."""
+    key: str
+    """Of the inputs and the configuration."""
+    folder: Path
+    """Records of its stages."""
+
+
+def job_folder(config: RunConfig, key: str) -> Path:
+    """Return where the records of a scene's stages are."""
+    return state_folder(config) / JOBS / key
+
+
+def record_path(job: Job, stage: str) -> Path:
+    """Return a stage's record."""
+    return job.folder / f"{stage}.json"
+
+
+def known(job: Job, stage: str) -> dict[str, Any] | None:
+    """Return what this release recorded of a stage; None where it did not."""
+    found = read_json(record_path(job, stage))
+    return found if found is not None and found.get("geofuse") == __version__ else None
+
+
+def keep(job: Job, stage: str, answer: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Record a stage: its answer and what later stages need; returns the answer."""
+    with write_faults(job.folder):
+        job.folder.mkdir(parents=True, exist_ok=True)
+    write_json(record_path(job, stage), {"geofuse": __version__, "answer": answer, **more})
+    return answer
+
+
+def forget(job: Job) -> None:
+    """Forget all stages of a scene: its inputs are not what they were. Decisions stay."""
+    for path in job.folder.glob("*.json"):
+        if path.name not in ("decision.json", "configuration.json"):
+            path.unlink(missing_ok=True)
+
+
+def remove_job(config: RunConfig, key: str) -> None:
+    """Remove a scene's records."""
+    shutil.rmtree(job_folder(config, key), ignore_errors=True)
+
+
+def product_path(job: Job, scene: Scene, method: str) -> Path:
+    """Return where a product goes by the configuration's template."""
+    values = {
+        "scene": scene.scene_id,
+        "sensor": scene.sensor,
+        "date": (scene.acquired or "undated")[:10].replace("-", ""),
+        "method": method,
+        "config": job.config.name,
+        "key": job.key[:8],
+    }
+    plain = {name: re.sub(r"[^\w.+-]+", "-", value).strip("-.") or name for name, value in values.items()}
+    return output_folder(job.config) / f"{job.config.output.name.format(**plain)[:200]}.tif"
+
+
+def claim_name(job: Job, out: Path) -> None:
+    """Make a product's name this scene's own; raises ExistsError where another scene has it.
+
+    A claim ends with its product and its parts: who removes them frees the name.
+    """
+    with write_faults(out.parent):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        (state_folder(job.config) / NAMES).mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(str(out).encode()).hexdigest()[:16]
+    place = state_folder(job.config) / NAMES / f"{digest}.json"
+    with locked(place):
+        other = read_json(place) or {}
+        alive = job_folder(job.config, str(other.get("key"))).is_dir()
+        if other.get("key") not in (None, job.key) and alive and not job.config.output.overwrite:
+            raise ExistsError(
+                f"the name of another scene's product, {other.get('scene')}",
+                wanted="a template that tells them apart",
+                do='put {key} into output.name, or say "overwrite: true"',
+                path=str(out),
+            )
+        write_json(place, {"key": job.key, "scene": str(out.name), "out": str(out)})
+
+
+def product_record(out: Path) -> dict[str, Any]:
+    """Return a product's provenance; raises ProductError where there is none."""
+    record = read_record(out.with_suffix(".json"))
+    if record is None:
+        raise ProductError("no record beside the product", do="run it again", path=str(out))
+    return record

@@ -1,0 +1,142 @@
+"""All stages of a scene, one after the other, with retries where they help: the same as the flows do."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from geofuse.config import RunConfig
+from geofuse.errors import GeofuseError
+from geofuse.run.events import Tell, now_event, quiet
+from geofuse.run.pipeline import STAGES, run_stage
+from geofuse.run.pipeline_faults import may_retry
+from geofuse.run.scene_ledger import (
+    FAILED,
+    PUBLISHED,
+    REJECTED,
+    REVIEWED,
+    UNPUBLISHED,
+    Claim,
+    claimed,
+)
+from geofuse.run.scene_ref import SceneRef, scene_key, with_digest
+
+LONGEST_WAIT_S = 600.0
+log = logging.getLogger(__name__)
+_BY_ACTION = {"waiting": REVIEWED, "rejected": REJECTED, "none": UNPUBLISHED}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a scene ended."""
+
+    name: str
+    """The scene's."""
+    key: str
+    """Of its inputs and its configuration."""
+    state: str
+    """published, review, rejected, unpublished or failed."""
+    verdict: str = ""
+    """PASS, REVIEW or REJECT."""
+    reasons: tuple[str, ...] = ()
+    """Why it is not PASS."""
+    out: str = ""
+    """The product."""
+    item: str = ""
+    """Its item in the catalogue."""
+    code: str = ""
+    """Code of the fault."""
+    message: str = ""
+    """The fault in one line."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of each stage."""
+
+
+def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+    """Turn an outcome into JSON values."""
+    return {**asdict(outcome), "reasons": list(outcome.reasons)}
+
+
+def outcome_of(config: RunConfig, ref: SceneRef, answers: dict[str, dict[str, Any]]) -> Outcome:
+    """Return how a scene ended by the answers of its stages; flows call it with those of their tasks."""
+    accepted, published = answers["accept"], answers["publish"]
+    return Outcome(
+        ref.name,
+        scene_key(config, ref),
+        _BY_ACTION.get(published["action"], PUBLISHED),
+        accepted["verdict"],
+        tuple(reason["text"] for reason in accepted["reasons"]),
+        published.get("out", ""),
+        published.get("item", ""),
+    )
+
+
+def settle(claim: Claim, outcome: Outcome) -> None:
+    """Write an outcome into the ledger."""
+    claim.settle(
+        state=outcome.state,
+        verdict=outcome.verdict,
+        code=outcome.code,
+        reason="; ".join(outcome.reasons) or outcome.message,
+        out=outcome.out,
+        item=outcome.item,
+    )
+
+
+def run_scene(
+    config: RunConfig,
+    ref: SceneRef,
+    *,
+    tell: Tell = quiet,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome:
+    """Do all stages of a scene; what is done already is not done again.
+
+    Raises the fault of a stage that no retry cures, after the ledger has it.
+    """
+    ref = ref if ref.digest else with_digest(ref)
+    key = scene_key(config, ref)
+    begun = time.monotonic()
+    tell(now_event("scene_started", ref.name, key))
+    seconds: dict[str, float] = {}
+    state = FAILED
+    try:
+        with claimed(config, ref) as claim:
+            answers = {}
+            for stage in STAGES:
+                at = time.monotonic()
+                answers[stage] = _persistently(config, ref, stage, tell, sleep)
+                seconds[stage] = round(time.monotonic() - at, 3)
+            found = outcome_of(config, ref, answers)
+            settle(claim, found)
+            state = found.state
+    finally:
+        told = round(time.monotonic() - begun, 3)
+        tell(now_event("scene_ended", ref.name, key, state=state, seconds=told))
+    return Outcome(**{**asdict(found), "seconds": seconds})
+
+
+def _persistently(
+    config: RunConfig, ref: SceneRef, stage: str, tell: Tell, sleep: Callable[[float], None]
+) -> dict[str, Any]:
+    """Do a stage, again after a while where that may help."""
+    for attempt in range(config.work.retries + 1):
+        try:
+            return run_stage(stage, config, ref, tell=tell)
+        except GeofuseError as fault:
+            if attempt == config.work.retries or not may_retry(fault):
+                raise
+            wait_s = min(config.work.backoff * 2.0**attempt, LONGEST_WAIT_S)
+            log.warning("%s: %s: %s; again in %.0f s", ref.name, stage, fault, wait_s)
+            sleep(wait_s)
+    raise AssertionError("unreachable")
+
+
+def failed(config: RunConfig, ref: SceneRef, fault: GeofuseError) -> Outcome:
+    """Return the outcome of a scene that ended with a fault."""
+    return Outcome(
+        ref.name, scene_key(config, ref) if ref.digest else "", FAILED, code=fault.code, message=str(fault)
+    )
