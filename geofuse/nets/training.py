@@ -124,6 +124,7 @@ def run(
     """
     progress, kept = Progress(), None
     if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
         found = _read_checkpoint(folder, key)
         if found:
             progress, tensors, kept = found

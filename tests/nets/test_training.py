@@ -34,9 +34,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def trainer(
-    schedule: Schedule = SCHEDULE, objective: Objective = PLAIN, diet: Diet = DIET
-) -> MsTrainer:
+def trainer(schedule: Schedule = SCHEDULE, objective: Objective = PLAIN, diet: Diet = DIET) -> MsTrainer:
     torch.manual_seed(schedule.seed)
     net = MsGenerator(SPEC)
     pairs = [pair(seed) for seed in range(3)]
@@ -123,17 +121,18 @@ def test_it_learns_and_the_untrained_net_is_ridge(tmp_path: Path) -> None:
     ids=["plain", "all terms"],
 )
 def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path, objective: Objective) -> None:
-    diet = replace(DIET, crop_cpx=24)
-    whole, _ = run(trainer(objective=objective, diet=diet), SCHEDULE)
+    diet = replace(DIET, crop_cpx=20, batch=2)
+    schedule = replace(SCHEDULE, steps=20, judge_every=10, save_every=5)
+    whole, _ = run(trainer(objective=objective, diet=diet), schedule)
     with pytest.raises(Killed):
-        run(trainer(objective=objective, diet=diet), SCHEDULE, folder=tmp_path / "a", tell=_killer(27))
+        run(trainer(objective=objective, diet=diet), schedule, folder=tmp_path / "a", tell=_killer(13))
     resumed = trainer(objective=objective, diet=diet)
-    kept, progress = run(resumed, SCHEDULE, folder=tmp_path / "a")
-    assert progress.step == 40
+    kept, progress = run(resumed, schedule, folder=tmp_path / "a")
+    assert progress.step == 20
     assert kept.keys() == whole.keys()
     assert all(torch.equal(kept[name], whole[name]) for name in whole)
     with pytest.raises(WeightsError, match="another training"):
-        run(trainer(), SCHEDULE, folder=tmp_path / "a", key="other")
+        run(trainer(), schedule, folder=tmp_path / "a", key="other")
 
 
 class Killed(Exception):
@@ -235,7 +234,7 @@ def window(seed: int) -> Full:
 def test_pan_gan_trains_in_each_form(form: str) -> None:
     schedule = Schedule(steps=24, rate=1e-3, warm=2, judge_every=12, seed=1)
     torch.manual_seed(0)
-    net = PanGanGenerator(PanGanSpec(2, first=8, second=8, residual=form == "matched"))
+    net = PanGanGenerator(PanGanSpec(2, first=8, second=8))
     made = PanGanTrainer(
         net, [window(0)], held=[window(1)], schedule=schedule, terms=losses.TERMS[form], meal=Meal(16, 2)
     )
