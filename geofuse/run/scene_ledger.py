@@ -35,13 +35,14 @@ PUBLISHED, REVIEWED, REJECTED, UNPUBLISHED, FAILED = (
 )
 STATES = (*(WAITING, READY, RUNNING, PUBLISHED, REVIEWED, REJECTED, UNPUBLISHED, FAILED, PARKED, DUPLICATE),)
 """waiting: not complete; ready: may be taken up; parked: needs a person; failed: may be taken up again later."""
-DONE = (PUBLISHED, REVIEWED, REJECTED, UNPUBLISHED, PARKED, DUPLICATE)
-"""States that nothing but another delivery, another configuration or a person ends."""
+JUDGED = (PUBLISHED, REVIEWED, REJECTED, UNPUBLISHED)
+"""States in which there is a product: the same scene is not run again."""
 
 _TABLES = """
 CREATE TABLE scenes (
   source TEXT, config TEXT, key TEXT, name TEXT, ref TEXT, state TEXT, verdict TEXT, code TEXT, reason TEXT,
-  attempts INTEGER, not_before REAL, seen REAL, updated REAL, out TEXT, item TEXT, signature TEXT, rests REAL,
+  attempts INTEGER, not_before REAL, seen REAL, updated REAL, out TEXT, item TEXT,
+  signature TEXT, rests REAL, known TEXT,
   PRIMARY KEY (source, config)
 ) WITHOUT ROWID;
 CREATE INDEX scenes_by_key ON scenes (key);
@@ -87,6 +88,8 @@ class Row:
     """Of the names, sizes and times of what lies there."""
     rests: float
     """Since when that did not change."""
+    known: str
+    """The signature that was there when the contents were read."""
 
 
 _NAMES = tuple(Row.__slots__)
@@ -129,7 +132,7 @@ def new_row(source: str, config: RunConfig, name: str) -> Row:
     moment = time.time()
     return Row(
         *(source, config_digest(config), "", name, None, WAITING, "", "", "", 0, 0.0),
-        *(moment, moment, "", "", "", moment),
+        *(moment, moment, "", "", "", moment, ""),
     )
 
 

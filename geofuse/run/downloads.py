@@ -1,0 +1,159 @@
+"""A file over HTTP, whole or not at all: resumed where it broke off, checked by size and checksum."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from geofuse import __version__
+from geofuse.errors import CorruptError, GeofuseError, ReadError
+from geofuse.run.manifest import digest_of
+from geofuse.scenes.cog.commit import sync, write_faults
+from geofuse.scenes.ledger import read_json, write_json
+
+CHUNK_BYTES = 1 << 20
+ATTEMPTS = 4
+TIMEOUT_S = 60.0
+BACKOFF_S = 1.0
+log = logging.getLogger(__name__)
+
+
+def download(
+    url: str,
+    target: Path,
+    said: Mapping[str, Any],
+    *,
+    headers: Mapping[str, str] | None = None,
+    progress: Callable[[str, int, int, int], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Download a file to `target`, going on where an earlier attempt broke off, if it is still the same file.
+
+    `said` is what is known of it: size, kind and digest of a checksum. Raises ReadError where it cannot be had
+    now, CorruptError where what came is not what was said, twice.
+    """
+    if target.is_file():
+        try:
+            return check_whole(target, said, url)
+        except CorruptError:
+            target.unlink()
+    part = target.with_name(f".{target.name}.part")
+    for attempt in range(ATTEMPTS):
+        try:
+            _go_on(url, part, dict(headers or {}), progress)
+            check_whole(part, said, url)
+        except (CorruptError, ReadError) as fault:
+            if isinstance(fault, CorruptError):
+                _forget(part)
+            last = attempt == ATTEMPTS - 1 or (isinstance(fault, CorruptError) and attempt > 0)
+            if last or (fault.code == "read" and "HTTP 4" in fault.found):
+                raise
+            log.warning("%s; attempt %d of %d", fault, attempt + 2, ATTEMPTS)
+            sleep(BACKOFF_S * 2.0**attempt)
+            continue
+        with write_faults(target):
+            sync(part)
+            part.replace(target)
+            _note(part).unlink(missing_ok=True)
+        return None
+    return None
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)
+
+
+def _go_on(
+    url: str,
+    part: Path,
+    headers: dict[str, str],
+    progress: Callable[[str, int, int, int], None] | None,
+) -> None:
+    """Fetch what is missing of a file; `If-Range` makes a server that has another file now send all of it."""
+    have = part.stat().st_size if part.exists() else 0
+    validator = (read_json(_note(part)) or {}).get("validator")
+    if have and validator:
+        headers |= {"Range": f"bytes={have}-", "If-Range": validator}
+    headers |= {"User-Agent": f"geofuse/{__version__}", "Accept-Encoding": "identity"}
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S
+        ) as answer:
+            begin = have if answer.status == 206 and _starts_at(answer, have) else 0
+            length = answer.headers.get("Content-Length")
+            total = begin + int(length) if length else None
+            _keep_note(part, answer)
+            _write(answer, part, begin, total, progress)
+    except urllib.error.HTTPError as fault:
+        if fault.code == 416:
+            _forget(part)  # longer than the file is now
+        raise ReadError(f"HTTP {fault.code} {fault.reason}", do="try again later", path=url) from fault
+    except (OSError, http.client.HTTPException, ValueError) as fault:
+        if isinstance(fault, GeofuseError):
+            raise
+        raise ReadError(f"the download broke off: {fault}", do="try again later", path=url) from fault
+
+
+def _starts_at(answer: Any, have: int) -> bool:
+    return str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-")
+
+
+def _keep_note(part: Path, answer: Any) -> None:
+    """Note by what the same file is known again; a weak validator is none."""
+    etag = answer.headers.get("ETag")
+    strong = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
+    write_json(_note(part), {"validator": strong})
+
+
+def _write(
+    answer: Any,
+    part: Path,
+    begin: int,
+    total: int | None,
+    progress: Callable[[str, int, int, int], None] | None,
+) -> None:
+    done = begin
+    with write_faults(part):
+        handle = part.open("r+b" if begin else "wb")
+    with handle:
+        handle.seek(begin)
+        while True:
+            chunk = answer.read(CHUNK_BYTES)
+            if not chunk:
+                break
+            with write_faults(part):
+                handle.write(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(f"download {part.name[1:-5]}", done, max(total or 0, done), begin)
+        with write_faults(part):
+            handle.truncate()
+            handle.flush()
+            os.fsync(handle.fileno())
+    if total is not None and done < total:
+        raise ReadError(f"the download broke off at {done} of {total} bytes", do="try again later")
+
+
+def check_whole(path: Path, said: Mapping[str, Any], url: str) -> None:
+    """Raise CorruptError where a file is not of the size and checksum that were said."""
+    size = said.get("size")
+    if size is not None and path.stat().st_size != size:
+        raise CorruptError(f"{path.stat().st_size} bytes", wanted=f"{size} bytes", path=url)
+    if said.get("digest"):
+        found = digest_of(str(path), said["kind"])
+        if found != said["digest"]:
+            raise CorruptError(
+                f"{said['kind']} {found[:12]}...", wanted=f"{said['digest'][:12]}...", path=url
+            )

@@ -1,0 +1,260 @@
+"""The inbox: which scenes have arrived whole, and are new. It looks and writes down; it starts and moves nothing.
+
+A scene is a folder or an archive directly in the watched folder. It is taken up when it has rested, when its
+header files say it is whole, and its list of checksums, if there is one, agrees. What lies there is known by
+its contents: a copy under another name is a duplicate, the same name with other contents is a new delivery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from geofuse.config import RunConfig
+from geofuse.errors import BandError, CorruptError, FormatError, GeofuseError, ProductError, ReadError
+from geofuse.run.manifest import check_manifest
+from geofuse.run.scene_ledger import (
+    DUPLICATE,
+    FAILED,
+    JUDGED,
+    PARKED,
+    READY,
+    RUNNING,
+    WAITING,
+    Row,
+    died,
+    ledger,
+    new_row,
+    put,
+    row_of,
+    select,
+)
+from geofuse.run.scene_ref import SceneRef, opened, ref_of_path, scene_key, with_digest
+from geofuse.scenes.opening import select_bands
+from geofuse.scenes.pixels import sha256_of
+from geofuse.scenes.sniffing import file_of
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".download", ".aria2")
+MOST_FILES = 10_000
+INCOMPLETE = (ProductError, CorruptError, FormatError, BandError)
+"""Faults that more bytes may cure, as long as nobody's patience has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one look found."""
+
+    ready: tuple[Row, ...]
+    """May be taken up now, the first seen first."""
+    waiting: tuple[Row, ...]
+    """Still arriving, or waiting to be tried again; `reason` says which."""
+    parked: tuple[Row, ...]
+    """Need a person."""
+    duplicates: tuple[Row, ...]
+    """The same contents as another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look goes by."""
+
+    config: RunConfig
+    """What is wanted."""
+    book: sqlite3.Connection
+    """The ledger."""
+    now: float
+    """Seconds since 1970."""
+
+
+def scan(config: RunConfig, *, clock: Callable[[], float] = time.time) -> Scan:
+    """Look at everything in the inbox and among the downloads, once; safe to call by several at any time.
+
+    Raises ReadError where a folder cannot be read, WriteError where the ledger cannot be written.
+    """
+    found: list[Row] = []
+    with ledger(config) as book:
+        look = _Look(config, book, clock())
+        for path, settle_s in arrivals(config):
+            found.append(_looked_at(look, path, settle_s))
+    found.sort(key=lambda row: (row.seen, row.source))
+    ready = [row for row in found if row.state == READY][: config.inbox.limit]
+    return Scan(
+        tuple(ready),
+        tuple(row for row in found if row.state in (WAITING, FAILED)),
+        tuple(row for row in found if row.state == PARKED),
+        tuple(row for row in found if row.state == DUPLICATE),
+    )
+
+
+def arrivals(config: RunConfig) -> Iterator[tuple[str, float]]:
+    """Yield what lies in the inbox and among the downloads, and how long each must have rested."""
+    if config.inbox.folder:
+        yield from ((path, config.inbox.settle) for path in _entries(config.inbox.folder))
+    if config.stac is not None and os.path.isdir(config.stac.folder):
+        yield from ((path, 0.0) for path in _entries(config.stac.folder))
+
+
+def _entries(folder: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+    except OSError as fault:
+        raise ReadError(f"the inbox cannot be read: {fault.strerror}", path=folder) from fault
+    for entry in entries:
+        name = entry.name.lower()
+        if name.startswith((".", "_")) or name.endswith(UNFINISHED):
+            continue
+        if entry.is_dir() or (entry.is_file() and name.endswith(ARCHIVES)):
+            yield entry.path
+
+
+def _looked_at(look: _Look, path: str, settle_s: float) -> Row:
+    """Bring the row of one arrival up to date."""
+    before = row_of(look.book, path, look.config)
+    row = before or new_row(path, look.config, Path(path).name)
+    row = _rested(row, look, first=before is None)
+    if row.state == RUNNING:
+        return _swap(look, before, _revived(row, look.config))
+    if look.now - row.rests < settle_s:
+        return _swap(look, before, _arriving(row, "still changing"))
+    if row.state == FAILED and row.not_before <= look.now:
+        row = replace(row, state=READY)
+    if row.known == row.signature and row.state != WAITING:
+        return _swap(look, before, row)
+    return _swap(look, before, replace(_identified(row, look), known=row.signature))
+
+
+def _rested(row: Row, look: _Look, *, first: bool) -> Row:
+    """Note since when nothing changed: by the system's own times at first sight, else by this look."""
+    signature, newest = _signature(row.source)
+    if signature == row.signature:
+        return row
+    rests = min(newest, look.now) if first or not row.signature else look.now
+    return replace(row, signature=signature, rests=rests)
+
+
+def _signature(source: str) -> tuple[str, float]:
+    """Return a digest of the names, sizes and times of all files, and the newest time any of them changed."""
+    found, newest = [], 0.0
+    for place in _files(source):
+        try:
+            facts = os.stat(place)
+        except OSError:
+            continue  # gone meanwhile: the next look sees another signature
+        found.append([os.path.relpath(place, source), facts.st_size, facts.st_mtime_ns])
+        newest = max(newest, facts.st_ctime, facts.st_mtime)
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:32], newest
+
+
+def _files(source: str) -> list[str]:
+    if not os.path.isdir(source):
+        return [source]
+    found = []
+    for folder, _, names in os.walk(source):
+        found += [os.path.join(folder, name) for name in names]
+        if len(found) > MOST_FILES:
+            break
+    return sorted(found)
+
+
+def _revived(row: Row, config: RunConfig) -> Row:
+    """Take up a scene whose run died, unless it did so too often."""
+    if not died(config, row):
+        return row
+    if row.attempts < config.inbox.attempts:
+        return replace(row, state=READY, reason="its run died; it goes on")
+    return replace(row, state=PARKED, code="worker", reason=f"its run died {row.attempts} times")
+
+
+def _arriving(row: Row, reason: str) -> Row:
+    """Let what is new wait; what is known stays what it is until its contents are known to be others."""
+    return replace(row, state=WAITING, reason=reason) if not row.key else row
+
+
+def _identified(row: Row, look: _Look) -> Row:
+    """Find out whether an arrival is whole and new."""
+    try:
+        ref = _whole(row.source, look.config)
+    except ReadError as fault:
+        return replace(row, state=WAITING, code=fault.code, reason=str(fault))
+    except INCOMPLETE as fault:
+        patient = look.now - row.rests < look.config.inbox.patience
+        told = f"not whole yet: {fault}" if patient else str(fault)
+        return replace(row, state=WAITING if patient else PARKED, code=fault.code, reason=told, ref=None)
+    except GeofuseError as fault:
+        return replace(row, state=PARKED, code=fault.code, reason=str(fault))
+    ref = with_digest(ref, lambda path: _summed(look.book, path))
+    key = scene_key(look.config, ref)
+    others = [
+        other
+        for other in select(look.book, "key = ? AND source != ?", [key, row.source])
+        if other.state in JUDGED or (other.state != DUPLICATE and _beside(other, row))
+    ]
+    row = replace(row, ref=ref, name=ref.name)
+    if others:
+        reason = f"the same contents as {others[0].source}"
+        return replace(row, key=key, state=DUPLICATE, code="", reason=reason, verdict="")
+    if key == row.key and row.state not in (WAITING, DUPLICATE):
+        return row
+    return replace(
+        row, key=key, state=READY, attempts=0, verdict="", code="", reason="", out="", item="", not_before=0.0
+    )
+
+
+def _beside(one: Row, other: Row) -> bool:
+    return os.path.dirname(one.source) == os.path.dirname(other.source)
+
+
+def _whole(source: str, config: RunConfig) -> SceneRef:
+    """Return the scene if it is whole: checksums, bands, metadata, headers; raises what it lacks."""
+    check_manifest(source, required=config.inbox.manifest == "required")
+    ref = ref_of_path(source)
+    select_bands(opened(ref), config.scene.bands)
+    return ref
+
+
+def _summed(book: sqlite3.Connection, path: str) -> str:
+    """Return a file's SHA-256, from the ledger where the file did not change since."""
+    facts = os.stat(file_of(path))
+    stamp = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}"
+    row = book.execute("SELECT stamp, sha256 FROM sums WHERE path = ?", [path]).fetchone()
+    if row is not None and row[0] == stamp:
+        return str(row[1])
+    found = sha256_of(path)
+    book.execute("REPLACE INTO sums (path, stamp, sha256) VALUES (?, ?, ?)", [path, stamp, found])
+    return found
+
+
+def _swap(look: _Look, before: Row | None, after: Row) -> Row:
+    """Write a row unless somebody else did since it was read; returns what the ledger says then."""
+    if before == after:
+        return after
+    book = look.book
+    book.execute("BEGIN IMMEDIATE")
+    try:
+        current = row_of(book, after.source, look.config)
+        if current == before:
+            current = put(book, after)
+        book.execute("COMMIT")
+    except BaseException:
+        book.rollback()
+        raise
+    assert current is not None
+    return current
+
+
+def scan_to_json(found: Scan) -> dict[str, Any]:
+    """Turn what a look found into JSON values: names and reasons."""
+
+    def told(rows: tuple[Row, ...]) -> list[dict[str, Any]]:
+        return [{"name": row.name, "key": row.key, "code": row.code, "reason": row.reason} for row in rows]
+
+    return {name: told(getattr(found, name)) for name in ("ready", "waiting", "parked", "duplicates")}

@@ -1,0 +1,51 @@
+"""One look at the inbox, and every scene that is ready run to its end, whatever happens to the others."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from geofuse.config import RunConfig
+from geofuse.errors import GeofuseError
+from geofuse.run.events import Tell, quiet
+from geofuse.run.inbox import Scan, scan
+from geofuse.run.scene_ref import SceneRef
+from geofuse.run.whole_scene import Outcome, failed, run_scene
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What a look at the inbox led to."""
+
+    scan: Scan
+    """What was found."""
+    outcomes: tuple[Outcome, ...]
+    """How each scene ended that was ready."""
+
+
+def look_and_run(config: RunConfig, *, tell: Tell = quiet) -> Shift:
+    """Fetch what is to be fetched, look, and run what is ready; faults of a scene end that scene alone.
+
+    Raises what `scan` and the search of a STAC source raise.
+    """
+    if config.stac is not None:
+        from geofuse.run.stac_source import fetch
+
+        fetch(config.stac)
+    found = scan(config)
+    outcomes = [run_or_tell(config, row.ref, tell=tell) for row in found.ready if row.ref is not None]
+    return Shift(found, tuple(outcomes))
+
+
+def run_or_tell(config: RunConfig, ref: SceneRef, *, tell: Tell = quiet) -> Outcome:
+    """Run a scene; its fault is in the outcome, and in the ledger."""
+    try:
+        return run_scene(config, ref, tell=tell)
+    except GeofuseError as fault:
+        log.error("%s: [%s] %s", ref.name, fault.code, fault)
+        return failed(config, ref, fault)
+    except Exception as fault:  # a fault nobody foresaw must not end the others
+        log.exception("%s", ref.name)
+        return failed(config, ref, GeofuseError(f"{type(fault).__name__}: {fault}"))
