@@ -101,5 +101,7 @@ export const METRICS: Record<string, { label: string; best: "0" | "1"; what: str
   qnr: { label: "QNR", best: "1", what: "(1 − D_λ)(1 − D_S)" },
   d_lambda_k: { label: "D_λᴷ", best: "0", what: "spectra of the low-passed product against the input" },
   hqnr: { label: "HQNR", best: "1", what: "(1 − D_λᴷ)(1 − D_S)" },
+  calibration_confidence: { label: "Calibration", best: "1", what: "confidence of shift and blur measured on the pair" },
+  valid_share: { label: "Valid", best: "1", what: "share of the image that has data" },
   d_rho: { label: "D_ρ", best: "0", what: "1 − local correlation with PAN" },
 };

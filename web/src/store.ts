@@ -9,6 +9,7 @@ import type { Area, Box, Config, Detail, Facets, PointValues, SceneFeature, Sess
 
 const POLL_MS = 10_000;
 const PAGE = 200;
+const WRITE_MS = 250;
 
 export type Loaded<T> = { state: "loading" } | { state: "failed"; fault: Fault } | { state: "ready"; value: T };
 
@@ -64,12 +65,20 @@ export function say(text: string): void {
 // --- the address ------------------------------------------------------------------------------------------------
 
 export function go(change: Partial<Route>, how: "push" | "replace" = "replace"): void {
-  const next = { ...route.peek(), ...change };
-  const hash = formatRoute(next);
-  route.value = next;
-  if (hash === location.hash || (hash === "#/" && location.hash === "")) return;
-  if (how === "push") history.pushState(null, "", hash);
-  else history.replaceState(null, "", hash);
+  if (how === "push") settle();
+  route.value = { ...route.peek(), ...change };
+  if (how === "push") history.pushState(null, "", formatRoute(route.peek()));
+  else writing ??= setTimeout(settle, WRITE_MS);
+}
+
+/** Browsers allow only so many changes of the address: those of a drag are written when it rests. */
+let writing: ReturnType<typeof setTimeout> | undefined;
+
+function settle(): void {
+  clearTimeout(writing);
+  writing = undefined;
+  const hash = formatRoute(route.peek());
+  if (hash !== location.hash && !(hash === "#/" && location.hash === "")) history.replaceState(null, "", hash);
 }
 
 export function filter(change: Partial<Filters>): void {
@@ -111,6 +120,8 @@ export async function start(): Promise<void> {
     session.value = { state: "ready", value: { required: true, authenticated: false, user: null } };
   };
   const follow = () => {
+    clearTimeout(writing);
+    writing = undefined;
     if (location.hash !== formatRoute(route.peek())) route.value = parseRoute(location.hash);
   };
   addEventListener("popstate", follow);

@@ -14,11 +14,11 @@ export interface Bars {
   counts: number[];
 }
 
-export const dayOf = (iso: string): number => Math.floor(Date.parse(iso) / DAY_MS);
+export const dayOf = (iso: string | null): number => Math.floor(Date.parse(iso ?? "") / DAY_MS);
 export const isoOf = (day: number): string => new Date(day * DAY_MS).toISOString().slice(0, 10);
 
 /** The whole days from first to last, with a little room; null where nothing has a date. */
-export function spanOf(facets: Facets, times: string[]): Span | null {
+export function spanOf(facets: Facets, times: (string | null)[]): Span | null {
   const days = [...(facets.datetime ?? []), ...times].map(dayOf).filter(Number.isFinite);
   if (days.length === 0) return null;
   const [first, last] = [Math.min(...days), Math.max(...days)];
@@ -27,7 +27,7 @@ export function spanOf(facets: Facets, times: string[]): Span | null {
 }
 
 /** Scenes by time: the server's counts where it gives them, else those of the scenes at hand. */
-export function barsOf(facets: Facets, times: string[], bins: number): Bars | null {
+export function barsOf(facets: Facets, times: (string | null)[], bins: number): Bars | null {
   const span = spanOf(facets, times);
   if (!span) return null;
   const counts = new Array<number>(bins).fill(0);

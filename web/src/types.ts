@@ -30,7 +30,7 @@ export interface Geometry {
 
 export interface SceneProperties {
   title: string;
-  datetime: string;
+  datetime: string | null;
   sensor: string;
   collection: string;
   cloud_cover: number | null;
@@ -111,13 +111,13 @@ export interface Download {
 export interface Detail {
   item: { id: string; properties: Record<string, unknown> };
   title: string;
-  crs: string;
+  crs: string | null;
   crs_name?: string | null;
   transform: number[];
   width: number;
   height: number;
   bounds_lonlat: Box;
-  bounds_3857: Box;
+  bounds_3857: Box | null;
   bands: Band[];
   presets: Preset[];
   has_input: boolean;
@@ -128,7 +128,7 @@ export interface Detail {
   downloads: Download[];
   report: string | null;
   provenance: string | null;
-  quality: Record<string, number | null> | null;
+  quality: Record<string, unknown> | null;
   links: Partial<Record<"wmts" | "xyz" | "stac" | "qml" | "qlr", string>>;
   version?: string | number;
   datetime?: string;

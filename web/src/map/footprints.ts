@@ -1,14 +1,18 @@
 /** The catalogue on the map: where scenes are, and, where there is room, what they look like. */
 
 import { effect } from "@preact/signals";
-import Feature from "ol/Feature.js";
+import type Feature from "ol/Feature.js";
+import type { FeatureLike } from "ol/Feature.js";
 import type OlMap from "ol/Map.js";
+import { type Extent, getCenter, getHeight, getWidth } from "ol/extent.js";
 import GeoJSON from "ol/format/GeoJSON.js";
+import Point from "ol/geom/Point.js";
 import LayerGroup from "ol/layer/Group.js";
 import type TileLayer from "ol/layer/Tile.js";
 import VectorLayer from "ol/layer/Vector.js";
 import type XYZ from "ol/source/XYZ.js";
 import VectorSource from "ol/source/Vector.js";
+import CircleStyle from "ol/style/Circle.js";
 import Fill from "ol/style/Fill.js";
 import Stroke from "ol/style/Stroke.js";
 import Style from "ol/style/Style.js";
@@ -26,22 +30,36 @@ function shade(colour: string, alpha: number): string {
   return parts ? `rgba(${parts.slice(1).map((part) => parseInt(part, 16)).join(",")},${alpha})` : colour;
 }
 
-function style(feature: Feature | { getId(): unknown }): Style[] {
+const DOT_PX = 16;
+
+function style(feature: FeatureLike, resolution: number): Style[] {
   const id = feature.getId();
   const lit = id === hovered.peek();
   const open = sceneId.peek();
   const colours = palette.peek();
   if (open && id !== open) return [];
-  const width = lit ? 3 : 1.75;
-  const colour = lit ? colours.accent2 : colours.accent;
+  const width = open ? 1.25 : lit ? 3 : 1.75;
+  const colour = lit && !open ? colours.accent2 : colours.accent;
+  const extent = feature.getGeometry()?.getExtent();
+  if (extent && Math.max(getWidth(extent), getHeight(extent)) < DOT_PX * resolution) return [dot(extent, colour, colours.paper, lit)];
+  if (open) return [new Style({ stroke: new Stroke({ color: colour, width }) })];
   return [
     new Style({ stroke: new Stroke({ color: colours.paper, width: width + 2 }), zIndex: lit ? 2 : 0 }),
     new Style({
       stroke: new Stroke({ color: colour, width }),
-      fill: new Fill({ color: shade(colour, open ? 0 : lit ? 0.16 : 0.1) }),
+      fill: new Fill({ color: shade(colour, lit ? 0.16 : 0.1) }),
       zIndex: lit ? 3 : 1,
     }),
   ];
+}
+
+/** A scene too small on the screen to be outlined. */
+function dot(extent: Extent, colour: string, rim: string, lit: boolean): Style {
+  return new Style({
+    geometry: new Point(getCenter(extent)),
+    image: new CircleStyle({ radius: lit ? 9 : 7, fill: new Fill({ color: colour }), stroke: new Stroke({ color: rim, width: 2.5 }) }),
+    zIndex: lit ? 5 : 4,
+  });
 }
 
 export function footprints(map: OlMap): void {

@@ -1,13 +1,18 @@
-/** Meridians and parallels with their degrees: the map's ground where no base map is configured. */
+/** The map's ground: meridians and parallels with their degrees, and, from afar, where land is. */
 
+import TopoJSON from "ol/format/TopoJSON.js";
 import Graticule from "ol/layer/Graticule.js";
+import VectorLayer from "ol/layer/Vector.js";
+import VectorSource from "ol/source/Vector.js";
 import Fill from "ol/style/Fill.js";
 import Stroke from "ol/style/Stroke.js";
+import Style from "ol/style/Style.js";
 import Text from "ol/style/Text.js";
+import outlines from "world-atlas/land-110m.json?url";
 
 import type { Palette } from "./palette.ts";
 
-const FONT = "11px system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif";
+const FONT = "11px Inter, system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif";
 const INTERVALS = [90, 45, 30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
 
 function degrees(value: number, plus: string, minus: string): string {
@@ -17,15 +22,15 @@ function degrees(value: number, plus: string, minus: string): string {
 }
 
 export function graticule(colours: Palette): Graticule {
-  const label = (align: "center" | "end", baseline: "bottom" | "middle") =>
+  const label = (align: "center" | "start", baseline: "top" | "middle") =>
     new Text({
       font: FONT,
       fill: new Fill({ color: colours.soft }),
-      stroke: new Stroke({ color: colours.paper, width: 3 }),
+      stroke: new Stroke({ color: colours.map, width: 3 }),
       textAlign: align,
       textBaseline: baseline,
-      offsetX: align === "end" ? -8 : 0,
-      offsetY: baseline === "bottom" ? -30 : 0,
+      offsetX: align === "start" ? 8 : 0,
+      offsetY: baseline === "top" ? 8 : 0,
     });
   return new Graticule({
     strokeStyle: new Stroke({ color: colours.grid, width: 1 }),
@@ -35,10 +40,20 @@ export function graticule(colours: Palette): Graticule {
     intervals: INTERVALS,
     lonLabelFormatter: (value) => degrees(value, "E", "W"),
     latLabelFormatter: (value) => degrees(value, "N", "S"),
-    lonLabelPosition: 0,
-    latLabelPosition: 1,
-    lonLabelStyle: label("center", "bottom"),
-    latLabelStyle: label("end", "middle"),
+    lonLabelPosition: 1,
+    latLabelPosition: 0,
+    lonLabelStyle: label("center", "top"),
+    latLabelStyle: label("start", "middle"),
     zIndex: 1,
+  });
+}
+
+/** Natural Earth's land at 1:110 million: orientation from afar, gone before its coarseness could mislead. */
+export function land(colours: Palette): VectorLayer {
+  return new VectorLayer({
+    source: new VectorSource({ url: outlines, format: new TopoJSON({ dataProjection: "EPSG:4326" }) }),
+    style: new Style({ fill: new Fill({ color: colours.land }), stroke: new Stroke({ color: colours.coast, width: 0.75 }) }),
+    minResolution: 1200,
+    zIndex: 0,
   });
 }

@@ -5,14 +5,13 @@ import OlMap from "ol/Map.js";
 import View from "ol/View.js";
 import ScaleLine from "ol/control/ScaleLine.js";
 import { isEmpty } from "ol/extent.js";
-import type Graticule from "ol/layer/Graticule.js";
 import { fromLonLat, toLonLat, transformExtent } from "ol/proj.js";
 
-import { config, current, go, route, sceneId, scenes, view } from "../store.ts";
+import { config, current, go, route, sceneId, scenes, sheet, view } from "../store.ts";
 import type { Box } from "../types.ts";
 import { drawingOnMap } from "./draw.ts";
 import { footprints } from "./footprints.ts";
-import { graticule } from "./graticule.ts";
+import { graticule, land } from "./graticule.ts";
 import { palette } from "./palette.ts";
 import { sceneOnMap } from "./scene.ts";
 import { baseLayer, mercator } from "./tiles.ts";
@@ -31,6 +30,7 @@ export function createMap(target: HTMLElement, scale: HTMLElement): void {
     controls: [new ScaleLine({ target: scale, minWidth: 70 })],
     view: new View({ center: centre, zoom: 2, minZoom: 1, maxZoom: 23, constrainRotation: 0, enableRotation: false }),
     moveTolerance: 4,
+    maxTilesLoading: 8,
   });
   ground(map);
   footprints(map);
@@ -44,11 +44,10 @@ export function createMap(target: HTMLElement, scale: HTMLElement): void {
 }
 
 function ground(map: OlMap): void {
-  let lines: Graticule | null = null;
   effect(() => {
-    if (lines) map.removeLayer(lines);
-    lines = graticule(palette.value);
-    map.addLayer(lines);
+    const layers = [land(palette.value), graticule(palette.value)];
+    for (const layer of layers) map.addLayer(layer);
+    return () => layers.forEach((layer) => map.removeLayer(layer));
   });
   effect(() => {
     const basemap = config.value?.basemap;
@@ -74,7 +73,7 @@ function looking(map: OlMap): void {
     if (!size || !centre || zoom === undefined) return;
     const [lon = 0, lat = 0] = toLonLat(centre);
     batch(() => {
-      view.value = transformExtent(map.getView().calculateExtent(size), "EPSG:3857", "EPSG:4326") as Box;
+      view.value = seen(map, size);
       if (placed) go({ place: { lon, lat, zoom } });
     });
   });
@@ -100,13 +99,20 @@ function looking(map: OlMap): void {
   });
 }
 
+/** What can be seen, in degrees: on a phone the part above the sheet. */
+function seen(map: OlMap, [width = 0, height = 0]: number[]): Box {
+  const hidden = PHONE.matches ? { low: 0.2, half: 0.52, full: 0.52 }[sheet.peek()] : 0;
+  const corners = [[0, height * (1 - hidden)], [width, 0]].map((pixel) => map.getCoordinateFromPixel(pixel) ?? [0, 0]);
+  return transformExtent(corners.flat(), "EPSG:3857", "EPSG:4326") as Box;
+}
+
 function jump(map: OlMap, place: { lon: number; lat: number; zoom: number }): void {
-  const seen = map.getView();
-  const [lon = 0, lat = 0] = toLonLat(seen.getCenter() ?? [0, 0]);
+  const now = map.getView();
+  const [lon = 0, lat = 0] = toLonLat(now.getCenter() ?? [0, 0]);
   const near = Math.abs(lon - place.lon) < 1e-4 && Math.abs(lat - place.lat) < 1e-4;
-  if (near && Math.abs((seen.getZoom() ?? 0) - place.zoom) < 0.01) return;
-  seen.setCenter(fromLonLat([place.lon, place.lat]));
-  seen.setZoom(place.zoom);
+  if (near && Math.abs((now.getZoom() ?? 0) - place.zoom) < 0.01) return;
+  now.setCenter(fromLonLat([place.lon, place.lat]));
+  now.setZoom(place.zoom);
 }
 
 function around(boxes: Box[]): Box {
@@ -121,7 +127,8 @@ export function fit(box: Box, move = true): void {
   const [width = 0, height = 0] = map.getSize() ?? [];
   const room = Math.min(width, height) * 0.07;
   const below = PHONE.matches ? height * 0.52 : 0;
-  const padding = [room + (PHONE.matches ? 12 : 0), room, room + below, room];
+  const side = PHONE.matches ? 58 : room;
+  const padding = [room + (PHONE.matches ? 12 : 16), side, room + below + (sceneId.peek() || PHONE.matches ? 12 : 110), PHONE.matches ? 24 : side];
   const duration = move && !matchMedia("(prefers-reduced-motion: reduce)").matches ? 380 : 0;
   map.getView().fit(extent, { padding, duration, maxZoom: 18 });
 }

@@ -8,6 +8,9 @@ export interface Palette {
   ink: string;
   soft: string;
   grid: string;
+  map: string;
+  land: string;
+  coast: string;
   fill: string;
   paper: string;
 }
@@ -21,6 +24,9 @@ function read(): Palette {
     ink: of("ink"),
     soft: of("soft"),
     grid: of("map-grid"),
+    map: of("map"),
+    land: of("map-land"),
+    coast: of("map-coast"),
     fill: of("map-fill"),
     paper: of("paper"),
   };

@@ -16,11 +16,13 @@ import Stroke from "ol/style/Stroke.js";
 import Style from "ol/style/Style.js";
 
 import { tileTemplate, type TileLook } from "../api.ts";
-import { current, drawing, route, sample, samplePixel, sceneId, shownBands, shownRanges } from "../store.ts";
+import { current, drawing, route, sample, samplePixel, sceneId, sheet, shownBands, shownRanges } from "../store.ts";
 import { rangeText } from "../stretch.ts";
 import type { Detail } from "../types.ts";
 import { palette } from "./palette.ts";
-import { sceneLayer, sceneSource } from "./tiles.ts";
+import { mercator, sceneLayer, sceneSource } from "./tiles.ts";
+
+const PHONE = matchMedia("(max-width: 820px)");
 
 interface Shown {
   id: string;
@@ -68,7 +70,7 @@ function lay(map: OlMap, scene: Detail, look: TileLook): Shown {
   const zooms: [number, number] = [scene.min_zoom, scene.max_zoom];
   const version = String(scene.version ?? "1");
   const make = (name: "fused" | "input", zIndex: number) => {
-    const layer = sceneLayer(sceneSource(id, version, { ...look, layer: name }, zooms), scene.bounds_3857, zIndex);
+    const layer = sceneLayer(sceneSource(id, version, { ...look, layer: name }, zooms), scene.bounds_3857 ?? mercator(scene.bounds_lonlat), zIndex);
     layer.on("prerender", (event) => clip(map, event as RenderEvent, name));
     layer.on("postrender", (event) => ((event as RenderEvent).context as CanvasRenderingContext2D).restore());
     map.addLayer(layer);
@@ -114,6 +116,7 @@ function marker(map: OlMap): void {
 function sampling(map: OlMap): void {
   const ask = (coordinate: number[]) => {
     const [lon = 0, lat = 0] = toLonLat(coordinate);
+    if (PHONE.matches) sheet.value = "low";
     void samplePixel(lon, lat);
   };
   map.on("click", (event) => {

@@ -8,17 +8,31 @@ import { createXYZ } from "ol/tilegrid.js";
 import { type TileLook, tileTemplate } from "../api.ts";
 import type { Box, Config } from "../types.ts";
 
+const RETRIES = 4;
+
 export const SHARP = devicePixelRatio >= 1.5;
 
 /** A source of 512-px tiles: as they are on plain screens, at half size on sharp ones. */
 export function sceneSource(id: string, version: string, look: TileLook, zooms: [number, number]): XYZ {
   const tileSize = SHARP ? 256 : 512;
   const [low, high] = SHARP ? zooms : [zooms[0] - 1, zooms[1] - 1];
-  return new XYZ({
+  const source = new XYZ({
     url: tileTemplate(id, version, look),
     tileGrid: createXYZ({ minZoom: Math.max(0, low), maxZoom: Math.max(0, high), tileSize }),
     tilePixelRatio: SHARP ? 2 : 1,
     transition: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 200,
+  });
+  tryAgain(source);
+  return source;
+}
+
+/** A server with much to do refuses tiles for a moment: ask again, later each time. */
+function tryAgain(source: XYZ): void {
+  const tried = new WeakMap<object, number>();
+  source.on("tileloaderror", ({ tile }) => {
+    const count = tried.get(tile) ?? 0;
+    tried.set(tile, count + 1);
+    if (count < RETRIES) setTimeout(() => tile.load(), 400 * 2 ** count + Math.random() * 200);
   });
 }
 

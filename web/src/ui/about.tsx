@@ -6,6 +6,7 @@ import { address, api } from "../api.ts";
 import { clock, day, grouped, metres, sensorName, significant } from "../format.ts";
 import type { Detail } from "../types.ts";
 import { Copy, Section } from "./bits.tsx";
+import { known } from "./look.tsx";
 
 const LINKS = [
   ["wmts", "WMTS", "QGIS, ArcGIS: add a WMTS connection"],
@@ -58,7 +59,7 @@ function Facts({ scene }: { scene: Detail }) {
     ["Version", scene.version === undefined ? null : String(scene.version)],
     ["Size", `${grouped(scene.width)} × ${grouped(scene.height)} px`],
     ["Pixel", scene.input ? `${metres(scene.gsd_m)}, from ${metres(scene.input.gsd_m)}` : metres(scene.gsd_m)],
-    ["CRS", [scene.crs, scene.crs_name].filter(Boolean).join(", ")],
+    ["CRS", [...new Set([scene.crs, scene.crs_name].filter(Boolean))].join(", ")],
     ["Extent", `${w.toFixed(4)}, ${s.toFixed(4)} to ${e.toFixed(4)}, ${n.toFixed(4)}`],
     ["Licence", scene.license],
     ["Credit", scene.attribution],
@@ -76,7 +77,7 @@ function Bands({ scene }: { scene: Detail }) {
           {scene.bands.map((band) => (
             <tr key={band.name}>
               <th scope="row">{band.name}</th><td class="n">{band.nm ? Math.round(band.nm) : "–"}</td><td>{band.dtype}</td>
-              <td class="n">{band.nodata ?? "–"}</td><td>{band.scale ? `${significant(band.scale)} · DN ${signed(band.offset ?? 0)}` : "unknown"}</td>
+              <td class="n">{band.nodata ?? "–"}</td><td>{known(band) && band.scale ? `${significant(band.scale)} · DN ${signed(band.offset ?? 0)}` : "unknown"}</td>
             </tr>
           ))}
         </tbody>

@@ -59,15 +59,20 @@ function Bands({ scene, shown }: { scene: Detail; shown: string[] }) {
       <div class="channels">
         {shown.map((name, place) => (
           <label key={place} class={single ? "grey" : `c${place}`}>
-            <span>{single ? "Grey" : CHANNELS[place]}</span>
+            <span>{single ? "Grey" : CHANNELS[place]}<em>{wavelength(scene, name)}</em></span>
             <select value={name} onChange={(event) => set(place, event.currentTarget.value)}>
-              {scene.bands.map((band) => <option key={band.name} value={band.name}>{band.name}{band.nm ? ` · ${Math.round(band.nm)} nm` : ""}</option>)}
+              {scene.bands.map((band) => <option key={band.name} value={band.name}>{band.name}</option>)}
             </select>
           </label>
         ))}
       </div>
     </>
   );
+}
+
+function wavelength(scene: Detail, name: string): string {
+  const nm = scene.bands.find((band) => band.name === name)?.nm;
+  return nm ? `${Math.round(nm)}\u202fnm` : "";
 }
 
 function Percentiles() {
@@ -121,7 +126,7 @@ function BandRange({ band, channel, place }: { band: Band; channel: number | nul
     setHeld(null);
     look({ ranges: ranges.map((range, at): Pair => (at === place ? [a, b] : range)) });
   };
-  const physical = (value: number) => (band.scale ? ` (${significant(value * band.scale + (band.offset ?? 0), 3)})` : "");
+  const physical = (value: number) => (known(band) && band.scale ? ` (${significant(value * band.scale + (band.offset ?? 0), 3)})` : "");
   const type = (which: 0 | 1) => (text: string) => {
     const value = Number(text);
     if (text !== "" && Number.isFinite(value) && (which === 0 ? value < high : value > low)) commit(...((which === 0 ? [value, high] : [low, value]) as Pair));
@@ -146,6 +151,9 @@ function BandRange({ band, channel, place }: { band: Band; channel: number | nul
     </div>
   );
 }
+
+/** Whether stored values are known to mean something physical. */
+export const known = (band: Band): boolean => band.scale !== null && band.unit !== "DN";
 
 /** The values worth showing: the bulk of the histogram and the range in use, not a lone outlier. */
 function spanShown(band: Band, range: Pair): Pair {

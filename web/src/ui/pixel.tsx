@@ -27,10 +27,10 @@ export function PixelCard() {
 
 function Values({ values }: { values: PointValues }) {
   const scene = current.value;
-  const physical = values.bands.some((band) => band.physical !== null);
+  const unit = scene?.bands.find((band) => band.unit)?.unit ?? null;
+  const physical = unit !== "DN" && values.bands.some((band) => band.physical !== null);
   const input = values.bands.some((band) => band.input_dn !== null);
-  const unit = scene?.bands.find((band) => band.unit)?.unit;
-  const name = physical ? (unit && unit !== "1" ? unit : "reflectance") : null;
+  const name = physical ? (unit ?? "physical") : null;
   return (
     <>
       <table>

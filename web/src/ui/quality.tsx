@@ -5,6 +5,12 @@ import type { Detail } from "../types.ts";
 import { Section, Verdict } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 
+/** D_λᴷ with its index below and its power above. */
+function Symbol({ text }: { text: string }) {
+  const parts = text.split(/D_(λᴷ|λ|S|ρ)/);
+  return <>{parts.map((part, at) => (at % 2 === 0 ? part : <i key={at} class="symbol">D<sub>{part.charAt(0)}</sub>{part.endsWith("ᴷ") && <sup>K</sup>}</i>))}</>;
+}
+
 export function QualityTab({ scene }: { scene: Detail }) {
   const found = Object.entries(scene.quality ?? {}).filter((pair): pair is [string, number] => typeof pair[1] === "number");
   const order = Object.keys(METRICS);
@@ -23,7 +29,7 @@ export function QualityTab({ scene }: { scene: Detail }) {
                 const metric = METRICS[name];
                 return (
                   <tr key={name}>
-                    <th scope="row">{metric?.label}<span>{metric?.what}</span></th>
+                    <th scope="row"><Symbol text={metric?.label ?? name} /><span><Symbol text={metric?.what ?? ""} /></span></th>
                     <td class="n">{significant(value)}</td>
                     <td class="n quiet">{name === "psnr" ? "high" : metric?.best}</td>
                   </tr>
