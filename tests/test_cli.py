@@ -12,7 +12,7 @@ import pytest
 
 from geofuse import errors
 from geofuse.cli import main
-from geofuse.methods.base import METHODS
+from geofuse.methods.base import METHODS, NETWORKS
 from geofuse.run.simulating import Pair
 
 
@@ -105,7 +105,7 @@ def test_json_is_one_object_and_nothing_else(pair: Pair, tmp_path: Path) -> None
 def test_methods_lists_all_with_paper_and_family(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [method["name"] for method in listed["methods"]] == list(METHODS)
+    assert [method["name"] for method in listed["methods"]] == [*METHODS, *NETWORKS]
     assert all(method["paper"] and method["family"] and method["ratios"] for method in listed["methods"])
     assert main(["methods"]) == 0
     assert "mtf-glp-hpm-r" in capsys.readouterr().out

@@ -88,6 +88,17 @@ def method_options(parser: Any) -> None:
         "--weights", type=numbers, metavar="LIST", help="intensity weights of brovey, one for each band"
     )
     method.add_argument(
+        "--network",
+        metavar="FILE|NAME",
+        help="weights of pan-gan and pan-gan-ms (the shipped ones that fit best)",
+    )
+    method.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="what a network runs on: auto, cpu, cuda, cuda:1 (auto)",
+    )
+    method.add_argument(
         "--no-calibrate",
         action="store_true",
         help="measure nothing: the sensor table's figures, no hold-out, no back-projection unless asked for",
@@ -123,7 +134,11 @@ def names(text: str) -> list[str]:
 
 def numbers(text: str) -> tuple[float, ...]:
     """Read a list of numbers."""
-    return tuple(float(number) for number in text.split(","))
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        hint = "; a network's weights are named with --network" if text.endswith(".safetensors") else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers{hint}") from error
 
 
 BAR = "{desc} {percentage:3.0f} % |{bar}| {n:.1f}/{total:.1f} {unit} [{elapsed}<{remaining}, {rate_fmt}]"
@@ -176,6 +191,8 @@ def request_of(arguments: argparse.Namespace) -> Request:
         shift_px=tuple(arguments.shift) if arguments.shift else None,
         back_projections=arguments.back_projections,
         force=arguments.force,
+        network=arguments.network,
+        device=arguments.device,
     )
 
 

@@ -47,7 +47,7 @@ def _methods(arguments: argparse.Namespace) -> None:
     from geofuse.methods import base
     from geofuse.run.report import methods_text
 
-    listed = [asdict(base.get(name).about) for name in base.METHODS]
+    listed = [asdict(base.get(name).about) for name in (*base.METHODS, *base.NETWORKS)]
     found = {"auto": base.AUTO, "candidates": list(base.CANDIDATES), "methods": listed}
     print_json(found) if arguments.json else print(methods_text(found))
 

@@ -34,6 +34,11 @@ METHODS = {
     "mtf-glp-hpm-r": "geofuse.methods.multires:MTF_GLP_HPM_R",
     "ridge": "geofuse.methods.adaptive:RIDGE",
 }
+NETWORKS = {
+    "pan-gan": "geofuse.methods.neural:PAN_GAN",
+    "pan-gan-ms": "geofuse.methods.neural:PAN_GAN_MS",
+}
+"""Methods that need weights, and torch to run."""
 AUTO = "mtf-glp-hpm-r"
 """What "auto" means where the scene is not looked at."""
 CANDIDATES = ("ridge", "mtf-glp-hpm-r", "gsa")
@@ -83,6 +88,8 @@ class Options:
     """Given intensity weights (brovey); None: equal."""
     largest_ratio: float | None = None
     """The larger of the two axes' ratios, which haloes must cover; None: both are `ratio`."""
+    network: dict[str, Any] | None = None
+    """Which weights, and what they run on, where the method is a network: JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +169,13 @@ class Method(Protocol):
 def get(name: str) -> Method:
     """Return the method called ``name`` ("auto": the default); MethodError names the nearest otherwise."""
     key = AUTO if name == "auto" else name
-    if key not in METHODS:
-        near = get_close_matches(name, [*METHODS, "auto"], 1, 0.5)
+    known = {**METHODS, **NETWORKS}
+    if key not in known:
+        near = get_close_matches(name, [*known, "auto"], 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else "see `geofuse methods`"
         raise MethodError(
-            f"there is no method {name!r}", wanted="auto or one of " + ", ".join(METHODS), do=hint
+            f"there is no method {name!r}", wanted="auto or one of " + ", ".join(known), do=hint
         )
-    module, attribute = METHODS[key].split(":")
+    module, attribute = known[key].split(":")
     method: Method = getattr(importlib.import_module(module), attribute)
     return method

@@ -123,6 +123,8 @@ class PanGanSpec:
     """Channels of the first layer, 9 x 9."""
     second: int = 32
     """Channels of the second layer, 5 x 5."""
+    residual: bool = False
+    """Add to U(M) instead of making all of the product: untrained, it is upsampling. Not the published form."""
 
 
 class PanGanGenerator(nn.Module):
@@ -141,15 +143,20 @@ class PanGanGenerator(nn.Module):
         self.first = nn.Conv2d(planes, spec.first, 9)
         self.second = nn.Conv2d(planes + spec.first, spec.second, 5)
         self.third = nn.Conv2d(planes + spec.first + spec.second, spec.bands, 5)
+        if spec.residual:
+            nn.init.zeros_(self.third.weight)
+            assert self.third.bias is not None
+            nn.init.zeros_(self.third.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scaled U(M) and P, (N, B + 1, H + 16, W + 16), to the scaled product (N, B, H, W) within -1 .. 1."""
-        x = x.contiguous() if not x.is_contiguous(memory_format=torch.channels_last) else x
+        up = x[:, : self.spec.bands, 8:-8, 8:-8]
         one = functional.relu(self.first(x))
         x = torch.cat([x[..., 4:-4, 4:-4], one], dim=1)
         two = functional.relu(self.second(x))
         x = torch.cat([x[..., 2:-2, 2:-2], two], dim=1)
-        return torch.tanh(self.third(x))
+        made = torch.tanh(self.third(x))
+        return up + made if self.spec.residual else made
 
 
 class Discriminator(nn.Module):

@@ -160,8 +160,8 @@ def check_contract(
             do="choose them with --bands",
             path=where,
         )
-    named = not all(name.isdigit() for name in (*bands, *card.bands))
-    if named and tuple(bands) != card.bands:
+    numbered = any(all(name.isdigit() for name in names) for names in (bands, card.bands))
+    if not numbered and tuple(bands) != card.bands:
         raise WeightsError(
             f"made for {','.join(card.bands)}, in this order, not {','.join(bands)}",
             wanted="the same bands",

@@ -36,6 +36,8 @@ OPTIONS = {
     "shift_px",
     "back_projections",
     "force",
+    "network",
+    "device",
 }
 _FITS: dict[str, Params] = {}
 _FITTING = threading.Lock()
@@ -53,7 +55,8 @@ def fuse(
     """Fuse lazily: a dask-backed (band, y, x) array in the source's type, with CRS, transform, nodata, band names.
 
     ``scene`` is a Scene, a scene folder or .tar, or the PAN file with ``ms`` the MS file(s). ``options`` are those
-    of the command line: bbox, aoi, window, nodata, weights, tile_px, calibrate, shift_px, back_projections, force.
+    of the command line: bbox, aoi, window, nodata, weights, tile_px, calibrate, shift_px, back_projections, force,
+    network, device.
     Calibration looks at a sample of the scene at once (``calibrate=False``: headers only); the first compute
     measures the scene once; ``params`` (an OUT.json, or its content) spares both. Afterwards a window reads only what
     it needs. Pixels equal those of the command line's file.

@@ -46,13 +46,22 @@ def calibrated_plan(
     if out is not None:
         check_out(plan, out.absolute())
     if not request.calibrate:
-        return plan
+        return _settled(plan)
     key = _key(plan, request)
     found = _known(out, key) or _findings(plan, scene, request, key=key, progress=progress)
     check_unchanged(
         plan
     )  # the second plan would take a file that came meanwhile for the one that was looked at
-    return make_plan(scene, request, found)
+    return _settled(make_plan(scene, request, found))
+
+
+def _settled(plan: Plan) -> Plan:
+    """Settle the precision of a network, which the scene's pixels decide; other plans stay what they are."""
+    if plan.options["network"] is None:
+        return plan
+    from geofuse.run.networks import settled
+
+    return settled(plan)
 
 
 def calibrate_scene(scene: Scene, request: Request) -> dict[str, Any]:
@@ -66,7 +75,8 @@ def _key(plan: Plan, request: Request) -> str:
     """Return what identifies the findings: the inputs, and all that was asked but encoding and work."""
     asked = asdict(replace(request, tile_px=None, workers=None, memory_bytes=None, compress="", level=None))
     del asked["attribution"]
-    text = json.dumps([__version__, plan.inputs, asked, plan.area], sort_keys=True, default=list)
+    weights = (plan.options["network"] or {}).get("sha256")
+    text = json.dumps([__version__, plan.inputs, asked, plan.area, weights], sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

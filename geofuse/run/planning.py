@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from geofuse import __version__
 from geofuse.errors import AreaError, DiskSpaceError, MemoryLimitError, UsageError, WriteError
-from geofuse.geometry import moved
+from geofuse.geometry import AxisMap, moved
 from geofuse.methods import base
 from geofuse.methods.closed import low_groups
 from geofuse.methods.consistency import margin_px
 from geofuse.methods.observation import Observation
 from geofuse.run.patches import observation_from
+from geofuse.run.product import data_spec, dtype_of, mask_spec
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.cog import CogSpec, checked_spec, expected_bytes
+from geofuse.scenes.cog import expected_bytes
 from geofuse.scenes.opening import relate, select_bands, with_nodata
 from geofuse.scenes.pixels import file_of, identity
 from geofuse.scenes.provenance import companions
-from geofuse.scenes.scene import Band, Grid, Scene, Source
+from geofuse.scenes.scene import Grid, Scene
 from geofuse.scenes.tiles import (
     BASE_BYTES,
     BLOCK_PX,
@@ -40,6 +40,10 @@ from geofuse.scenes.tiles import (
 DEFAULT_TILE_PX = 1024
 SAMPLE_CPX, SAMPLE_WINDOWS, SAMPLE_HALO_CPX = 96, 16, 20
 """Side and number of calibration's windows, and what is read around them."""
+TORCH_BYTES = 400 * 2**20
+"""What torch takes with a network at work, in a process."""
+NETWORK_EDGE_PX, NETWORK_PX_BYTES = 32, 20
+"""A network's own halo, at most; what its planes take for a band's pixel, copies and output included."""
 COMPRESSED_SHARE = 0.5
 """Of the plain size, what a lossless codec leaves of satellite images at most, for the free-disk check."""
 
@@ -82,6 +86,10 @@ class Request:
     """Go on with a pair that does not match."""
     attribution: str | None = None
     """Credit line in the product's tags, instead of the scene's own."""
+    network: str | None = None
+    """Weights of a method that is a network: a file, or a shipped name; None: the shipped ones that fit best."""
+    device: str = "auto"
+    """What a network runs on: "auto", "cpu", "cuda" or "cuda:N"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,8 @@ class Findings:
     """Cores of the windows it was found in."""
     calibration: dict[str, Any] | None = None
     """The report."""
+    network: dict[str, Any] | None = None
+    """What was settled of a network."""
 
 
 def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> Plan:
@@ -131,11 +141,22 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         names=tuple(band.name for band in chosen),
         ratio=2.0 / (axis_y.scale + axis_x.scale),
         largest_ratio=1.0 / min(axis_y.scale, axis_x.scale),
-        whole=np.dtype(_dtype(chosen)).kind != "f",
+        whole=np.dtype(dtype_of(chosen)).kind != "f",
         weights=_weights(request, len(chosen)),
+        network=_network(
+            method.about.name, request, found, [band.name for band in chosen], grid, (axis_y, axis_x)
+        ),
     )
     reach = method.halo(observation, options=options)
-    spec = _spec(scene, chosen, grid, (rows[0], cols[0]), request, method.about.name)
+    spec = data_spec(
+        scene,
+        chosen,
+        grid,
+        origin=(rows[0], cols[0]),
+        about=f"{scene.scene_id} fused by {method.about.name}",
+        encoding=(request.compress, request.level),
+        attribution=request.attribution,
+    )
     plan = Plan(
         scene=scene,
         bands=bands,
@@ -147,7 +168,7 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         options=_json_values(options),
         observation=_json_values(observation),
         spec=spec,
-        mask=_mask_spec(scene, spec),
+        mask=mask_spec(scene, spec),
         reach=(reach.fine_px, reach.coarse_cpx),
         tile_px=BLOCK_PX,
         workers=request.workers or os.cpu_count() or 1,
@@ -160,9 +181,35 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         rounds=found.rounds,
         sample=found.sample,
         calibration=found.calibration,
-        sample_bytes=sample_bytes(grid, options) if request.calibrate else 0,
+        sample_bytes=(sample_bytes(grid, options) if request.calibrate else 0)
+        + (TORCH_BYTES if options.network else 0),
     )
     return _with_tiles(plan, request)
+
+
+def _network(
+    method: str,
+    request: Request,
+    found: Findings,
+    names: Sequence[str],
+    grid: Grid,
+    axes: tuple[AxisMap, AxisMap],
+) -> dict[str, Any] | None:
+    """Settle weights and device where the method is a network; others never hear of torch."""
+    if method not in base.NETWORKS:
+        return None
+    if found.network is not None:
+        return found.network
+    from geofuse.run.networks import plan_network
+
+    return plan_network(
+        method,
+        named=request.network,
+        device=request.device,
+        bands=names,
+        ratio=(1.0 / axes[0].scale, 1.0 / axes[1].scale),
+        size_px=(grid.height, grid.width),
+    )
 
 
 def sample_bytes(grid: Grid, options: base.Options) -> int:
@@ -234,121 +281,6 @@ def _grid(pan: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> Grid:
     return Grid(pan.crs, (a, b, corner[0], d, e, corner[1]), rows[1] - rows[0], cols[1] - cols[0])
 
 
-def _dtype(bands: Sequence[Band]) -> str:
-    return str(np.result_type(*(np.dtype(band.dtype) for band in bands)))
-
-
-def _nodata(scene: Scene, bands: Sequence[Band], dtype: str) -> float | None:
-    """Choose the output's nodata: the bands', else PAN's, else what fits where a pixel can be invalid at all."""
-    for band in (*bands, *scene.fine.bands):
-        if band.nodata is not None and _fits(band.nodata, dtype):
-            return float(band.nodata)
-    kind = np.dtype(dtype)
-    if kind.kind == "f":
-        return math.nan
-    if _may_be_invalid(scene.fine) or _may_be_invalid(scene.coarse):
-        return 0.0 if kind.kind == "u" else float(np.iinfo(kind).min)
-    return None
-
-
-def _may_be_invalid(source: Source) -> bool:
-    marked = any(band.nodata is not None or np.dtype(band.dtype).kind == "f" for band in source.bands)
-    return bool(marked or source.alpha or source.masks or source.warped)
-
-
-def _fits(value: float, dtype: str) -> bool:
-    kind = np.dtype(dtype)
-    if kind.kind == "f":
-        return True
-    limits = np.iinfo(kind)
-    return bool(math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max)
-
-
-def _spec(
-    scene: Scene,
-    bands: Sequence[Band],
-    grid: Grid,
-    origin: tuple[int, int],
-    request: Request,
-    method: str,
-) -> CogSpec:
-    dtype = _dtype(bands)
-    tags = {
-        "AREA_OR_POINT": "Area",
-        "TIFFTAG_SOFTWARE": f"geofuse {__version__}",
-        "TIFFTAG_IMAGEDESCRIPTION": f"{scene.scene_id} fused by {method}",
-    }
-    credit = scene.metadata.get("attribution") if request.attribution is None else request.attribution
-    if credit:
-        tags["TIFFTAG_COPYRIGHT"] = str(credit)
-    return checked_spec(
-        CogSpec(
-            height=grid.height,
-            width=grid.width,
-            bands=len(bands),
-            dtype=dtype,
-            nodata=_nodata(scene, bands, dtype),
-            crs=grid.crs,
-            transform=grid.transform,
-            descriptions=tuple("" if band.name.isdigit() else band.name for band in bands),
-            colors=tuple(_color(band) for band in bands),
-            scales=tuple(1.0 if band.gain is None else band.gain for band in bands),
-            offsets=tuple(0.0 if band.offset is None else band.offset for band in bands),
-            tags=tags,
-            rpcs=_moved_rpcs(scene.fine.rpcs, origin),
-            compress=request.compress,
-            level=request.level,
-        )
-    )
-
-
-def _color(band: Band) -> str:
-    """Return the colour a band is shown in by default: by its name, else what its file says."""
-    if band.name in ("red", "green", "blue", "nir"):
-        return band.name
-    return "undefined" if band.color == "gray" else band.color
-
-
-def _moved_rpcs(rpcs: dict[str, str] | None, origin: tuple[int, int]) -> dict[str, str] | None:
-    """Let PAN's coefficients speak of the output's pixels."""
-    if rpcs is None:
-        return None
-    moved_by = {"LINE_OFF": origin[0], "SAMP_OFF": origin[1]}
-    return {
-        key: repr(float(value.split()[0]) - moved_by[key]) if moved_by.get(key) else value
-        for key, value in rpcs.items()
-    }
-
-
-def _mask_spec(scene: Scene, spec: CogSpec) -> CogSpec | None:
-    if scene.quality is None:
-        return None
-    tags = {**spec.tags, "TIFFTAG_IMAGEDESCRIPTION": f"{scene.scene_id} mask: {MASK_MEANING}"}
-    return checked_spec(
-        CogSpec(
-            height=spec.height,
-            width=spec.width,
-            bands=1,
-            dtype="uint8",
-            nodata=None,
-            crs=spec.crs,
-            transform=spec.transform,
-            descriptions=("mask",),
-            colors=("gray",),
-            scales=(1.0,),
-            offsets=(0.0,),
-            tags=tags,
-            rpcs=spec.rpcs,
-            compress=spec.compress,
-            level=spec.level,
-            overview="or",
-        )
-    )
-
-
-MASK_MEANING = "1 nodata, 2 saturated, 4 cloud, 8 shadow, 16 snow, 32 cirrus"
-
-
 def _with_tiles(plan: Plan, request: Request) -> Plan:
     """Choose the tile and count memory: an explicit tile is kept or refused, the default shrinks to fit."""
     allowed = request.memory_bytes or available_memory()
@@ -385,7 +317,18 @@ def _task_bytes(plan: Plan, side: int) -> int:
         ratio=plan.options["ratio"],
         lows=lows,
     )
-    return wide * core + _input_block_bytes(plan)
+    return wide * (core + _network_bytes(plan, side)) + _input_block_bytes(plan)
+
+
+def _network_bytes(plan: Plan, side: int) -> int:
+    """Bytes a network's inputs, their copies and its output take for one tile; 0 for other methods."""
+    if not plan.options["network"]:
+        return 0
+    bands = len(plan.bands)
+    pixels = (
+        min(side, max(plan.grid.height, plan.grid.width)) + 2 * plan.margin_px + 2 * NETWORK_EDGE_PX
+    ) ** 2
+    return pixels * NETWORK_PX_BYTES * (bands + 1)
 
 
 def _input_block_bytes(plan: Plan) -> int:
@@ -459,6 +402,7 @@ def plan_summary(plan: Plan, out: Path | None = None) -> dict[str, Any]:
         "axis_y": asdict(plan.axis_y),
         "axis_x": asdict(plan.axis_x),
         "ratio": plan.options["ratio"],
+        "network": plan.options["network"],
         "dtype": plan.spec.dtype,
         "nodata": None if plan.spec.nodata is None else str(plan.spec.nodata),
         "compress": plan.spec.compress,

@@ -39,6 +39,7 @@ def plan_text(summary: dict[str, Any]) -> str:
     rows = [
         ("scene", f"{summary['scene']} ({summary['sensor']})"),
         ("method", summary["method"]),
+        *_network_rows(summary["network"]),
         ("bands", ", ".join(summary["bands"])),
         ("output", f"{grid['height']} x {grid['width']} px, {summary['dtype']}, nodata {summary['nodata']}"),
         ("coarse", f"row = {_axis(summary['axis_y'])}, column = {_axis(summary['axis_x'])}"),
@@ -56,6 +57,17 @@ def plan_text(summary: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join([*(f"{name:8}{value}" for name, value in rows), *_notes(summary["notes"])])
+
+
+def _network_rows(network: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if network is None:
+        return []
+    return [
+        (
+            "network",
+            f"{network['name']} on {network['device']} ({network['runs_on']}), {network['precision']}",
+        )
+    ]
 
 
 def _axis(axis: dict[str, float]) -> str:

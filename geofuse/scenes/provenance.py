@@ -60,6 +60,7 @@ def provenance(
             "bands": list(plan.options["names"]),
             "area": plan.area,
             "weights": plan.options["weights"],
+            "network": plan.options["network"],
             "back_projections": plan.rounds,
             "compress": plan.spec.compress,
             "level": plan.spec.level,

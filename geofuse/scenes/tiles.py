@@ -185,5 +185,7 @@ def fingerprint(plan: Plan, version: str) -> str:
     value = plan_to_json(plan)
     for name in ("tile_px", "workers", "bytes_per_task", "notes", "reach", "margin_px", "sample_bytes"):
         del value[name]
+    if value["options"].get("network"):
+        del value["options"]["network"]["path"]  # the weights' checksum tells them, wherever they lie
     text = json.dumps([version, value], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

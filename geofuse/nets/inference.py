@@ -1,0 +1,181 @@
+"""A network at work over tiles: one fixed inner tile, anchored to the output's origin, whatever is asked for.
+
+So a pixel's value depends on what lies around it and on its place in the scene, never on how the scene was cut.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofuse.errors import WeightsError, WorkerError
+from geofuse.nets.models import MsGenerator, PanGanGenerator
+from geofuse.nets.weights import load_weights
+
+Window = tuple[int, int, int, int]
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """A network, ready on its device in its precision."""
+
+    net: MsGenerator | PanGanGenerator
+    """The generator."""
+    spec: Any
+    """Its spec."""
+    device: torch.device
+    """Where it runs."""
+    kind: torch.dtype
+    """Float type of its weights and activations."""
+    inner_px: int
+    """Side of the inner tile in output pixels."""
+
+
+def processor() -> str:
+    """Name what decides a CPU's bits: the vector units torch's kernels use, and the matrix units for bfloat16."""
+    found = [torch.backends.cpu.get_cpu_capability()]
+    if torch.cpu._is_avx512_bf16_supported():
+        found.append("BF16")
+    if torch.cpu._is_amx_tile_supported():
+        found.append("AMX")
+    return f"{platform.machine()} {' '.join(found)}"
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def describe(device: torch.device | str) -> str:
+    """Name what decides a device's bits: its kind and torch's release."""
+    there = torch.device(device)
+    name = torch.cuda.get_device_name(there) if there.type == "cuda" else processor()
+    return f"{name}, torch {torch.__version__}"
+
+
+def engine(network: Mapping[str, Any]) -> Engine:
+    """Return the network that was planned, loaded once in each process.
+
+    WorkerError where this machine cannot do what the plan says, WeightsError where the weights are others.
+    """
+    _one_thread()
+    return _engine(json.dumps(dict(network), sort_keys=True))
+
+
+@lru_cache(maxsize=4)
+def _engine(text: str) -> Engine:
+    network = json.loads(text)
+    device = torch.device(network["device"])
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise WorkerError("no CUDA device here", wanted=f"{network['runs_on']}, as planned")
+    here = describe(device)
+    if network["runs_on"] != here:
+        raise WorkerError(
+            f"the network would run on {here} here",
+            wanted=f"{network['runs_on']}, as planned: others give other bits",
+            do="use workers of one kind, or run the command here alone",
+        )
+    net, _ = load_weights(Path(network["path"]), sha256=network["sha256"])
+    kind = PRECISIONS[network["precision"]]
+    net.to(device=device, dtype=kind)
+    for weights in net.parameters():
+        if weights.dim() == 4:
+            weights.data = weights.data.contiguous(memory_format=torch.channels_last)
+    return Engine(net, net.spec, device, kind, int(network["inner_px"]))
+
+
+_threads = threading.local()
+
+
+def _one_thread() -> None:
+    """Keep torch to one thread in each of ours: two on a busy core are slower than one."""
+    if not getattr(_threads, "set", False):
+        torch.set_num_threads(1)
+        _threads.set = True
+
+
+def blocks_across(inner_px: int, ratio: int) -> int:
+    """Return how many blocks of ``ratio`` pixels an inner tile touches along an axis at most, wherever they begin."""
+    return (inner_px - 2) // ratio + 2
+
+
+def ms_residual(
+    running: Engine, common: NDArray[Any], own: NDArray[Any], *, first: tuple[int, int], core: Window
+) -> NDArray[np.float32]:
+    """Return the residual (B, rows, cols) over a core, in units of each band's scale.
+
+    common (Cc, h + 2k, w + 2k) and own (B, Cb, ...) begin k blocks before the one whose first fine pixel is ``first``.
+    """
+    assert isinstance(running.net, MsGenerator)
+    ratio, side = running.spec.ratio, running.inner_px
+    blocks, halo = blocks_across(side, ratio), 2 * running.net.halo
+    out = np.empty((len(own), core[1] - core[0], core[3] - core[2]), np.float32)
+    shared = torch.from_numpy(common).to(running.device, running.kind)
+    each = torch.from_numpy(own).to(running.device, running.kind)
+    with torch.inference_mode():
+        for row, col in _inner_tiles(core, side):
+            # blocks from the one that holds the inner tile's first pixel on
+            at = [(start - begin) // ratio for start, begin in zip((row, col), first, strict=True)]
+            made = running.net(
+                _cut(shared, at, blocks + halo)[None].contiguous(memory_format=torch.channels_last),
+                _cut(each, at, blocks + halo)[None],
+            )[0]
+            origin = first[0] + ratio * at[0], first[1] + ratio * at[1]
+            _paste(made, origin, (row, row + side, col, col + side), core, out)
+    return out
+
+
+def fine_product(running: Engine, planes: NDArray[Any], *, core: Window) -> NDArray[np.float32]:
+    """Return a fine-grid network's output (B, rows, cols) over a core; planes (C, H + 2k, W + 2k) begin k before it."""
+    side, halo = running.inner_px, 2 * running.net.halo
+    out = np.empty((running.spec.bands, core[1] - core[0], core[3] - core[2]), np.float32)
+    whole = torch.from_numpy(planes).to(running.device, running.kind)
+    with torch.inference_mode():
+        for row, col in _inner_tiles(core, side):
+            part = _cut(whole, [row - core[0], col - core[2]], side + halo)[None]
+            made = running.net(part.contiguous(memory_format=torch.channels_last))[0]
+            _paste(made, (row, col), (row, row + side, col, col + side), core, out)
+    return out
+
+
+def _inner_tiles(core: Window, side: int) -> Iterator[tuple[int, int]]:
+    """Yield the first pixel of every inner tile a core touches; they are anchored at output pixel 0, 0."""
+    for row in range(core[0] // side * side, core[1], side):
+        for col in range(core[2] // side * side, core[3], side):
+            yield row, col
+
+
+def _cut(planes: Tensor, at: list[int], side: int) -> Tensor:
+    """Cut a square out of planes (..., h, w) from ``at`` on; beyond them is 0, which nothing wanted depends on."""
+    height, width = planes.shape[-2:]
+    rows, cols = (max(0, at[0]), min(height, at[0] + side)), (max(0, at[1]), min(width, at[1] + side))
+    part = planes[..., rows[0] : rows[1], cols[0] : cols[1]]
+    if part.shape[-2:] == (side, side):
+        return part
+    out = planes.new_zeros(*planes.shape[:-2], side, side)
+    out[..., rows[0] - at[0] : rows[1] - at[0], cols[0] - at[1] : cols[1] - at[1]] = part
+    return out
+
+
+def _paste(made: Tensor, origin: tuple[int, int], tile: Window, core: Window, out: NDArray[Any]) -> None:
+    """Lay the part of a result (B, H, W) from ``origin`` on that lies in both the inner tile and the core."""
+    row0, row1 = max(tile[0], core[0]), min(tile[1], core[1])
+    col0, col1 = max(tile[2], core[2]), min(tile[3], core[3])
+    part = made[:, row0 - origin[0] : row1 - origin[0], col0 - origin[1] : col1 - origin[1]].float().cpu()
+    if not bool(torch.isfinite(part).all()):
+        raise WeightsError(
+            "the network gives values that are not finite", wanted="finite ones", do="train it again"
+        )
+    out[:, row0 - core[0] : row1 - core[0], col0 - core[2] : col1 - core[2]] = part.numpy()

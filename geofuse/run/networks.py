@@ -1,0 +1,193 @@
+"""Which weights a plan fuses with, on which device, in which precision: settled before any tile is fused.
+
+The weights' card is read without torch; torch is loaded here for what a network is planned on, and only then.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofuse.errors import MethodError, UsageError
+from geofuse.methods import base
+from geofuse.methods.base import Options, Patch
+from geofuse.methods.noharm import fit_patches
+from geofuse.methods.observation import Observation
+from geofuse.nets.weights import file_sha256, find_weights, no_torch, read_card
+from geofuse.run.patches import job_of, read_patch
+from geofuse.run.sampling import sample_cores
+from geofuse.scenes.tiles import Plan
+
+INNER_PX = 256
+"""Side of the inner tile a network runs on, in output pixels."""
+MOST_DRIFT_PX = 0.25
+"""How far a network's blocks may drift from the coarse pixels over a scene whose ratio is nearly whole."""
+LEAST_RATIO, MOST_RATIO = 2, 8
+QUIET_SHARE = 0.1
+"""Of a band's blocks, from the smoothest on, those that are taken to show noise alone."""
+NOISE_BLOCK_CPX = 8
+TOLERATED = 0.2
+"""Error of bfloat16 against float32, in standard deviations of the scene's noise ..."""
+PRECISION_WINDOWS = 2
+"""Sample windows that the precision is measured on."""
+TOLERATED_SHARE = 0.999
+"""... that this share of the pixels must stay under."""
+
+
+def plan_network(
+    method: str,
+    *,
+    named: str | None,
+    device: str,
+    bands: Sequence[str],
+    ratio: tuple[float, float],
+    size_px: tuple[int, int],
+) -> dict[str, Any]:
+    """Choose weights and device for a method; returns what `Options.network` holds, in float32.
+
+    Raises WeightsError and MethodError where weights or ratio do not fit, UsageError where there is no such device.
+    """
+    if method == "pan-gan-ms":
+        _check_ratio(ratio, size_px)
+    path = find_weights(named, kind=method, bands=bands, ratio=ratio)
+    card = read_card(path)
+    where, runs_on = _device(device)
+    return {
+        "name": card.name,
+        "path": str(path),
+        "sha256": file_sha256(path),
+        "ratio": card.ratio,
+        "halo": card.halo,
+        "device": where,
+        "precision": "float32",
+        "runs_on": runs_on,
+        "inner_px": INNER_PX,
+        "shares": None,
+    }
+
+
+def _check_ratio(ratio: tuple[float, float], size_px: tuple[int, int]) -> None:
+    """Refuse what blocks of R x R pixels cannot follow."""
+    whole = round(ratio[0])
+    drift = max(abs(own - whole) / own * size for own, size in zip(ratio, size_px, strict=True))
+    if not LEAST_RATIO <= whole <= MOST_RATIO or drift > MOST_DRIFT_PX:
+        found = " x ".join(f"{value:.4g}" for value in dict.fromkeys(ratio))
+        raise MethodError(
+            f"pan-gan-ms at ratio {found}",
+            wanted=f"one whole number from {LEAST_RATIO} to {MOST_RATIO} for both axes",
+            do="choose --method auto, or pan-gan with weights of its own",
+        )
+
+
+def _device(asked: str) -> tuple[str, str]:
+    """Return the device's name for torch and what decides its bits."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        fault = no_torch()
+        raise MethodError(fault.found, do=fault.do) from error
+    from geofuse.nets.inference import describe
+
+    kind, _, number = asked.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (number and (kind != "cuda" or not number.isdigit())):
+        raise UsageError(f"--device {asked}", wanted="auto, cpu, cuda or cuda:N")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cpu" or (kind == "auto" and not there):
+        return "cpu", describe("cpu")
+    if int(number or 0) >= there:
+        raise UsageError(
+            f"--device {asked}: {there or 'no'} CUDA devices here",
+            wanted="one that is there",
+            do="try --device auto",
+        )
+    name = f"cuda:{number or 0}"
+    return name, describe(name)
+
+
+def with_precision(
+    options: Options, windows: Sequence[Patch], observation: Observation
+) -> tuple[Options, dict[str, Any]]:
+    """Let a network run in bfloat16 where the processor has it and the scene does not notice; says what was found.
+
+    The error is measured on ``windows``: sample patches that reach as far as the method's halo.
+    """
+    from geofuse.nets.inference import has_bfloat16
+
+    network = options.network
+    assert network is not None
+    if network["device"] == "cpu" and not has_bfloat16():
+        return options, {"precision": "float32", "reason": "the processor has no bfloat16 units"}
+    method = base.get(network_method(network))
+    params = fit_patches(method, windows, observation, options)
+    if params is None:
+        return options, {"precision": "float32", "reason": "too little to measure on"}
+    quick = replace(options, network={**network, "precision": "bfloat16"})
+    counts = np.zeros(2, np.int64)
+    noise = noise_sigma(windows, whole=options.whole)
+    for patch in windows:
+        exact, fast = (
+            method.apply(patch, params, observation, options=one)[:, patch.valid] for one in (options, quick)
+        )
+        near = np.abs(fast - exact) < TOLERATED * noise[:, None]
+        counts += near.size, int(near.sum())
+    share = float(counts[1] / counts[0]) if counts[0] else 0.0
+    said = {
+        "precision": "bfloat16",
+        "share_within": round(share, 6),
+        "noise_sigma": [round(x, 4) for x in noise.tolist()],
+    }
+    if share < TOLERATED_SHARE:
+        return options, {**said, "precision": "float32", "reason": "bfloat16's error would show"}
+    return quick, said
+
+
+def network_method(network: Mapping[str, Any]) -> str:
+    """Return the method a planned network belongs to."""
+    from pathlib import Path
+
+    return read_card(Path(network["path"])).kind
+
+
+def noise_sigma(windows: Sequence[Patch], *, whole: bool) -> NDArray[np.float64]:
+    """Estimate the standard deviation of each band's noise (B,) from the smoothest blocks of the coarse image.
+
+    Immerkaer's mask [1 -2 1; -2 4 -2; 1 -2 1] is blind to planes and quadratics; its mean magnitude over white noise
+    of sigma is 6 sigma sqrt(2 / pi). Source: Immerkaer 1996, Computer Vision and Image Understanding 64(2). Whole
+    numbers have at least the noise of their rounding.
+    """
+    found: list[NDArray[np.float64]] = []
+    for patch in windows:
+        planes = patch.coarse.astype(np.float64)
+        rows = planes[:, :-2] - 2.0 * planes[:, 1:-1] + planes[:, 2:]
+        curved = np.abs(rows[:, :, :-2] - 2.0 * rows[:, :, 1:-1] + rows[:, :, 2:])
+        valid = patch.coarse_valid
+        seen = valid[1:-1, 1:-1] & valid[:-2, :-2] & valid[2:, 2:] & valid[:-2, 2:] & valid[2:, :-2]
+        step = NOISE_BLOCK_CPX
+        height, width = (size // step * step for size in seen.shape)
+        shape = height // step, step, width // step, step
+        means = curved[:, :height, :width].reshape(-1, *shape).mean(axis=(2, 4))
+        full = seen[:height, :width].reshape(shape).all(axis=(1, 3))
+        found.append(means[:, full])
+    blocks = np.concatenate(found, axis=1) if found else np.zeros((0, 0))
+    least = 1.0 / math.sqrt(12.0) if whole else 0.0
+    if not blocks.size:
+        return np.full(len(blocks), least)
+    quiet = np.quantile(blocks, QUIET_SHARE, axis=1)
+    return np.maximum(quiet * math.sqrt(math.pi / 2.0) / 6.0, least)
+
+
+def settled(plan: Plan) -> Plan:
+    """Return the plan with its network's precision, measured on the scene's sample, and what was found as a note."""
+    job = job_of(plan)
+    cores = (plan.sample or sample_cores(plan))[:PRECISION_WINDOWS]
+    windows = [read_patch(plan, core, job.pedestal) for core in cores]
+    options, said = with_precision(job.options, windows, job.observation)
+    network = {**(options.network or {}), "measured": said}
+    chosen = {**plan.options, "network": network}
+    return replace(plan, options=json.loads(json.dumps(chosen)))

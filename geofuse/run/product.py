@@ -1,0 +1,131 @@
+"""What a product is to be: its type, nodata, colours, tags and codec, from the scene's bands; and its mask's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from geofuse import __version__
+from geofuse.scenes.cog import CogSpec, checked_spec
+from geofuse.scenes.scene import Band, Grid, Scene, Source
+
+MASK_MEANING = "1 nodata, 2 saturated, 4 cloud, 8 shadow, 16 snow, 32 cirrus"
+
+
+def dtype_of(bands: Sequence[Band]) -> str:
+    """Return the type that holds all bands."""
+    return str(np.result_type(*(np.dtype(band.dtype) for band in bands)))
+
+
+def _nodata(scene: Scene, bands: Sequence[Band], dtype: str) -> float | None:
+    """Choose the output's nodata: the bands', else PAN's, else what fits where a pixel can be invalid at all."""
+    for band in (*bands, *scene.fine.bands):
+        if band.nodata is not None and _fits(band.nodata, dtype):
+            return float(band.nodata)
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return math.nan
+    if _may_be_invalid(scene.fine) or _may_be_invalid(scene.coarse):
+        return 0.0 if kind.kind == "u" else float(np.iinfo(kind).min)
+    return None
+
+
+def _may_be_invalid(source: Source) -> bool:
+    marked = any(band.nodata is not None or np.dtype(band.dtype).kind == "f" for band in source.bands)
+    return bool(marked or source.alpha or source.masks or source.warped)
+
+
+def _fits(value: float, dtype: str) -> bool:
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return True
+    limits = np.iinfo(kind)
+    return bool(math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max)
+
+
+def data_spec(
+    scene: Scene,
+    bands: Sequence[Band],
+    grid: Grid,
+    *,
+    origin: tuple[int, int],
+    about: str,
+    encoding: tuple[str, int | None],
+    attribution: str | None,
+) -> CogSpec:
+    """Return the product: grid, type, nodata, colours, scales, tags, codec and level."""
+    dtype = dtype_of(bands)
+    tags = {
+        "AREA_OR_POINT": "Area",
+        "TIFFTAG_SOFTWARE": f"geofuse {__version__}",
+        "TIFFTAG_IMAGEDESCRIPTION": about,
+    }
+    credit = scene.metadata.get("attribution") if attribution is None else attribution
+    if credit:
+        tags["TIFFTAG_COPYRIGHT"] = str(credit)
+    return checked_spec(
+        CogSpec(
+            height=grid.height,
+            width=grid.width,
+            bands=len(bands),
+            dtype=dtype,
+            nodata=_nodata(scene, bands, dtype),
+            crs=grid.crs,
+            transform=grid.transform,
+            descriptions=tuple("" if band.name.isdigit() else band.name for band in bands),
+            colors=tuple(_color(band) for band in bands),
+            scales=tuple(1.0 if band.gain is None else band.gain for band in bands),
+            offsets=tuple(0.0 if band.offset is None else band.offset for band in bands),
+            tags=tags,
+            rpcs=_moved_rpcs(scene.fine.rpcs, origin),
+            compress=encoding[0],
+            level=encoding[1],
+        )
+    )
+
+
+def _color(band: Band) -> str:
+    """Return the colour a band is shown in by default: by its name, else what its file says."""
+    if band.name in ("red", "green", "blue", "nir"):
+        return band.name
+    return "undefined" if band.color == "gray" else band.color
+
+
+def _moved_rpcs(rpcs: dict[str, str] | None, origin: tuple[int, int]) -> dict[str, str] | None:
+    """Let PAN's coefficients speak of the output's pixels."""
+    if rpcs is None:
+        return None
+    moved_by = {"LINE_OFF": origin[0], "SAMP_OFF": origin[1]}
+    return {
+        key: repr(float(value.split()[0]) - moved_by[key]) if moved_by.get(key) else value
+        for key, value in rpcs.items()
+    }
+
+
+def mask_spec(scene: Scene, spec: CogSpec) -> CogSpec | None:
+    """Return the mask asset that lies beside a product; None without a quality band."""
+    if scene.quality is None:
+        return None
+    tags = {**spec.tags, "TIFFTAG_IMAGEDESCRIPTION": f"{scene.scene_id} mask: {MASK_MEANING}"}
+    return checked_spec(
+        CogSpec(
+            height=spec.height,
+            width=spec.width,
+            bands=1,
+            dtype="uint8",
+            nodata=None,
+            crs=spec.crs,
+            transform=spec.transform,
+            descriptions=("mask",),
+            colors=("gray",),
+            scales=(1.0,),
+            offsets=(0.0,),
+            tags=tags,
+            rpcs=spec.rpcs,
+            compress=spec.compress,
+            level=spec.level,
+            overview="or",
+        )
+    )
