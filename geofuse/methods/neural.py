@@ -180,7 +180,7 @@ class FineNetwork:
         running = engine(network_of(options, self.about.name))
         planes = pan_gan_inputs(patch, params.values, observation, options=options)
         made = fine_product(running, planes, core=patch.core)
-        centre, half = _range_of(params.values["levels"])
+        centre, half = range_of(params.values["levels"])
         kind = patch.coarse.dtype
         return np.asarray(centre[:-1, None, None] + half[:-1, None, None] * made, kind)
 
@@ -377,13 +377,13 @@ def pan_gan_inputs(
     up = EXP.apply(wide, Params("exp"), observation, options=options)
     top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
     part = slice(top, top + row1 - row0), slice(left, left + col1 - col0)
-    centre, half = _range_of(values["levels"])
+    centre, half = range_of(values["levels"])
     pan = np.where(patch.fine_valid[part], patch.fine[0, *part], centre[-1])
     planes = np.concatenate([up, pan[None].astype(up.dtype)])
     return np.asarray((planes - centre[:, None, None]) / half[:, None, None], np.float32)
 
 
-def _range_of(levels: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def range_of(levels: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the middle and the half range of the bands and PAN (B + 1,)."""
     low = np.array([*levels["low"], levels["pan_low"]])
     high = np.array([*levels["high"], levels["pan_high"]])

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofuse.errors import WeightsError, WorkerError
+from geofuse.errors import UsageError, WeightsError, WorkerError
 from geofuse.nets.models import MsGenerator, PanGanGenerator
 from geofuse.nets.weights import load_weights
 
@@ -63,6 +63,27 @@ def describe(device: torch.device | str) -> str:
     there = torch.device(device)
     name = torch.cuda.get_device_name(there) if there.type == "cuda" else processor()
     return f"{name}, torch {torch.__version__}"
+
+
+def find_device(asked: str) -> tuple[str, str]:
+    """Return a device's name for torch and what decides its bits: "auto", "cpu", "cuda" or "cuda:N".
+
+    UsageError where there is no such device.
+    """
+    kind, _, number = asked.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (number and (kind != "cuda" or not number.isdigit())):
+        raise UsageError(f"--device {asked}", wanted="auto, cpu, cuda or cuda:N")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cpu" or (kind == "auto" and not there):
+        return "cpu", describe("cpu")
+    if int(number or 0) >= there:
+        raise UsageError(
+            f"--device {asked}: {there or 'no'} CUDA devices here",
+            wanted="one that is there",
+            do="try --device auto",
+        )
+    name = f"cuda:{number or 0}"
+    return name, describe(name)
 
 
 def engine(network: Mapping[str, Any]) -> Engine:

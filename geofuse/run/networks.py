@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.errors import MethodError, UsageError
+from geofuse.errors import MethodError
 from geofuse.methods import base
 from geofuse.methods.base import Options, Patch
 from geofuse.methods.noharm import fit_patches
@@ -86,28 +86,13 @@ def _check_ratio(ratio: tuple[float, float], size_px: tuple[int, int]) -> None:
 
 
 def _device(asked: str) -> tuple[str, str]:
-    """Return the device's name for torch and what decides its bits."""
+    """Return the device's name for torch and what decides its bits; MethodError without torch."""
     try:
-        import torch
+        from geofuse.nets.inference import find_device
     except ModuleNotFoundError as error:
         fault = no_torch()
         raise MethodError(fault.found, do=fault.do) from error
-    from geofuse.nets.inference import describe
-
-    kind, _, number = asked.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (number and (kind != "cuda" or not number.isdigit())):
-        raise UsageError(f"--device {asked}", wanted="auto, cpu, cuda or cuda:N")
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind == "cpu" or (kind == "auto" and not there):
-        return "cpu", describe("cpu")
-    if int(number or 0) >= there:
-        raise UsageError(
-            f"--device {asked}: {there or 'no'} CUDA devices here",
-            wanted="one that is there",
-            do="try --device auto",
-        )
-    name = f"cuda:{number or 0}"
-    return name, describe(name)
+    return find_device(asked)
 
 
 def with_precision(
