@@ -8,11 +8,21 @@ import sys
 from collections.abc import Sequence
 
 from geofuse import __version__
-from geofuse.commands import assessing, benching, calibrating, catalog, fusing, looking, running, simulating
+from geofuse.commands import (
+    assessing,
+    benching,
+    calibrating,
+    catalog,
+    fusing,
+    looking,
+    running,
+    serving,
+    simulating,
+)
 from geofuse.commands.common import Parser
 from geofuse.errors import GeofuseError
 
-COMMANDS = (fusing, calibrating, assessing, looking, simulating, benching, running, catalog)
+COMMANDS = (fusing, calibrating, assessing, looking, simulating, benching, running, catalog, serving)
 """In the order of `geofuse --help`."""
 
 

@@ -159,3 +159,34 @@ class WorkerError(GeofuseError):
 
     code = "worker"
     exit_status = 4
+
+
+class MissingError(GeofuseError):
+    """There is no such item, asset, tile or job, or none that whoever asks may know of."""
+
+    code = "missing"
+
+
+class AccessError(GeofuseError):
+    """The item's access class, or the want of a token, forbids it."""
+
+    code = "access"
+
+
+class TokenError(GeofuseError):
+    """A token that is wrong, expired or revoked."""
+
+    code = "token"
+
+
+class LimitError(GeofuseError):
+    """More than the server gives or takes at once: pixels, bytes, ranges, features."""
+
+    code = "limit"
+
+
+class BusyError(GeofuseError):
+    """The server has as much to do as it takes on; later it will do."""
+
+    code = "busy"
+    exit_status = 4

@@ -45,8 +45,9 @@ HOMES = {
     "yaml": ("config/",),
     "fastapi": ("serve/",),
     "titiler": ("serve/",),
+    "morecantile": ("serve/",),
     "obstore": ("scenes/cog/",),
-    "imagecodecs": ("scenes/cog/", "kernels/"),
+    "imagecodecs": ("scenes/cog/", "kernels/", "serve/"),
     "prefect": (),
     "pickle": (),
 }

@@ -11,6 +11,8 @@ from geofuse.scenes.sensors import SENSORS
 
 ACCESS = ("open", "view-only", "internal")
 """May be downloaded by all; may be looked at; only for the organisation itself."""
+VIEW_ONLY_SCALE = 4
+"""What may only be looked at is shown with one pixel for so many of its own, along rows and columns."""
 OTHER = "other"
 """STAC's word for terms that have no SPDX identifier; the terms themselves are linked or named."""
 

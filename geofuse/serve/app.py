@@ -1,0 +1,88 @@
+"""The application: its parts put together, and the server that runs it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib import import_module
+
+from fastapi import FastAPI
+
+from geofuse import __version__
+from geofuse.errors import UsageError
+from geofuse.serve.archive import Archive
+from geofuse.serve.door import Door
+from geofuse.serve.faults import add_handlers
+from geofuse.serve.guard import Guard
+from geofuse.serve.settings import Settings, beside
+from geofuse.serve.tiling import Tiler
+from geofuse.serve.tokens import Keyring
+from geofuse.serve.wire import protocol_with
+
+ROUTERS = ("sessions", "items", "tiles", "pages")
+"""Modules of this room with a `router` each; the first that matches answers."""
+THREADS = 8
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_log = logging.getLogger(__name__)
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """Make the application over a catalogue; raises UsageError where there is none."""
+    counts: dict[str, int] = {}
+    archive = Archive(settings.folder)
+    keyring = Keyring(settings.tokens or beside(settings.folder, ".tokens.json"))
+    door = Door(
+        settings=settings,
+        archive=archive,
+        keyring=keyring,
+        tiler=Tiler(archive, settings.limits, counts),
+        threads=ThreadPoolExecutor(THREADS, "serve"),
+        counts=counts,
+    )
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        door.tiler.close()
+        door.threads.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(
+        title="geofuse",
+        version=__version__,
+        summary="Fused satellite images: find, look, cut, fetch.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+    )
+    app.state.door = door
+    add_handlers(app)
+    for name in ROUTERS:
+        app.include_router(import_module(f"geofuse.serve.{name}").router)
+    app.add_middleware(Guard, settings=settings, keyring=keyring, counts=counts)
+    return app
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until interrupted; raises UsageError for a host beyond loopback without tokens."""
+    import uvicorn
+
+    if host not in LOOPBACK and not settings.token_required:
+        raise UsageError(f"host {host} without tokens", wanted="a token from everybody beyond loopback")
+    app = make_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=protocol_with(settings.limits),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=32 << 10,
+    )
+    uvicorn.Server(config).run()

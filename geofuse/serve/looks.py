@@ -1,0 +1,177 @@
+"""How an item is shown: which image, which bands, which stretch; and what its numbers are like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofuse.errors import BandError, ChangedError, UsageError
+from geofuse.scenes.preview import choose_rgb
+from geofuse.serve.archive import Row
+from geofuse.serve.rasters import Raster, raster_at, read_scaled, scaled_shape
+
+SAMPLE_PX = 1024
+"""Statistics are of the image made small enough for this."""
+BINS = 128
+LOW, HIGH = 2.0, 98.0
+"""Percentiles of the default stretch."""
+CURVE = 4096
+"""Steps of a stretch before it becomes 8 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandStats:
+    """What a band's valid pixels are like, seen on the image made small."""
+
+    least: float
+    """Smallest."""
+    most: float
+    """Largest."""
+    low: float
+    """2nd percentile."""
+    high: float
+    """98th percentile."""
+    mean: float
+    """Mean."""
+    counts: tuple[int, ...]
+    """Histogram, `BINS` bins from `edges[0]` to `edges[1]`."""
+    edges: tuple[float, float]
+    """Least and most of the histogram."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How an image is shown."""
+
+    bands: tuple[int, int, int]
+    """Of red, green and blue, counted from 0."""
+    ranges: tuple[tuple[float, float], ...]
+    """What becomes black and white, of each."""
+    gamma: float = 1.0
+    """Above 1 lifts the shadows."""
+
+
+def stats_of(raster: Raster) -> tuple[BandStats, ...]:
+    """Return what each band of a raster is like; measured once for each state of the file."""
+    return _measured(raster.path, raster.stamp)
+
+
+@lru_cache(maxsize=1024)
+def _measured(path: str, stamp: tuple[int, int, int, int]) -> tuple[BandStats, ...]:
+    raster = raster_at(Path(path))
+    if raster.stamp != stamp:
+        raise ChangedError("the file was replaced", path=path)
+    factor = 1
+    while max(raster.shape) > SAMPLE_PX * factor:
+        factor *= 2
+    height, width = scaled_shape(raster, factor)
+    every = tuple(range(len(raster.facts.dtypes)))
+    found = []
+    for band in every:
+        values, valid = read_scaled(raster, (band,), (0, height, 0, width), factor)
+        found.append(_stats(values[0][valid]))
+    return tuple(found)
+
+
+def _stats(values: NDArray[np.float32]) -> BandStats:
+    if not values.size:
+        return BandStats(0.0, 0.0, 0.0, 1.0, 0.0, (0,) * BINS, (0.0, 1.0))
+    low, high, first, last = (float(v) for v in np.percentile(values, [LOW, HIGH, 0.1, 99.9]))
+    if first >= last:
+        first, last = float(values.min()), float(values.max()) + 1.0
+    counts, _ = np.histogram(values, BINS, (first, last))
+    return BandStats(
+        least=float(values.min()),
+        most=float(values.max()),
+        low=low,
+        high=high if high > low else low + 1.0,
+        mean=float(values.mean(dtype=np.float64)),
+        counts=tuple(int(count) for count in counts),
+        edges=(first, last),
+    )
+
+
+def band_names(row: Row) -> list[str]:
+    """Return the names of an item's bands, in their order."""
+    return [str(band["name"]) for band in row.assets["data"]["bands"]]
+
+
+def look_of(
+    row: Row, raster: Raster, *, bands: str | None = None, ranges: str | None = None, gamma: float = 1.0
+) -> Look:
+    """Read a look from what an address says; by default true colour between the percentiles.
+
+    `bands` are one name (grey) or three, `ranges` "low,high" for all or one of each, by semicolons. Raises
+    BandError, UsageError.
+    """
+    names = band_names(row)
+    chosen = tuple(at - 1 for at in choose_rgb(names)) if bands is None else _chosen(bands, names)
+    if not 0.1 <= gamma <= 10.0:
+        raise UsageError(f"gamma {gamma:g}", wanted="0.1 to 10")
+    if ranges is not None:
+        spans = _ranges(ranges, len(set(chosen)))
+    else:
+        stats = stats_of(raster)
+        spans = tuple((stats[at].low, stats[at].high) for at in chosen)
+    red, green, blue = chosen
+    return Look((red, green, blue), spans, gamma)
+
+
+def _chosen(text: str, names: list[str]) -> tuple[int, ...]:
+    asked = [name.strip() for name in text.split(",")]
+    known = {name.casefold(): at for at, name in enumerate(names)} | {
+        str(at + 1): at for at in range(len(names)) if str(at + 1) not in names
+    }
+    for name in asked:
+        if name.casefold() not in known:
+            raise BandError(f"no band {name[:40]!r}", wanted=", ".join(names))
+    if len(asked) not in (1, 3):
+        raise BandError(f"{len(asked)} bands", wanted="one, or three for red, green and blue")
+    return tuple(known[name.casefold()] for name in (asked * 3)[:3])
+
+
+def _ranges(text: str, bands: int) -> tuple[tuple[float, float], ...]:
+    wanted = "low,high, or three of them by semicolons; low under high"
+    try:
+        spans = [tuple(float(number) for number in span.split(",")) for span in text.split(";")]
+    except ValueError as fault:
+        raise UsageError("a range that is no numbers", wanted=wanted) from fault
+    whole = all(len(span) == 2 and np.isfinite(span).all() and span[0] < span[1] for span in spans)
+    if len(spans) not in (1, 3) or not whole:
+        raise UsageError("a range that cannot be", wanted=wanted)
+    first, second, third = (spans * 3)[:3]
+    return ((first[0], first[1]), (second[0], second[1]), (third[0], third[1]))
+
+
+@lru_cache(maxsize=64)
+def curve_of(gamma: float) -> NDArray[np.uint8]:
+    """Return the table that takes a level, 0 to 1 in `CURVE` steps, to 8 bits."""
+    level = np.linspace(0.0, 1.0, CURVE)
+    return np.round(255.0 * level ** (1.0 / gamma)).astype(np.uint8)
+
+
+def presets_of(names: list[str]) -> list[dict[str, Any]]:
+    """Return the band combinations that analysts have names for, as far as the bands are there."""
+    kinds = (
+        ("true", "True colour", ("red", "green", "blue")),
+        ("cir", "Colour infrared", ("nir", "red", "green")),
+        ("urban", "Urban (SWIR)", ("swir2", "swir1", "red")),
+        ("agriculture", "Agriculture", ("swir1", "nir", "blue")),
+    )
+    found = [
+        {"id": key, "label": label, "bands": list(bands)}
+        for key, label, bands in kinds
+        if set(bands) <= set(names)
+    ]
+    if not any(preset["id"] == "true" for preset in found):
+        chosen = [names[at - 1] for at in choose_rgb(names)]
+        label = "Grey" if len(set(chosen)) == 1 else "First bands"
+        found.insert(
+            0, {"id": "true", "label": label, "bands": chosen if len(set(chosen)) > 1 else chosen[:1]}
+        )
+    return found
