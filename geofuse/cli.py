@@ -14,6 +14,7 @@ from geofuse.commands import (
     calibrating,
     catalog,
     fusing,
+    learning,
     looking,
     running,
     serving,
@@ -22,7 +23,18 @@ from geofuse.commands import (
 from geofuse.commands.common import Parser
 from geofuse.errors import GeofuseError
 
-COMMANDS = (fusing, calibrating, assessing, looking, simulating, benching, running, catalog, serving)
+COMMANDS = (
+    fusing,
+    learning,
+    calibrating,
+    assessing,
+    looking,
+    simulating,
+    benching,
+    running,
+    catalog,
+    serving,
+)
 """In the order of `geofuse --help`."""
 
 
