@@ -17,6 +17,7 @@ from geofuse.commands import (
     learning,
     looking,
     running,
+    scenes,
     serving,
     simulating,
 )
@@ -32,6 +33,7 @@ COMMANDS = (
     simulating,
     benching,
     running,
+    scenes,
     catalog,
     serving,
 )
