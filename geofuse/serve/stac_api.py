@@ -24,7 +24,7 @@ from geofuse.serve.archive import Archive, Row, Search
 from geofuse.serve.describing import public_item
 from geofuse.serve.door import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.faults import RESPONSES
-from geofuse.serve.items import interval
+from geofuse.serve.items import interval, numbers
 
 CONFORMS = (
     "https://api.stacspec.org/v1.0.0/core",
@@ -35,7 +35,11 @@ CONFORMS = (
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/oas30",
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
 )
-GEOJSON, JSON, OPENAPI = "application/geo+json", "application/json", "application/vnd.oai.openapi+json;version=3.1"
+GEOJSON, JSON, OPENAPI = (
+    "application/geo+json",
+    "application/json",
+    "application/vnd.oai.openapi+json;version=3.1",
+)
 MOST, USUAL = 1000, 100
 """Items in a page."""
 MOST_VERTICES = 20_000
@@ -50,19 +54,19 @@ class Asking(BaseModel):
     """The body of a search; a member that is not of item search is refused, since it would change what is found."""
 
     model_config = ConfigDict(extra="forbid")
-    collections: list[str] | None = Field(None, max_length=1000)
+    collections: list[str] | None = Field(default=None, max_length=1000)
     """Sensors."""
-    ids: list[str] | None = Field(None, max_length=10_000)
+    ids: list[str] | None = Field(default=None, max_length=10_000)
     """Names of items."""
-    bbox: list[float] | None = Field(None, max_length=6)
+    bbox: list[float] | None = Field(default=None, max_length=6)
     """W, S, E, N in degrees."""
     intersects: dict[str, Any] | None = None
     """A GeoJSON geometry."""
-    datetime: str | None = Field(None, max_length=100)
+    datetime: str | None = Field(default=None, max_length=100)
     """A/B, A/.., ../B, or one."""
-    limit: int = Field(USUAL, ge=1)
+    limit: int = Field(default=USUAL, ge=1)
     """Items in a page."""
-    token: str | None = Field(None, max_length=400)
+    token: str | None = Field(default=None, max_length=400)
     """Where the page before ended."""
 
 
@@ -73,15 +77,15 @@ async def landing(request: Request, door: TheDoor, visitor: TheVisitor) -> Respo
     archive = await door.fresh()
     sensors = sorted({row.collection for row in archive.search(Search(), visitor)})
     links = [
-        _link("self", here, JSON),
-        _link("root", here, JSON),
-        _link("conformance", f"{here}/conformance", JSON),
-        _link("data", f"{here}/collections", JSON),
-        {**_link("search", f"{here}/search", GEOJSON), "method": "GET"},
-        {**_link("search", f"{here}/search", GEOJSON), "method": "POST"},
-        _link("service-desc", f"{root}/openapi.json", OPENAPI),
-        _link("service-doc", f"{root}/", "text/html"),
-        *(_link("child", f"{here}/collections/{name}", JSON) for name in sensors),
+        link("self", here, JSON),
+        link("root", here, JSON),
+        link("conformance", f"{here}/conformance", JSON),
+        link("data", f"{here}/collections", JSON),
+        {**link("search", f"{here}/search", GEOJSON), "method": "GET"},
+        {**link("search", f"{here}/search", GEOJSON), "method": "POST"},
+        link("service-desc", f"{root}/openapi.json", OPENAPI),
+        link("service-doc", f"{root}/", "text/html"),
+        *(link("child", f"{here}/collections/{name}", JSON) for name in sensors),
     ]
     value = {
         "type": "Catalog",
@@ -92,13 +96,13 @@ async def landing(request: Request, door: TheDoor, visitor: TheVisitor) -> Respo
         "conformsTo": list(CONFORMS),
         "links": links,
     }
-    return _answer(value)
+    return answer(value)
 
 
 @router.get("/conformance")
 async def conformance() -> Response:
     """What this API keeps to."""
-    return _answer({"conformsTo": list(CONFORMS)})
+    return answer({"conformsTo": list(CONFORMS)})
 
 
 @router.get("/collections")
@@ -112,10 +116,15 @@ async def collections(request: Request, door: TheDoor, visitor: TheVisitor) -> R
         for row in archive.search(Search(), visitor):
             groups.setdefault(row.collection, []).append(row)
         values = [_collection(archive, name, rows, here) for name, rows in sorted(groups.items())]
-        links = [_link("self", f"{here}/collections", JSON), _link("root", here, JSON)]
-        return {"collections": values, "links": links, "numberMatched": len(values), "numberReturned": len(values)}
+        links = [link("self", f"{here}/collections", JSON), link("root", here, JSON)]
+        return {
+            "collections": values,
+            "links": links,
+            "numberMatched": len(values),
+            "numberReturned": len(values),
+        }
 
-    return _answer(await door.aside(found))
+    return answer(await door.aside(found))
 
 
 @router.get("/collections/{collection}")
@@ -124,7 +133,7 @@ async def collection(request: Request, door: TheDoor, visitor: TheVisitor, colle
     here, _ = _here(request, door)
     archive = await door.fresh()
     rows = _of(archive, collection, visitor)
-    return _answer(await door.aside(_collection, archive, collection, rows, here))
+    return answer(await door.aside(_collection, archive, collection, rows, here))
 
 
 @router.get("/collections/{collection}/items")
@@ -140,7 +149,13 @@ async def items(
 ) -> Response:
     """The items of a collection."""
     _of(await door.fresh(), collection, visitor)
-    asking = Asking(bbox=_numbers(bbox), datetime=datetime, limit=limit, token=token, collections=[collection])
+    asking = Asking(
+        bbox=numbers(bbox) if bbox else None,
+        datetime=datetime,
+        limit=limit,
+        token=token,
+        collections=[collection],
+    )
     here, _ = _here(request, door)
     return await _search(request, door, visitor, asking, f"{here}/collections/{collection}/items")
 
@@ -156,7 +171,7 @@ async def item(request: Request, door: TheDoor, collection: str, found: TheRow) 
     def value() -> dict[str, Any]:
         return public_item(door.archive.item(row), row, grant, root)
 
-    return _answer(await door.aside(value), GEOJSON)
+    return answer(await door.aside(value), GEOJSON)
 
 
 @router.get("/search")
@@ -176,7 +191,7 @@ async def search_by_address(
     asking = Asking(
         collections=_names(collections),
         ids=_names(ids),
-        bbox=_numbers(bbox),
+        bbox=numbers(bbox) if bbox else None,
         intersects=_geometry(intersects),
         datetime=datetime,
         limit=limit,
@@ -204,7 +219,7 @@ async def _search(request: Request, door: Door, visitor: Visitor, asking: Asking
         start = _after(rows, asking.token)
         page = rows[start : start + min(asking.limit, MOST)]
         values = [public_item(archive.item(row), *archive.row(row.id, visitor), root) for row in page]
-        links = [_link("root", f"{root}/stac", JSON), _link("self", address, GEOJSON)]
+        links = [link("root", f"{root}/stac", JSON), link("self", address, GEOJSON)]
         if page and start + len(page) < len(rows):
             links.append(_next(request, asking, address, _token(page[-1])))
         return {
@@ -215,7 +230,7 @@ async def _search(request: Request, door: Door, visitor: Visitor, asking: Asking
             "numberReturned": len(values),
         }
 
-    return _answer(await door.aside(found), GEOJSON)
+    return answer(await door.aside(found), GEOJSON)
 
 
 def matching(archive: Archive, asking: Asking, visitor: Visitor) -> list[Row]:
@@ -236,7 +251,9 @@ def _area(asking: Asking) -> Any:
     if asking.bbox:
         if len(asking.bbox) not in (4, 6):
             raise AreaError(f"a bbox of {len(asking.bbox)} numbers", wanted="4: W,S,E,N, or 6 with heights")
-        west, south, east, north = asking.bbox if len(asking.bbox) == 4 else (*asking.bbox[:2], *asking.bbox[3:5])
+        west, south, east, north = (
+            asking.bbox if len(asking.bbox) == 4 else (*asking.bbox[:2], *asking.bbox[3:5])
+        )
         return area_of(bbox=(west, south, east, north))
     if asking.intersects:
         try:
@@ -244,7 +261,9 @@ def _area(asking: Asking) -> Any:
         except (shapely.errors.ShapelyError, ValueError) as fault:
             raise AreaError("a geometry that is no GeoJSON") from fault
         if shape is None or shape.is_empty or shapely.get_num_coordinates(shape) > MOST_VERTICES:
-            raise AreaError("a geometry without a place, or of too many vertices", wanted=f"at most {MOST_VERTICES}")
+            raise AreaError(
+                "a geometry without a place, or of too many vertices", wanted=f"at most {MOST_VERTICES}"
+            )
         return shapely.make_valid(shape)
     return None
 
@@ -266,10 +285,10 @@ def _collection(archive: Archive, name: str, rows: Sequence[Row], here: str) -> 
     last = max(rows, key=lambda row: row.stop).properties
     span = [first.get("datetime") or first["start_datetime"], last.get("datetime") or last["end_datetime"]]
     links = [
-        _link("self", f"{here}/collections/{name}", JSON),
-        _link("root", here, JSON),
-        _link("parent", here, JSON),
-        _link("items", f"{here}/collections/{name}/items", GEOJSON),
+        link("self", f"{here}/collections/{name}", JSON),
+        link("root", here, JSON),
+        link("parent", here, JSON),
+        link("items", f"{here}/collections/{name}/items", GEOJSON),
         *(link for link in kept["links"] if link["rel"] == "license"),
     ]
     extent = {
@@ -298,9 +317,9 @@ def _after(rows: Sequence[Row], token: str | None) -> int:
 def _next(request: Request, asking: Asking, address: str, token: str) -> dict[str, Any]:
     if request.method == "POST":
         body = {**asking.model_dump(exclude_none=True), "token": token}
-        return {**_link("next", address, GEOJSON), "method": "POST", "body": body}
+        return {**link("next", address, GEOJSON), "method": "POST", "body": body}
     said = {**request.query_params, "token": token}
-    return {**_link("next", f"{address}?{urlencode(said)}", GEOJSON), "method": "GET"}
+    return {**link("next", f"{address}?{urlencode(said)}", GEOJSON), "method": "GET"}
 
 
 def _here(request: Request, door: Door) -> tuple[str, str]:
@@ -308,23 +327,18 @@ def _here(request: Request, door: Door) -> tuple[str, str]:
     return f"{root}/stac", root
 
 
-def _link(rel: str, href: str, media: str) -> dict[str, Any]:
+def link(rel: str, href: str, media: str) -> dict[str, Any]:
+    """Return a link as STAC and OGC API write it."""
     return {"rel": rel, "href": href, "type": media}
 
 
-def _answer(value: Any, media: str = JSON) -> Response:
+def answer(value: Any, media: str = JSON) -> Response:
+    """Return a JSON answer that a client asks for anew each time."""
     return JSONResponse(value, media_type=media, headers={"cache-control": "private, no-cache"})
 
 
 def _names(text: str | None) -> list[str] | None:
     return [name for name in text.split(",") if name] if text else None
-
-
-def _numbers(text: str | None) -> list[float] | None:
-    try:
-        return [float(part) for part in text.split(",")] if text else None
-    except ValueError as fault:
-        raise UsageError("a bbox that is no numbers", wanted="W,S,E,N in degrees") from fault
 
 
 def _geometry(text: str | None) -> dict[str, Any] | None:

@@ -49,7 +49,9 @@ async def capabilities(request: Request, door: TheDoor, visitor: TheVisitor) -> 
     return await _document(request, door, rows)
 
 
-@router.get("/wmts/1.0.0/{id}/WMTSCapabilities.xml", response_class=Response, dependencies=[Depends(known_only)])
+@router.get(
+    "/wmts/1.0.0/{id}/WMTSCapabilities.xml", response_class=Response, dependencies=[Depends(known_only)]
+)
 async def one_layer(request: Request, door: TheDoor, found: TheRow) -> Response:
     """The layer of one item."""
     return await _document(request, door, [found])

@@ -82,7 +82,11 @@ def facts(layer: Any) -> dict[str, Any]:
     if found["renderer"] == "multibandcolor":
         shown = layer.renderer()
         found["shown"] = [shown.redBand(), shown.greenBand(), shown.blueBand()]
-        curves = shown.redContrastEnhancement(), shown.greenContrastEnhancement(), shown.blueContrastEnhancement()
+        curves = (
+            shown.redContrastEnhancement(),
+            shown.greenContrastEnhancement(),
+            shown.blueContrastEnhancement(),
+        )
         found["stretch"] = [[curve.minimumValue(), curve.maximumValue()] for curve in curves if curve]
     return found
 
