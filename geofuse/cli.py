@@ -14,29 +14,16 @@ from geofuse.commands import (
     calibrating,
     catalog,
     fusing,
-    learning,
     looking,
     running,
-    scenes,
     serving,
     simulating,
+    up,
 )
 from geofuse.commands.common import Parser
 from geofuse.errors import GeofuseError
 
-COMMANDS = (
-    fusing,
-    learning,
-    calibrating,
-    assessing,
-    looking,
-    simulating,
-    benching,
-    running,
-    scenes,
-    catalog,
-    serving,
-)
+COMMANDS = (fusing, calibrating, assessing, looking, simulating, benching, running, catalog, serving, up)
 """In the order of `geofuse --help`."""
 
 

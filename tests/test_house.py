@@ -53,6 +53,9 @@ HOMES = {
 }
 ENVIRONMENT = ("config/surroundings.py",)
 FILES = sorted(PACKAGE.rglob("*.py"))
+FLOWS = sorted((ROOT / "flows").rglob("*.py"))
+FLOWS_MAY_IMPORT = {"errors", "config", "scenes", "run"}
+STARTS_FLOWS = ("commands/up.py",)
 
 
 def room(path: Path) -> str:
@@ -99,12 +102,27 @@ def test_guests_stay_in_their_homes(path: Path) -> None:
         assert homes is None or inside.startswith(homes), f"{inside} imports {name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_flows_are_thin_and_only_one_command_starts_them() -> None:
+    guests = set(HOMES) - {"prefect"}
+    for path in FLOWS:
+        for name, _ in imports(path):
+            parts = name.split(".")
+            assert parts[0] not in guests, f"{path} imports {name}"
+            if parts[0] == "geofuse" and len(parts) > 1 and _is_module(parts[1]):
+                assert parts[1] in FLOWS_MAY_IMPORT, f"{path} imports {name}"
+    for path in FILES:
+        for name, at_top in imports(path):
+            if name.split(".")[0] == "flows":
+                assert str(path.relative_to(PACKAGE)) in STARTS_FLOWS
+                assert not at_top, f"{path} imports {name} before it is needed"
+
+
+@pytest.mark.parametrize("path", [*FILES, *FLOWS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_fit_a_reader(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= 500
     assert path.stat().st_size == 0 or ast.get_docstring(ast.parse(text)), "a module says what it is"
-    if str(path.relative_to(PACKAGE)) not in ENVIRONMENT:
+    if not str(path).endswith(ENVIRONMENT):
         assert "environ" not in text, "environment is read in config/surroundings.py only"
         assert "getenv" not in text, "environment is read in config/surroundings.py only"
 

@@ -23,29 +23,25 @@ from geofuse.config.reading import (
     output_folder,
     state_folder,
 )
-from geofuse.config.surroundings import Surroundings, surroundings
-from geofuse.config.training import RealConfig, TrainConfig, load_training, training_to_json
+from geofuse.config.surroundings import Surroundings, child_surroundings, surroundings
 
 __all__ = [
     "CHECKS",
     "AcceptProfile",
     "HookConfig",
     "Limits",
-    "RealConfig",
     "RunConfig",
     "SceneConfig",
     "StacConfig",
     "Surroundings",
-    "TrainConfig",
     "accept_profile",
+    "child_surroundings",
     "config_digest",
     "config_from",
     "config_to_json",
     "configs_folder",
     "load_config",
-    "load_training",
     "output_folder",
     "state_folder",
     "surroundings",
-    "training_to_json",
 ]

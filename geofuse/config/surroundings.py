@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -17,3 +18,8 @@ class Surroundings:
 def surroundings() -> Surroundings:
     """Read the environment: the only place that does."""
     return Surroundings(stac_token=os.environ.get("GEOFUSE_STAC_TOKEN") or None)
+
+
+def child_surroundings(more: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with additions, for a process that is started."""
+    return {**os.environ, **more}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -53,10 +52,10 @@ def data_spec(
     *,
     origin: tuple[int, int],
     about: str,
-    encoding: Mapping[str, Any],
+    encoding: tuple[str, int | None],
     attribution: str | None,
 ) -> CogSpec:
-    """Return the product: grid, type, nodata, colours, scales, tags; `encoding` holds CogSpec's other fields."""
+    """Return the product: grid, type, nodata, colours, scales, tags, codec and level."""
     dtype = dtype_of(bands)
     tags = {
         "AREA_OR_POINT": "Area",
@@ -72,7 +71,7 @@ def data_spec(
             width=grid.width,
             bands=len(bands),
             dtype=dtype,
-            nodata=_nodata(scene, bands, dtype) if encoding["validity"] == "nodata" else None,
+            nodata=_nodata(scene, bands, dtype),
             crs=grid.crs,
             transform=grid.transform,
             descriptions=tuple("" if band.name.isdigit() else band.name for band in bands),
@@ -81,7 +80,8 @@ def data_spec(
             offsets=tuple(0.0 if band.offset is None else band.offset for band in bands),
             tags=tags,
             rpcs=_moved_rpcs(scene.fine.rpcs, origin),
-            **encoding,
+            compress=encoding[0],
+            level=encoding[1],
         )
     )
 
@@ -104,13 +104,6 @@ def _moved_rpcs(rpcs: dict[str, str] | None, origin: tuple[int, int]) -> dict[st
     }
 
 
-def encoding_notes(spec: CogSpec) -> list[str]:
-    """Say what readers may not make of a file as it was asked for."""
-    if spec.validity == "alpha" and spec.bands not in (1, 3):
-        return [f"beside {spec.bands} bands few readers take alpha for a mask; --mask suits any number"]
-    return []
-
-
 def mask_spec(scene: Scene, spec: CogSpec) -> CogSpec | None:
     """Return the mask asset that lies beside a product; None without a quality band."""
     if scene.quality is None:
@@ -131,8 +124,8 @@ def mask_spec(scene: Scene, spec: CogSpec) -> CogSpec | None:
             offsets=(0.0,),
             tags=tags,
             rpcs=spec.rpcs,
-            compress="deflate" if spec.compress == "lerc" else spec.compress,
-            level=None if spec.compress == "lerc" else spec.level,
+            compress=spec.compress,
+            level=spec.level,
             overview="or",
         )
     )

@@ -15,7 +15,6 @@ from geofuse.scenes.cog.parts import check_part, write_part
 from geofuse.scenes.cog.spec import (
     CogSpec,
     checked_spec,
-    encoding_of,
     expected_bytes,
     levels,
     make_spec,
@@ -32,7 +31,6 @@ __all__ = [
     "check_part",
     "checked_spec",
     "encode_tile",
-    "encoding_of",
     "expected_bytes",
     "levels",
     "make_spec",

@@ -1,0 +1,144 @@
+"""Deployments: what `geofuse up` serves, and the limits a production server needs.
+
+`python -m flows.deploy serve CONFIG.yaml` registers the flows with the server and runs what it schedules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import psutil
+from prefect import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runner import Runner
+from prefect.schedules import Cron, Interval, Schedule
+from prefect.types.entrypoint import EntrypointType
+
+from flows.inbox import watch_inbox
+from flows.marks import reap, reap_always
+from flows.scene import fuse_scene
+from flows.server import leash
+from geofuse.config import RunConfig, load_config
+
+NAME = "geofuse"
+"""Of every deployment: `fuse-scene/geofuse`."""
+SPARE_RUNS = 4
+"""Runs besides scenes that a worker may have at a time: looks, batches, cleaning."""
+STOP_SECONDS = 15.0
+CLEAN_CRON = "30 3 * * *"
+
+_log = logging.getLogger(__name__)
+
+
+def schedule_of(config: RunConfig) -> Schedule:
+    """Return when the inbox is looked at."""
+    if config.schedule.cron:
+        return Cron(config.schedule.cron, timezone=config.schedule.timezone)
+    return Interval(timedelta(seconds=config.schedule.every))
+
+
+def deployments(config: RunConfig, path: str) -> list[RunnerDeployment]:
+    """Return a deployment of every flow, with the configuration at `path` as its parameter."""
+    one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    scenes = ConcurrencyLimitConfig(
+        limit=config.schedule.concurrency, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE
+    )
+
+    def make(flow: Any, **more: Any) -> RunnerDeployment:
+        made: RunnerDeployment = flow.to_deployment(
+            NAME,
+            parameters={"config": path},
+            entrypoint_type=EntrypointType.MODULE_PATH,
+            tags=[NAME],
+            **more,
+        )
+        return made
+
+    return [
+        make(fuse_scene, concurrency_limit=scenes),
+        make(watch_inbox, concurrency_limit=one, schedule=schedule_of(config)),
+    ]
+
+
+def ensure_limit(name: str, slots: int = 1) -> None:
+    """Make the global concurrency limit that guards a GPU, unless it is there."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound:
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=slots))
+
+
+def serve(path: str) -> None:
+    """Register the deployments and run what is scheduled, until SIGTERM or SIGINT."""
+    config = load_config(path)
+    if config.schedule.gpu_limit:
+        ensure_limit(config.schedule.gpu_limit)
+    reap(starting=True)
+    runner = Runner(name=NAME, limit=config.schedule.concurrency + SPARE_RUNS, pause_on_shutdown=False)
+    for made in deployments(config, path):
+        runner.add_deployment(made)
+    stop = threading.Event()
+    reap_always(stop)
+    leash()
+    try:
+        asyncio.run(_serve(runner))
+    finally:
+        stop.set()
+
+
+async def _serve(runner: Runner) -> None:
+    """Run the runner; on a signal first let the flows' processes end and report, then the runner."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    work = asyncio.create_task(runner.start())
+    while not runner.started and not work.done():
+        await asyncio.sleep(0.05)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if told.is_set():
+        await asyncio.to_thread(end_children)
+        await runner.astop()
+    waiting.cancel()
+    await asyncio.wait({work}, timeout=STOP_SECONDS)
+
+
+def end_children() -> None:
+    """Ask every process of a flow to end, and wait until they have; those that do not are killed."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        try:
+            child.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    _, left = psutil.wait_procs(children, timeout=STOP_SECONDS)
+    for child in left:
+        child.kill()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `serve CONFIG` or `limit NAME [SLOTS]`."""
+    if len(arguments) == 2 and arguments[0] == "serve":
+        serve(arguments[1])
+        return 0
+    if len(arguments) in (2, 3) and arguments[0] == "limit":
+        ensure_limit(arguments[1], int(arguments[2]) if len(arguments) == 3 else 1)
+        return 0
+    sys.stderr.write(f"{__doc__}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

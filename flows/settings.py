@@ -1,0 +1,50 @@
+"""From a flow's parameters, which are JSON, to what the pipeline takes, and the places a configuration means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from geofuse.config import RunConfig, config_from, load_config, state_folder
+from geofuse.errors import UsageError
+from geofuse.run.scene_ref import SceneRef, ref_from_json, ref_of_path, scene_ref, with_digest
+
+Settings = str | dict[str, Any]
+"""A configuration: the path of its file, or its values."""
+Scene = str | dict[str, Any] | None
+"""A scene: a path, a reference as JSON, or what the configuration names."""
+
+
+def config_of(config: Settings) -> RunConfig:
+    """Read a configuration from a file's path, or check one that came as values."""
+    return load_config(config) if isinstance(config, str) else config_from(config)
+
+
+def ref_of(config: RunConfig, scene: Scene, *, digest: bool = True) -> SceneRef:
+    """Say which scene is meant; with `digest` its files are read to their end, unless that was done before."""
+    if not scene:
+        return scene_ref(config, digest=digest)
+    found = ref_from_json(scene) if isinstance(scene, dict) else ref_of_path(scene)
+    return with_digest(found) if digest and not found.digest else found
+
+
+def event_log(config: RunConfig) -> Path:
+    """Return the file of events."""
+    return Path(config.events.log) if config.events.log else state_folder(config) / "events.jsonl"
+
+
+def disks(config: RunConfig) -> dict[str, Path]:
+    """Return the folders whose disks are watched, by what they are."""
+    places = {
+        "inbox": config.inbox.folder,
+        "catalog": config.catalog.folder,
+        "products": config.output.folder,
+    }
+    return {name: Path(place) for name, place in places.items() if place} | {"state": state_folder(config)}
+
+
+def inbox_of(config: RunConfig) -> Path:
+    """Return the watched folder; UsageError where there is none."""
+    if not config.inbox.folder:
+        raise UsageError("no inbox", wanted="inbox.folder in the configuration")
+    return Path(config.inbox.folder)
