@@ -14,8 +14,10 @@ from geofuse.commands import (
     calibrating,
     catalog,
     fusing,
+    learning,
     looking,
     running,
+    scenes,
     serving,
     simulating,
     up,
@@ -23,7 +25,20 @@ from geofuse.commands import (
 from geofuse.commands.common import Parser
 from geofuse.errors import GeofuseError
 
-COMMANDS = (fusing, calibrating, assessing, looking, simulating, benching, running, catalog, serving, up)
+COMMANDS = (
+    fusing,
+    learning,
+    calibrating,
+    assessing,
+    looking,
+    simulating,
+    benching,
+    running,
+    scenes,
+    catalog,
+    serving,
+    up,
+)
 """In the order of `geofuse --help`."""
 
 

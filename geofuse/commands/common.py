@@ -123,8 +123,46 @@ def method_options(parser: Any) -> None:
     work.add_argument(
         "--memory", type=size_in_bytes, metavar="SIZE", help="what the run may take, such as 4GiB"
     )
-    work.add_argument("--compress", default="zstd", metavar="CODEC", help="deflate, zstd, lzw or none (zstd)")
+    work.add_argument(
+        "--compress", default="zstd", metavar="CODEC", help="zstd, deflate, lzw, none or lerc (zstd)"
+    )
     work.add_argument("--level", type=int, metavar="N", help="effort of the codec")
+    encoding_options(parser.add_argument_group("encoding, where the defaults do not suit"))
+
+
+def encoding_options(encoding: Any) -> None:
+    """Add what few need to say of the file."""
+    marks = encoding.add_mutually_exclusive_group()
+    marks.add_argument(
+        "--alpha",
+        dest="validity",
+        action="store_const",
+        const="alpha",
+        default="nodata",
+        help="mark invalid pixels by an alpha band instead of a nodata value (8 and 16 bit unsigned)",
+    )
+    marks.add_argument(
+        "--mask",
+        dest="validity",
+        action="store_const",
+        const="mask",
+        help="mark invalid pixels by a mask of one bit a pixel instead of a nodata value",
+    )
+    encoding.add_argument(
+        "--max-error", type=float, default=0.0, metavar="E", help="largest error of --compress lerc (0: none)"
+    )
+    encoding.add_argument(
+        "--predictor", default="auto", metavar="P", help="none, 2 or 3 (3 for floats, 2 for whole numbers)"
+    )
+    encoding.add_argument(
+        "--interleave", default="auto", metavar="HOW", help="pixel or band (band from 32 bytes a pixel on)"
+    )
+    encoding.add_argument(
+        "--sparse",
+        action="store_true",
+        help="leave out blocks without a valid pixel; some readers cannot read it",
+    )
+    encoding.add_argument("--bigtiff", action="store_true", help="BigTIFF also for files under 4 GiB")
 
 
 def names(text: str) -> list[str]:
@@ -187,6 +225,12 @@ def request_of(arguments: argparse.Namespace) -> Request:
         memory_bytes=arguments.memory,
         compress=arguments.compress,
         level=arguments.level,
+        max_error=arguments.max_error,
+        predictor=arguments.predictor,
+        interleave=arguments.interleave,
+        validity=arguments.validity,
+        sparse=arguments.sparse,
+        bigtiff=arguments.bigtiff,
         calibrate=not arguments.no_calibrate,
         shift_px=tuple(arguments.shift) if arguments.shift else None,
         back_projections=arguments.back_projections,

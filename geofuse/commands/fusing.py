@@ -57,6 +57,10 @@ def add(commands: Any) -> None:
 def _fuse(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from geofuse.commands.lean import prepare
+
+    prepare()
+
     from geofuse.run.calibrating import calibrated_plan
     from geofuse.run.executors import executor
     from geofuse.run.fuse import fuse_to_cog

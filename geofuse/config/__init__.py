@@ -24,16 +24,19 @@ from geofuse.config.reading import (
     state_folder,
 )
 from geofuse.config.surroundings import Surroundings, child_surroundings, surroundings
+from geofuse.config.training import RealConfig, TrainConfig, load_training, training_to_json
 
 __all__ = [
     "CHECKS",
     "AcceptProfile",
     "HookConfig",
     "Limits",
+    "RealConfig",
     "RunConfig",
     "SceneConfig",
     "StacConfig",
     "Surroundings",
+    "TrainConfig",
     "accept_profile",
     "child_surroundings",
     "config_digest",
@@ -41,7 +44,9 @@ __all__ = [
     "config_to_json",
     "configs_folder",
     "load_config",
+    "load_training",
     "output_folder",
     "state_folder",
     "surroundings",
+    "training_to_json",
 ]

@@ -42,6 +42,31 @@ def halve(image: NDArray[Any], nodata: float | None = None, *, resampling: str =
     return out
 
 
+def halve_marked(
+    image: NDArray[Any], valid: NDArray[np.uint8], *, resampling: str = "average"
+) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Return the image (h, w, bands) and its validity (h, w), 0 or 1, at half their size.
+
+    As `halve`, but the mean is that of the pixels which are valid, and 0 where none is; one is enough to make
+    the new pixel valid.
+
+    >>> image, valid = np.array([[[1], [2]], [[9], [5]]], np.uint8), np.array([[0, 1], [0, 1]], np.uint8)
+    >>> [each.tolist() for each in halve_marked(image, valid)]
+    [[[[4]]], [[1]]]
+    """
+    if resampling != "average":
+        marks = halve(valid[:, :, None], resampling=resampling)
+        return halve(image, resampling=resampling), marks[:, :, 0]
+    height, width, bands = image.shape
+    out = np.empty(((height + 1) // 2, (width + 1) // 2, bands), image.dtype)
+    seen = np.empty(out.shape[:2], np.uint8)
+    if np.issubdtype(image.dtype, np.floating):
+        _mean_marked_floats(image, valid, out, seen)
+    else:
+        _mean_marked(image, valid, out, seen)
+    return out, seen
+
+
 # An odd last row or column is read twice below: that leaves every mean as it is.
 
 
@@ -81,6 +106,44 @@ def _mean_valid(image, out, nodata, beside):  # type: ignore[no-untyped-def]
                     continue
                 mean = (2 * (a * va + b * vb + c * vc + d * vd) + count) // (2 * count)
                 to[band] = beside if mean == nodata else mean
+
+
+@compiled
+def _mean_marked(image, valid, out, seen):  # type: ignore[no-untyped-def]
+    last_row, last_col = image.shape[0] - 1, image.shape[1] - 1
+    for row in range(out.shape[0]):
+        up, down = 2 * row, min(2 * row + 1, last_row)
+        for col in range(out.shape[1]):
+            left, right = 2 * col, min(2 * col + 1, last_col)
+            va, vb = np.int64(valid[up, left]), np.int64(valid[up, right])
+            vc, vd = np.int64(valid[down, left]), np.int64(valid[down, right])
+            count = va + vb + vc + vd
+            seen[row, col] = count > 0
+            to = out[row, col]
+            for band in range(to.size):
+                above = va * np.int64(image[up, left, band]) + vb * np.int64(image[up, right, band])
+                below = vc * np.int64(image[down, left, band]) + vd * np.int64(image[down, right, band])
+                to[band] = (2 * (above + below) + count) // (2 * count) if count else 0
+
+
+@compiled
+def _mean_marked_floats(image, valid, out, seen):  # type: ignore[no-untyped-def]
+    last_row, last_col = image.shape[0] - 1, image.shape[1] - 1
+    for row in range(out.shape[0]):
+        up, down = 2 * row, min(2 * row + 1, last_row)
+        for col in range(out.shape[1]):
+            left, right = 2 * col, min(2 * col + 1, last_col)
+            va, vb = valid[up, left] > 0, valid[up, right] > 0
+            vc, vd = valid[down, left] > 0, valid[down, right] > 0
+            count = np.int64(va) + np.int64(vb) + np.int64(vc) + np.int64(vd)
+            seen[row, col] = count > 0
+            to = out[row, col]
+            for band in range(to.size):
+                a, b = np.float64(image[up, left, band]), np.float64(image[up, right, band])
+                c, d = np.float64(image[down, left, band]), np.float64(image[down, right, band])
+                above = (a if va else 0.0) + (b if vb else 0.0)
+                below = (c if vc else 0.0) + (d if vd else 0.0)
+                to[band] = (above + below) / count if count else 0.0
 
 
 @compiled

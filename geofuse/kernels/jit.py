@@ -6,6 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+from numba.core.registry import cpu_target
+
+
+def start() -> None:
+    """Let the compiler load what it needs before its first kernel."""
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

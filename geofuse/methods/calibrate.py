@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from geofuse.methods.base import Patch
 from geofuse.methods.fields import centred, drift, led
@@ -314,6 +313,8 @@ def _pan_weights(sample: Sample, pan: Floats) -> tuple[float, ...]:
     Sources: bi-square weights, Beaton and Tukey 1974, Technometrics 16(2); non-negative least squares, Lawson
     and Hanson 1974, Solving Least Squares Problems, ch. 23.
     """
+    from scipy import optimize
+
     count = sample.values.shape[0]
     weight, found, unexplained = np.ones_like(pan), np.zeros(count), 0.0
     alike = np.eye(count) - 1.0 / count

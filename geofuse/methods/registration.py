@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, optimize
 
 from geofuse.geometry import gaussian_reach_px, gaussian_taps
 from geofuse.kernels.resample import resample
@@ -69,6 +68,8 @@ def calibration_reach(ratio: float) -> tuple[int, int]:
 
 def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> Sample:
     """Gather the pixels of patches that count, given masks over their coarse planes of what may be used."""
+    from scipy import ndimage  # a quarter of a second to load: only for who calibrates
+
     windows, values, details, cells = [], [], [], []
     total = count = 0
     area = sum(int(mask.sum()) for mask in usable)
@@ -101,6 +102,8 @@ def _pan_around(patch: Patch, window: tuple[int, int, int, int]) -> Mask:
     """Whether the PAN pixels that any likely candidate touches are valid, for each coarse pixel."""
     if patch.fine_valid.all():
         return np.ones((window[1] - window[0], window[3] - window[2]), np.bool_)
+    from scipy import ndimage
+
     ratio = 1.0 / min(patch.axis_y.scale, patch.axis_x.scale)
     reach = SEARCH_PX + gaussian_reach_px(0.25, ratio) + math.ceil(ratio)
     whole = ndimage.minimum_filter(patch.fine_valid, 2 * reach + 1)
@@ -240,6 +243,8 @@ def search(
 
     first = np.array([*best, math.log(gain / (1.0 - gain))])
     steps = np.diag([0.1, 0.1, 0.15] if near else [0.4, 0.4, 0.5])
+    from scipy import optimize
+
     found = optimize.minimize(
         loss,
         first,

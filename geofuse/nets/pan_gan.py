@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geofuse.geometry import AxisMap
@@ -47,6 +49,40 @@ class Full:
     """Gain and offset that bring scaled PAN to the level and spread of the scaled bands' mean."""
     truth: Tensor | None = None
     """What a perfect fusion returns, scaled (B, R h, R w); only where it is known."""
+
+
+def make_full(
+    name: str,
+    ratio: int,
+    *,
+    stack: NDArray[Any],
+    ms: NDArray[Any],
+    usable: NDArray[np.bool_],
+    model: tuple[tuple[float, ...], tuple[tuple[float, float], ...]],
+    offsets: tuple[float, float],
+    truth: NDArray[Any] | None = None,
+) -> Full:
+    """Build a window; ``model`` is (gains, shifts). PAN is matched to the bands' mean over the usable pixels."""
+    halo = (stack.shape[-1] - ratio * ms.shape[-1]) // 2
+    pan = stack[-1, halo : stack.shape[1] - halo, halo : stack.shape[2] - halo]
+    low = pan.reshape(ms.shape[1], ratio, ms.shape[2], ratio).mean(axis=(1, 3))[usable].astype(np.float64)
+    bright = ms.mean(axis=0)[usable].astype(np.float64)
+    gain, offset = 1.0, 0.0
+    if low.size and low.std() > 0.0:
+        gain = float(bright.std() / low.std())
+        offset = float(bright.mean() - gain * low.mean())
+    known = None if truth is None else torch.from_numpy(np.ascontiguousarray(truth, np.float32))
+    return Full(
+        name,
+        ratio,
+        torch.from_numpy(np.ascontiguousarray(stack, np.float32)),
+        torch.from_numpy(np.ascontiguousarray(ms, np.float32)),
+        torch.from_numpy(usable.copy()),
+        *model,
+        offsets,
+        (gain, offset),
+        known,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +234,7 @@ class PanGanTrainer:
         self.spatial.restore(tensors, "spatial")
 
 
-def _spots(usable: np.ndarray, side: int) -> np.ndarray:
+def _spots(usable: NDArray[np.bool_], side: int) -> NDArray[np.int64]:
     """Return the first rows and columns (n, 2) of patches that are usable all over."""
     if min(usable.shape) < side:
         return np.zeros((0, 2), np.int64)

@@ -19,7 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from geofuse.errors import WeightsError
+from geofuse.errors import MethodError, WeightsError
 
 CHECKPOINT = "checkpoint"
 CURVE = "curve.csv"
@@ -307,6 +307,41 @@ def local_device(device: str) -> str:
     if device == "cuda" and distributed.is_available() and distributed.is_torchelastic_launched():
         return f"cuda:{distributed.get_node_local_rank()}"
     return device
+
+
+def wait() -> None:
+    """Wait for the other processes, if any."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+
+
+def one_thread() -> None:
+    """Let torch use one thread in this process: small convolutions gain nothing by more, busy cores lose."""
+    torch.set_num_threads(1)
+
+
+def seed(value: int) -> None:
+    """Seed the weights that are made next."""
+    torch.manual_seed(value)
+
+
+def torch_version() -> str:
+    """Return torch's version."""
+    return str(torch.__version__)
+
+
+def tensorboard(folder: Path) -> Callable[[str, float, int], None]:
+    """Return what adds (name, value, step) to TensorBoard's events in a folder; MethodError without tensorboard."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise MethodError(
+            "tensorboard: true, but it is not installed", do="pip install tensorboard, or read curve.csv"
+        ) from error
+    writer = SummaryWriter(str(folder))
+    return lambda name, value, step: writer.add_scalar(name, value, step)
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:

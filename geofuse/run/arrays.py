@@ -164,7 +164,7 @@ def _chunk(*, text: str, params: Params | None, block_id: tuple[int, int, int]) 
     tiles = tiles_of(plan.grid.height, plan.grid.width, plan.tile_px)
     columns = len(_steps(plan.grid.width, plan.tile_px))
     core = tiles[block_id[1] * columns + block_id[2]].core
-    pixels, _, _ = fuse_core(plan, job_of(plan), params or _fitted(plan), core)
+    pixels = fuse_core(plan, job_of(plan), params or _fitted(plan), core).pixels
     return np.moveaxis(pixels, -1, 0)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Protocol
@@ -123,6 +122,9 @@ def _died(future: Any) -> bool:
 @contextmanager
 def _cluster_faults(item: Any) -> Iterator[None]:
     """Name what a cluster does to a task; what the task itself raises goes through."""
+    from asyncio import CancelledError as CancelledTask
+    from concurrent.futures import CancelledError
+
     from distributed.comm.core import CommClosedError
     from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
@@ -144,7 +146,7 @@ def _cluster_faults(item: Any) -> Iterator[None]:
         if "deserialization" not in str(error):
             raise
         raise _cannot_load(error) from error
-    except (CancelledError, asyncio.CancelledError, CommClosedError) as error:
+    except (CancelledError, CancelledTask, CommClosedError) as error:
         raise WorkerError(
             f"the cluster was lost at {item}: {error}",
             wanted="a scheduler that lives as long as the run",

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from geofuse.methods import base
 from geofuse.methods.base import Params
 from geofuse.methods.collect import merge
 from geofuse.methods.consistency import After, fuse_patch
-from geofuse.run.executors import Executor
+from geofuse.run.executors import Executor, Threads
 from geofuse.run.patches import Job, job_of, mask_of, read_patch
 from geofuse.run.planning import check_disk, check_out
 from geofuse.run.sampling import sample_cores
@@ -261,10 +261,22 @@ def _collect_block(shared: tuple[str, str, Mapping[str, Any]], block: Tile) -> A
     return method.collect(name, patch, job.observation, options=job.options, state=state)
 
 
-def fuse_core(
-    plan: Plan, job: Job, params: Params, core: tuple[int, int, int, int]
-) -> tuple[np.ndarray[Any, Any], dict[str, int], list[np.ndarray[Any, Any]]]:
-    """Fuse one core: stored pixels (rows, cols, B), counters, and the mask's pixels where there is one."""
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One core, fused."""
+
+    pixels: np.ndarray[Any, Any]
+    """Stored values (rows, cols, B)."""
+    valid: np.ndarray[Any, Any]
+    """Which pixels are valid (rows, cols)."""
+    counts: dict[str, int]
+    """Valid pixels; values that saturated; values that moved off nodata."""
+    mask: np.ndarray[Any, Any] | None
+    """The mask asset's values (rows, cols, 1), where the plan has one."""
+
+
+def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, int]) -> Core:
+    """Fuse one core."""
     margin = plan.margin_px
     grown = core[0] - margin, core[1] + margin, core[2] - margin, core[3] + margin
     patch = read_patch(plan, grown, job.pedestal)
@@ -284,21 +296,20 @@ def fuse_core(
     )
     counts = {"valid": int(valid.sum()), "saturated": saturated, "moved": moved}
     patch = replace(patch, core=core, valid=valid)
-    return pixels, counts, [mask_of(plan, patch, job.pedestal)] if plan.mask else []
+    return Core(pixels, valid, counts, mask_of(plan, patch, job.pedestal) if plan.mask else None)
 
 
 def _apply_tile(shared: tuple[str, dict[str, Any], str, str], tile: Tile) -> dict[str, int]:
     """Fuse, encode and store one tile: a task. Returns its counters."""
     text, params, folder, key = shared
     plan, job = _job(text)
-    pixels, counts, masks = fuse_core(plan, job, Params(**params), tile.core)
-    specs = [plan.spec, *([plan.mask] if plan.mask else [])]
-    images = [
-        encode_tile(image, spec, tile_row=tile.row, tile_col=tile.col, tile_px=plan.tile_px)
-        for image, spec in zip([pixels, *masks], specs, strict=True)
-    ]
-    write_part(ledger.part_path(Path(folder), tile.index), images, fingerprint=key, extra=counts)
-    return counts
+    core = fuse_core(plan, job, Params(**params), tile.core)
+    encode = functools.partial(encode_tile, tile_row=tile.row, tile_col=tile.col, tile_px=plan.tile_px)
+    images = [encode(core.pixels, plan.spec, valid=None if plan.spec.validity == "nodata" else core.valid)]
+    if plan.mask and core.mask is not None:
+        images.append(encode(core.mask, plan.mask))
+    write_part(ledger.part_path(Path(folder), tile.index), images, fingerprint=key, extra=core.counts)
+    return core.counts
 
 
 def _apply_all(
@@ -323,11 +334,13 @@ def _assemble_all(plan: Plan, out: Path, key: str, folder: Path) -> dict[str, An
     """Lay the product, its mask and its quicklook down, complete but not yet under their names."""
     parts = [ledger.part_path(folder, tile.index) for tile in plan_tiles(plan)]
     draft = folder / "product.tif"
-    made = assemble(draft, plan.spec, parts, image=0, tile_px=plan.tile_px)
+    run = Threads(plan.workers).map
+    made = assemble(draft, plan.spec, parts, image=0, tile_px=plan.tile_px, run=run)
     assets = {"data": {"name": out.name, "bytes": made.size_bytes, "sha256": made.sha256}}
     if plan.mask:
         final = ledger.mask_path(out)
-        mask = assemble(ledger.staged_path(out, final, key), plan.mask, parts, image=1, tile_px=plan.tile_px)
+        staged = ledger.staged_path(out, final, key)
+        mask = assemble(staged, plan.mask, parts, image=1, tile_px=plan.tile_px, run=run)
         assets["mask"] = {"name": final.name, "bytes": mask.size_bytes, "sha256": mask.sha256}
     pixels, valid = read_reduced(str(draft), QUICKLOOK_PX)
     image = np.moveaxis(pixels, 0, -1)

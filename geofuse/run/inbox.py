@@ -143,7 +143,7 @@ def _rested(row: Row, look: _Look, *, first: bool) -> Row:
 
 def _signature(source: str) -> tuple[str, float]:
     """Return a digest of the names, sizes and times of all files, and the newest time any of them changed."""
-    found, newest = [], 0.0
+    found, newest = [], os.stat(source).st_mtime  # a folder that is made just now is empty
     for place in _files(source):
         try:
             facts = os.stat(place)

@@ -347,24 +347,32 @@ def _reports_there(job: Job, found: dict[str, Any]) -> bool:
 
 
 def _judged_still(job: Job, found: dict[str, Any]) -> bool:
-    """Whether the verdict is the one in the product's record, and nobody decided since."""
+    """Whether the verdict is the one in the product's record, by today's profile, and nobody decided since."""
+    answer = found["answer"]
     record = read_json(json_path(planned(job)[1])) or {}
-    waits = found["answer"]["verdict"] == REVIEW and found["answer"]["decision"] != decision_of(job)
-    return record.get("acceptance") == found["answer"] and not waits
+    if record.get("acceptance") != answer:
+        return False
+    profile = accept_profile(job.config.accept.profile, record["scene"]["sensor"])
+    if (answer["profile"], answer["profile_version"]) != (profile.profile, profile.version):
+        return False
+    return bool(answer["verdict"] != REVIEW or answer["decision"] == decision_of(job))
 
 
 def _published_still(job: Job, found: dict[str, Any]) -> bool:
-    """Whether the catalogue has the item with this product; publishing again is cheap and mends what is not."""
+    """Whether the catalogue has the item with this product and this verdict."""
     from geofuse.scenes.catalog import read_item
 
-    folder = Path(str(job.config.catalog.folder))
-    item = read_item(folder, found["answer"]["collection"], found["answer"]["item"])
-    plan = known(job, "plan")
-    return (
-        item is not None
-        and plan is not None
-        and (item["properties"]["geofuse:fingerprint"] == plan["answer"]["fingerprint"])
-    )
+    plan, accepted = known(job, "plan"), known(job, "accept")
+    if not job.config.catalog.folder or plan is None or accepted is None:
+        return False
+    answer = found["answer"]
+    item = read_item(Path(job.config.catalog.folder), answer["collection"], answer["item"])
+    said = item["properties"] if item else {}
+    verdict = accepted["answer"]
+    profile = f"{verdict['profile']} {verdict['profile_version']}"
+    wanted = plan["answer"]["fingerprint"], verdict["verdict"], profile
+    names = ("geofuse:fingerprint", "geofuse:verdict", "geofuse:accept_profile")
+    return bool(_barred(verdict) is None and tuple(said.get(name) for name in names) == wanted)
 
 
 _STILL: dict[str, Callable[[Job, dict[str, Any]], bool]] = {

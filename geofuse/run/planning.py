@@ -20,9 +20,9 @@ from geofuse.methods.closed import low_groups
 from geofuse.methods.consistency import margin_px
 from geofuse.methods.observation import Observation
 from geofuse.run.patches import observation_from
-from geofuse.run.product import data_spec, dtype_of, mask_spec
+from geofuse.run.product import data_spec, dtype_of, encoding_notes, mask_spec
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.cog import expected_bytes
+from geofuse.scenes.cog import encoding_of, expected_bytes
 from geofuse.scenes.opening import relate, select_bands, with_nodata
 from geofuse.scenes.pixels import file_of, identity
 from geofuse.scenes.provenance import companions
@@ -76,6 +76,18 @@ class Request:
     """Codec of the product."""
     level: int | None = None
     """Its level; None: the codec's default."""
+    max_error: float = 0.0
+    """Largest error lerc may make; 0: lossless."""
+    predictor: str = "auto"
+    """What a block goes through before its codec: "auto", "none", "2" or "3"."""
+    interleave: str = "auto"
+    """"pixel", "band", or "auto": by the number of bands."""
+    validity: str = "nodata"
+    """What marks invalid pixels: "nodata", "alpha" or "mask"."""
+    sparse: bool = False
+    """Leave blocks without a valid pixel out of the file."""
+    bigtiff: bool = False
+    """BigTIFF even where the file is small."""
     calibrate: bool = True
     """Measure the observation model, hold out, choose; False: the sensor table's figures, nothing more."""
     shift_px: tuple[float, float] | None = None
@@ -154,7 +166,7 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         grid,
         origin=(rows[0], cols[0]),
         about=f"{scene.scene_id} fused by {method.about.name}",
-        encoding=(request.compress, request.level),
+        encoding=_encoding(request),
         attribution=request.attribution,
     )
     plan = Plan(
@@ -175,7 +187,7 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         bytes_per_task=0,
         area=asked,
         inputs=tuple(identity(path) for path in input_paths(scene, bands)),
-        notes=(*scene.warnings, *relation.notes, *_notes_of(found, options.names)),
+        notes=(*scene.warnings, *relation.notes, *_notes_of(found, options.names), *encoding_notes(spec)),
         margin_px=margin_px(observation, found.rounds, options),
         shares=found.shares,
         rounds=found.rounds,
@@ -210,6 +222,13 @@ def _network(
         ratio=(1.0 / axes[0].scale, 1.0 / axes[1].scale),
         size_px=(grid.height, grid.width),
     )
+
+
+def _encoding(request: Request) -> dict[str, Any]:
+    """Return what the request says of the file, as CogSpec's fields."""
+    names = ("compress", "level", "predictor", "max_error", "interleave", "validity", "sparse")
+    bigtiff = "yes" if request.bigtiff else "auto"
+    return {**{name: getattr(request, name) for name in names}, "bigtiff": bigtiff}
 
 
 def sample_bytes(grid: Grid, options: base.Options) -> int:
@@ -405,8 +424,7 @@ def plan_summary(plan: Plan, out: Path | None = None) -> dict[str, Any]:
         "network": plan.options["network"],
         "dtype": plan.spec.dtype,
         "nodata": None if plan.spec.nodata is None else str(plan.spec.nodata),
-        "compress": plan.spec.compress,
-        "level": plan.spec.level,
+        **encoding_of(plan.spec),
         "tile_px": plan.tile_px,
         "tiles": len(tiles),
         "halo_px": plan.reach[0],

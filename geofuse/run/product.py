@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -52,10 +53,10 @@ def data_spec(
     *,
     origin: tuple[int, int],
     about: str,
-    encoding: tuple[str, int | None],
+    encoding: Mapping[str, Any],
     attribution: str | None,
 ) -> CogSpec:
-    """Return the product: grid, type, nodata, colours, scales, tags, codec and level."""
+    """Return the product: grid, type, nodata, colours, scales, tags; `encoding` holds CogSpec's other fields."""
     dtype = dtype_of(bands)
     tags = {
         "AREA_OR_POINT": "Area",
@@ -71,7 +72,7 @@ def data_spec(
             width=grid.width,
             bands=len(bands),
             dtype=dtype,
-            nodata=_nodata(scene, bands, dtype),
+            nodata=_nodata(scene, bands, dtype) if encoding["validity"] == "nodata" else None,
             crs=grid.crs,
             transform=grid.transform,
             descriptions=tuple("" if band.name.isdigit() else band.name for band in bands),
@@ -80,8 +81,7 @@ def data_spec(
             offsets=tuple(0.0 if band.offset is None else band.offset for band in bands),
             tags=tags,
             rpcs=_moved_rpcs(scene.fine.rpcs, origin),
-            compress=encoding[0],
-            level=encoding[1],
+            **encoding,
         )
     )
 
@@ -104,6 +104,13 @@ def _moved_rpcs(rpcs: dict[str, str] | None, origin: tuple[int, int]) -> dict[st
     }
 
 
+def encoding_notes(spec: CogSpec) -> list[str]:
+    """Say what readers may not make of a file as it was asked for."""
+    if spec.validity == "alpha" and spec.bands not in (1, 3):
+        return [f"beside {spec.bands} bands few readers take alpha for a mask; --mask suits any number"]
+    return []
+
+
 def mask_spec(scene: Scene, spec: CogSpec) -> CogSpec | None:
     """Return the mask asset that lies beside a product; None without a quality band."""
     if scene.quality is None:
@@ -124,8 +131,8 @@ def mask_spec(scene: Scene, spec: CogSpec) -> CogSpec | None:
             offsets=(0.0,),
             tags=tags,
             rpcs=spec.rpcs,
-            compress=spec.compress,
-            level=spec.level,
+            compress="deflate" if spec.compress == "lerc" else spec.compress,
+            level=None if spec.compress == "lerc" else spec.level,
             overview="or",
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,7 @@ def _renew(
     kept = {key: asset for key, asset in before["assets"].items() if intact(place, asset)}
     if any(source.role == "report" for source in sources):
         kept = {key: asset for key, asset in kept.items() if asset["roles"][0] != "report"}
+    sources = [_renewed(source, kept) for source in sources]
     wanting = [source for source in sources if source.key not in kept]
     present: dict[str, AssetFile] = {key: file_of_asset(key, asset) for key, asset in kept.items()}
     present |= {file.key: file for file in add_files(place, version, wanting)}
@@ -176,6 +177,18 @@ def _renew(
     catalog.commit_item(folder, item, None)
     sweep(place, item)
     return "updated", item
+
+
+def _renewed(source: AssetSource, kept: dict[str, Any]) -> AssetSource:
+    """Let a record that says more than the one that is there take its place, under a name of its own."""
+    asset = kept.get(source.key)
+    if source.role != "provenance" or asset is None or source.sha256 is None:
+        return source
+    if asset["file:checksum"] == multihash(source.sha256):
+        return source
+    del kept[source.key]
+    stem = source.name.removesuffix(".json")
+    return replace(source, name=f"{stem}.record-{source.sha256[:8]}.json")
 
 
 def _sources(out: Path, draft: Draft, reports: Sequence[Path]) -> list[AssetSource]:

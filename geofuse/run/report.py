@@ -41,7 +41,7 @@ def plan_text(summary: dict[str, Any]) -> str:
         ("method", summary["method"]),
         *_network_rows(summary["network"]),
         ("bands", ", ".join(summary["bands"])),
-        ("output", f"{grid['height']} x {grid['width']} px, {summary['dtype']}, nodata {summary['nodata']}"),
+        ("output", f"{grid['height']} x {grid['width']} px, {summary['dtype']}, {_validity(summary)}"),
         ("coarse", f"row = {_axis(summary['axis_y'])}, column = {_axis(summary['axis_x'])}"),
         ("ratio", f"{summary['ratio']:.4g}"),
         ("tiles", f"{summary['tiles']} of {summary['tile_px']} px, halo {summary['halo_px']} fine px"),
@@ -68,6 +68,11 @@ def _network_rows(network: dict[str, Any] | None) -> list[tuple[str, str]]:
             f"{network['name']} on {network['device']} ({network['runs_on']}), {network['precision']}",
         )
     ]
+
+
+def _validity(summary: dict[str, Any]) -> str:
+    """Say what marks invalid pixels."""
+    return f"nodata {summary['nodata']}" if summary["validity"] == "nodata" else f"with {summary['validity']}"
 
 
 def _axis(axis: dict[str, float]) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from geofuse.methods.base import Patch
 from geofuse.methods.registration import highpass
@@ -84,6 +83,8 @@ def _candidates(stratum: Core, side_y: int, side_x: int) -> list[Core]:
 
 def look_at(plan: Plan, core: Core) -> Look:
     """Look at the coarse image under a core: what is usable, and how much structure it has."""
+    from scipy import ndimage  # a quarter of a second to load: only where a sample is looked at
+
     rows, cols = _under(plan, core)
     values, valid = read_window(plan.scene.coarse, plan.bands, (*rows, *cols))
     usable = usable_coarse(plan, values, valid, (*rows, *cols))
@@ -103,6 +104,8 @@ def usable_coarse(
     plan: Plan, values: NDArray[Any], valid: NDArray[np.bool_], window: Core
 ) -> NDArray[np.bool_]:
     """Return where the coarse pixels (B, h, w) of a window are clear: no cloud, shadow, snow, saturation."""
+    from scipy import ndimage
+
     usable = valid.copy()
     for plane, index in zip(values, plan.bands, strict=True):
         limit = plan.scene.coarse.bands[index].saturation

@@ -85,7 +85,7 @@ def ref_of_path(path: str) -> SceneRef:
             wanted="a Landsat scene, or one raster with pan in its name and its MS",
             path=place,
         )
-    return SceneRef(name, None, fine[0], coarse)
+    return SceneRef(name, None, fine[0], coarse, origin={"folder": place})
 
 
 def files_of(ref: SceneRef) -> list[tuple[str, str]]:
@@ -120,7 +120,7 @@ def scene_key(config: RunConfig, ref: SceneRef) -> str:
 
 def source_of(ref: SceneRef) -> str:
     """Return where a scene lies, in one line: what a ledger knows it by."""
-    return ref.path or "|".join([str(ref.pan), *ref.ms])
+    return ref.path or str(ref.origin.get("folder") or "|".join([str(ref.pan), *ref.ms]))
 
 
 def opened(ref: SceneRef) -> Scene:

@@ -59,7 +59,7 @@ def keep(job: Job, stage: str, answer: dict[str, Any], **more: Any) -> dict[str,
 def forget(job: Job) -> None:
     """Forget all stages of a scene: its inputs are not what they were. Decisions stay."""
     for path in job.folder.glob("*.json"):
-        if path.name not in ("decision.json", "configuration.json"):
+        if path.name not in ("decision.json", "configuration.json", "cost.json"):
             path.unlink(missing_ok=True)
 
 

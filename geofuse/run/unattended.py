@@ -44,7 +44,7 @@ def run_or_tell(config: RunConfig, ref: SceneRef, *, tell: Tell = quiet) -> Outc
     try:
         return run_scene(config, ref, tell=tell)
     except GeofuseError as fault:
-        log.error("%s: [%s] %s", ref.name, fault.code, fault)
+        log.info("%s: [%s] %s", ref.name, fault.code, fault)
         return failed(config, ref, fault)
     except Exception as fault:  # a fault nobody foresaw must not end the others
         log.exception("%s", ref.name)

@@ -23,8 +23,12 @@ from geofuse.run.scene_ledger import (
     claimed,
 )
 from geofuse.run.scene_ref import SceneRef, scene_key, with_digest
+from geofuse.run.stage_records import job_folder
+from geofuse.scenes.ledger import read_json, write_json
 
 LONGEST_WAIT_S = 600.0
+COST = "cost.json"
+"""What a scene took, in its folder: what others of the kind will take is told by it."""
 log = logging.getLogger(__name__)
 _BY_ACTION = {"waiting": REVIEWED, "rejected": REJECTED, "none": UNPUBLISHED}
 
@@ -53,6 +57,8 @@ class Outcome:
     """The fault in one line."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each stage."""
+    retry: bool = False
+    """Whether another attempt may cure the fault."""
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
@@ -106,6 +112,7 @@ def run_scene(
     try:
         with claimed(config, ref) as claim:
             answers = {}
+            cpu = time.process_time()
             for stage in STAGES:
                 at = time.monotonic()
                 answers[stage] = _persistently(config, ref, stage, tell, sleep)
@@ -113,10 +120,21 @@ def run_scene(
             found = outcome_of(config, ref, answers)
             settle(claim, found)
             state = found.state
+            _keep_cost(config, key, answers, time.process_time() - cpu)
     finally:
         told = round(time.monotonic() - begun, 3)
         tell(now_event("scene_ended", ref.name, key, state=state, seconds=told))
     return Outcome(**{**asdict(found), "seconds": seconds})
+
+
+def _keep_cost(config: RunConfig, key: str, answers: dict[str, dict[str, Any]], cpu_s: float) -> None:
+    """Note what a scene took, unless most of it had been done before."""
+    place = job_folder(config, key) / COST
+    before = read_json(place) or {}
+    height, width = answers["plan"]["size"]
+    told = {"method": config.fuse.method, "mpx": height * width / 1e6, "cpu_s": round(cpu_s, 2)}
+    if cpu_s > before.get("cpu_s", 0.0):
+        write_json(place, told)
 
 
 def _persistently(
@@ -138,5 +156,10 @@ def _persistently(
 def failed(config: RunConfig, ref: SceneRef, fault: GeofuseError) -> Outcome:
     """Return the outcome of a scene that ended with a fault."""
     return Outcome(
-        ref.name, scene_key(config, ref) if ref.digest else "", FAILED, code=fault.code, message=str(fault)
+        ref.name,
+        scene_key(config, ref) if ref.digest else "",
+        FAILED,
+        code=fault.code,
+        message=str(fault),
+        retry=may_retry(fault),
     )

@@ -177,22 +177,40 @@ def remove(folder: Path, item_id: str) -> None:
         settle(folder)
 
 
-def remove_superseded(folder: Path, item_id: str | None = None) -> int:
-    """Remove the old versions of an item, or of all; returns how many there were."""
+def remove_superseded(folder: Path, item_id: str | None = None, *, keep: int = 0) -> int:
+    """Remove the old versions of an item, or of all, but for the newest `keep`; returns how many went."""
     with held(checked(folder)):
         entries = [find_item(folder, item_id)] if item_id else find(folder)
         count = 0
         for entry in entries:
             place, item = (folder / entry.href).parent, load(folder, entry)
             old = old_versions(place, item)
-            count += len(old)
-            if old:
-                links = [link for link in item["links"] if link["rel"] != "predecessor-version"]
-                item = {**item, "links": links}
-                write_json(folder / entry.href, item)
-            sweep(place, item)
+            first = max(0, len(old) - keep)
+            gone, kept = old[:first], old[first:]
+            count += len(gone)
+            if gone:
+                oldest = kept[0] / f"{item['id']}-{kept[0].name}.json" if kept else folder / entry.href
+                _drop_predecessor(oldest)  # links go first: a reader must not be led to what is gone
+                with write_faults(place):
+                    for path in gone:
+                        shutil.rmtree(path)
+            sweep(place, load(folder, entry))
         settle(folder)
         return count
+
+
+def count_superseded(folder: Path, *, keep: int = 0) -> int:
+    """Return how many old versions `remove_superseded` would remove."""
+    entries = find(checked(folder))
+    found = [old_versions((folder / entry.href).parent, load(folder, entry)) for entry in entries]
+    return sum(max(0, len(old) - keep) for old in found)
+
+
+def _drop_predecessor(path: Path) -> None:
+    item = read_json(path)
+    if item is not None:
+        links = [link for link in item["links"] if link["rel"] != "predecessor-version"]
+        write_json(path, {**item, "links": links})
 
 
 def rebuild(folder: Path) -> int:

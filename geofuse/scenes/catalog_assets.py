@@ -167,9 +167,10 @@ def _sweep_reports(item_folder: Path, item: dict[str, Any]) -> None:
     folder = item_folder / f"v{item['properties']['version']}"
     remove_drafts(folder)
     with write_faults(folder):
-        for path in folder.glob(f"{item_folder.name}.report-*"):
-            if path.name not in named:
-                path.unlink()
+        for pattern in ("report-*", "record-*", "json"):
+            for path in folder.glob(f"{item_folder.name}.{pattern}"):
+                if path.name not in named:
+                    path.unlink()
 
 
 def _versions(item_folder: Path) -> list[tuple[int, Path]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from geofuse import __version__
 from geofuse.errors import ChangedError, GeofuseError, ReadError, VerifyError
-from geofuse.scenes.cog import validate_cog
+from geofuse.scenes.cog import encoding_of, validate_cog
 from geofuse.scenes.ledger import (
     json_path,
     mask_path,
@@ -62,8 +62,7 @@ def provenance(
             "weights": plan.options["weights"],
             "network": plan.options["network"],
             "back_projections": plan.rounds,
-            "compress": plan.spec.compress,
-            "level": plan.spec.level,
+            **encoding_of(plan.spec),
         },
         "grid": {
             "crs": plan.grid.crs,

@@ -21,7 +21,7 @@ from geofuse.serve.tiling import Tiler
 from geofuse.serve.tokens import Keyring
 from geofuse.serve.wire import protocol_with
 
-ROUTERS = ("sessions", "items", "tiles", "pages")
+ROUTERS = ("sessions", "items", "tiles", "wmts", "stac_api", "features", "styles", "pages")
 """Modules of this room with a `router` each; the first that matches answers."""
 THREADS = 8
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -76,7 +76,7 @@ async def items(
     archive = await door.fresh()
     start, stop = interval(datetime)
     search = Search(
-        area=area_of(bbox=_numbers(bbox)) if bbox else None,
+        area=area_of(bbox=numbers(bbox)) if bbox else None,
         start=start,
         stop=stop,
         sensor=sensor or None,
@@ -270,7 +270,8 @@ def interval(text: str | None) -> tuple[float | None, float | None]:
     return start, stop
 
 
-def _numbers(text: str) -> list[float]:
+def numbers(text: str) -> list[float]:
+    """Read numbers between commas; raises UsageError."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as fault:

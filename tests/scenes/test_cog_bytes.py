@@ -111,6 +111,7 @@ def halved(image: NDArray[Any], nodata: float | None) -> NDArray[Any]:
         ((1300, 2100, 4), "uint16", 0, {"bigtiff": "yes"}),
         ((1300, 1100, 1), "float32", NAN, {}),
         ((520, 530, 2), "float64", -9999.5, {"compress": "lzw"}),
+        ((530, 520, 2), "float32", NAN, {"predictor": "2"}),
         ((530, 520, 2), "float32", NAN, {"compress": "lerc"}),
         ((530, 520, 3), "int16", -32768, {"compress": "lerc"}),
         ((530, 600, 2), "int32", None, {"compress": "deflate"}),
@@ -278,10 +279,15 @@ def test_gdal_s_own_validator_agrees(tmp_path: Path) -> None:
         (4, {"bigtiff": "yes"}),
         (9, {"interleave": "band"}),
         (1, {"sparse": True}),
+        (3, {"validity": "mask"}),
+        (3, {"validity": "mask", "interleave": "band", "bigtiff": "yes"}),
+        (3, {"validity": "alpha", "sparse": True}),
     ):
         array = picture((1100, 600, bands), "uint8", 0)
         paths.append(tmp_path / f"{len(paths)}.tif")
-        write_cog(paths[-1], array, spec_for(array, nodata=0, compress="deflate", **fields))
+        nodata = None if "validity" in fields else 0
+        valid = array[:, :, 0] > 0 if "validity" in fields else None
+        write_cog(paths[-1], array, spec_for(array, nodata=nodata, compress="deflate", **fields), valid=valid)
     run = subprocess.run([*probe[:4], script, *paths], capture_output=True, check=True, text=True)
     assert json.loads(run.stdout) == [[[], []]] * len(paths)
 

@@ -76,6 +76,11 @@ def rational(items: dict[str, str]) -> dict[str, Any]:
         ({"interleave": "line"}, "line"),
         ({"bigtiff": "no"}, "no"),
         ({"sparse": True}, "sparse"),
+        ({"validity": "alpha", "dtype": "int16"}, "alpha of int16"),
+        ({"validity": "mask", "nodata": 0}, "nodata 0 with mask"),
+        ({"validity": "both"}, "both"),
+        ({"predictor": "3"}, "predictor 3"),
+        ({"predictor": "2", "compress": "none"}, "predictor 2"),
         ({"descriptions": ("one",)}, "1 descriptions"),
         ({"scales": (1.0, math.inf, 1.0)}, "scales"),
         ({"transform": (1.0, 0.0, math.nan, 0.0, 1.0, 0.0)}, "transform"),
@@ -132,7 +137,8 @@ def test_json_both_ways(nodata: float | None) -> None:
 def test_only_what_shapes_blocks_is_in_their_key() -> None:
     key = block_key(make_spec(**SMALL))
     assert block_key(make_spec(**SMALL, tags={"A": "b"}, crs="EPSG:4326", level=9)) == key
-    for other in ({"nodata": 0}, {"level": 3}, {"width": 21}, {"overview": "or"}, {"interleave": "band"}):
+    others = [{"nodata": 0}, {"level": 3}, {"width": 21}, {"overview": "or"}, {"interleave": "band"}]
+    for other in (*others, {"validity": "mask"}, {"predictor": "none"}):
         assert block_key(make_spec(**{**SMALL, **other})) != key
 
 

@@ -15,6 +15,7 @@ from geofuse.scenes.cog.parts import check_part, write_part
 from geofuse.scenes.cog.spec import (
     CogSpec,
     checked_spec,
+    encoding_of,
     expected_bytes,
     levels,
     make_spec,
@@ -31,6 +32,7 @@ __all__ = [
     "check_part",
     "checked_spec",
     "encode_tile",
+    "encoding_of",
     "expected_bytes",
     "levels",
     "make_spec",

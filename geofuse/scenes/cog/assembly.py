@@ -20,14 +20,14 @@ from geofuse.scenes.cog.blocks import EncodedTile, encode_tile, framed
 from geofuse.scenes.cog.commit import read_faults, replacing, write_faults
 from geofuse.scenes.cog.layout import Layout, lay_out
 from geofuse.scenes.cog.parts import Section, read_rest, read_section, verified
-from geofuse.scenes.cog.pyramid import Spooled, spool_overviews
+from geofuse.scenes.cog.pyramid import Run, Spooled, in_turn, spool_overviews
 from geofuse.scenes.cog.spec import (
     BLOCK_PX,
     CogSpec,
-    blocks_of,
+    abreast,
     depth_of,
+    frames_of,
     levels,
-    planes,
     tile_grid,
 )
 
@@ -53,12 +53,14 @@ def assemble(
     tile_px: int,
     image: int = 0,
     progress: Progress | None = None,
+    run: Run = in_turn,
 ) -> Assembled:
     """Write the product at `out` from the parts of its tiles, row by row, and sync it.
 
-    `image` says which of the parts' images. Every part is verified while it is copied. The bytes do not
-    depend on the tiles' size. `out` should be a temporary name: on any fault it is removed. Raises
-    WriteError, ReadError, CorruptError naming a bad part, UsageError if the number of parts is wrong.
+    `image` says which of the parts' images; `run` encodes the coarse overviews' blocks. Every part is verified
+    while it is copied. The bytes do not depend on the tiles' size. `out` should be a temporary name: on any
+    fault it is removed. Raises WriteError, ReadError, CorruptError naming a bad part, UsageError if the
+    number of parts is wrong.
     """
     out = Path(out)
     rows, cols = tile_grid(spec, tile_px)
@@ -75,12 +77,13 @@ def assemble(
                 depth_of(tile_px) + 1,
                 lambda row, col: read_rest(sections[row * cols + col], spec),
                 spool=spool,
+                run=run,
             )
             layout = lay_out(spec, [*_sizes_from(sections, spec, tile_px), *(c.sizes for c in coarse)])
             with open(out, "w+b", buffering=0) as file:
                 writer = _Writer(file, layout, progress)
                 writer.put(0, layout.head)
-                _copy_spool(spool, coarse, writer)
+                _copy_spool(spool, coarse, writer, wide=abreast(spec))
                 for section in sections:
                     _copy_section(section, writer)
                 os.fsync(file.fileno())
@@ -91,15 +94,17 @@ def assemble(
         raise
 
 
-def write_cog(path: Path | str, array: NDArray[Any], spec: CogSpec) -> Assembled:
+def write_cog(
+    path: Path | str, array: NDArray[Any], spec: CogSpec, *, valid: NDArray[np.bool_] | None = None
+) -> Assembled:
     """Write a whole array (h, w, bands) at `path`, at once or not at all; the same bytes as from parts.
 
-    Raises WriteError; UsageError for an array that does not fit the spec.
+    `valid` (h, w) as in `encode_tile`. Raises WriteError; UsageError for an array that does not fit the spec.
     """
     tile_px = BLOCK_PX
     while tile_px < max(spec.height, spec.width):
         tile_px *= 2
-    tile = encode_tile(array, spec, tile_row=0, tile_col=0, tile_px=tile_px)
+    tile = encode_tile(array, spec, tile_row=0, tile_col=0, tile_px=tile_px, valid=valid)
     frames = iter(tile.frames)
     sizes = _split_sizes(tile, spec)
     layout = lay_out(spec, sizes)
@@ -136,10 +141,7 @@ class _Writer:
 
 def _sizes_from(sections: Sequence[Section], spec: CogSpec, tile_px: int) -> list[NDArray[np.uint32]]:
     """Join the sections' sizes into one array (planes, rows, cols) per level the tiles hold."""
-    found = [
-        np.zeros((planes(spec), *blocks_of(size)), np.uint32)
-        for size in levels(spec)[: depth_of(tile_px) + 1]
-    ]
+    found = [np.zeros(frames_of(spec, size), np.uint32) for size in levels(spec)[: depth_of(tile_px) + 1]]
     for section in sections:
         at = 0
         for place, sizes in zip(section.places, found, strict=True):
@@ -153,7 +155,7 @@ def _sizes_from(sections: Sequence[Section], spec: CogSpec, tile_px: int) -> lis
 
 def _split_sizes(tile: EncodedTile, spec: CogSpec) -> list[NDArray[np.uint32]]:
     """Split the sizes of a tile that is the whole image by level."""
-    shapes = [(planes(spec), *blocks_of(size)) for size in levels(spec)]
+    shapes = [frames_of(spec, size) for size in levels(spec)]
     ends = np.cumsum([np.prod(shape) for shape in shapes])
     return [part.reshape(shape) for part, shape in zip(np.split(tile.sizes, ends[:-1]), shapes, strict=True)]
 
@@ -174,16 +176,17 @@ def _copy_section(section: Section, writer: _Writer) -> None:
         targets[run] += len(chunk)
 
 
-def _copy_spool(spool: BinaryIO, coarse: Sequence[Spooled], writer: _Writer) -> None:
-    """Copy the spooled levels, which are the last of the layout's."""
+def _copy_spool(spool: BinaryIO, coarse: Sequence[Spooled], writer: _Writer, *, wide: int) -> None:
+    """Copy the spooled levels, which are the last of the layout's; `wide` frames of a block lie side by side."""
     first = len(writer.layout.places) - len(coarse)
     for level, spooled in enumerate(coarse, first):
         lengths = framed(spooled.sizes)
         for row, col in np.ndindex(spooled.starts.shape):
             spool.seek(int(spooled.starts[row, col]))
             for plane in range(len(lengths)):
-                data = spool.read(int(lengths[plane, row, col]))
-                writer.put(int(writer.layout.places[level][plane, row, col]), data)
+                here = slice(col * wide, (col + 1) * wide)
+                data = spool.read(int(lengths[plane, row, here].sum()))
+                writer.put(int(writer.layout.places[level][plane, row, col * wide]), data)
 
 
 def _digested(path: Path) -> Assembled:

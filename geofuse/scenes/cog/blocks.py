@@ -11,23 +11,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import UsageError
-from geofuse.kernels.halve import halve
+from geofuse.kernels.halve import halve, halve_marked
 from geofuse.kernels.predict import difference, gather_planes, is_filled, shuffle_difference
 from geofuse.scenes.cog.spec import (
     BLOCK_PX,
     CogSpec,
+    abreast,
     block_key,
     blocks_of,
     depth_of,
+    fill_of,
+    frames_of,
     levels,
     planes,
+    predictor_of,
+    samples,
     tile_grid,
 )
 
 LERC_VERSION = 4
 """Version of the LERC blobs: that of libtiff, so that readers as old as GDAL 2.4 decode them."""
+MASK_LEVEL = 6
+"""Effort of a mask's deflate, on libdeflate's scale: masks are small and easy."""
 GATHER_BYTES = 1 << 24
 """Planes are gathered from interleaved pixels in groups of at most this many bytes (at least one plane)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Pixels on one level, and which of them are valid where the pixels do not say so themselves."""
+
+    pixels: NDArray[Any]
+    """Stored values (h, w, bands), C-contiguous."""
+    valid: NDArray[np.uint8] | None
+    """1 where valid, else 0 (h, w); None where nodata marks what is not, or nothing does."""
+
+    def halved(self, spec: CogSpec) -> Picture:
+        """Return the next coarser level."""
+        if self.valid is None:
+            return Picture(halve(self.pixels, spec.nodata, resampling=spec.overview), None)
+        return Picture(*halve_marked(self.pixels, self.valid, resampling=spec.overview))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +69,20 @@ class EncodedTile:
     """Bytes of each block; 0 where sparse. Order: level, plane, block row, block column."""
     frames: tuple[bytes, ...]
     """Each block between its leader (size, 4 bytes) and trailer (last 4 bytes again), in the same order."""
-    rest: NDArray[Any] | None
-    """The tile at the first level whose blocks reach beyond it (h, w, bands); None if there is none."""
+    rest: Picture | None
+    """The tile at the first level whose blocks reach beyond it; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileLevel:
-    """The part of a tile that lies on one level, counted in that level's blocks."""
+    """The part of a tile that lies on one level, counted in that level's frames (see `frames_of`)."""
 
     row: int
-    """First block row."""
+    """First row."""
     col: int
-    """First block column."""
+    """First column."""
     shape: tuple[int, int, int]
-    """Planes, block rows, block columns."""
+    """Planes, rows, columns."""
 
 
 def tile_levels(spec: CogSpec, *, tile_row: int, tile_col: int, tile_px: int) -> tuple[TileLevel, ...]:
@@ -69,8 +92,9 @@ def tile_levels(spec: CogSpec, *, tile_row: int, tile_col: int, tile_px: int) ->
         span = (tile_px // BLOCK_PX) >> level
         rows, cols = blocks_of(size)
         row, col = tile_row * span, tile_col * span
-        shape = (planes(spec), min(row + span, rows) - row, min(col + span, cols) - col)
-        found.append(TileLevel(row, col, shape))
+        whole, wide = frames_of(spec, size)[0], abreast(spec)
+        shape = (whole, min(row + span, rows) - row, (min(col + span, cols) - col) * wide)
+        found.append(TileLevel(row, col * wide, shape))
     return tuple(found)
 
 
@@ -92,13 +116,19 @@ def framed(sizes: NDArray[np.uint32]) -> NDArray[np.int64]:
 
 
 def encode_tile(
-    pixels: NDArray[Any], spec: CogSpec, *, tile_row: int, tile_col: int, tile_px: int
+    pixels: NDArray[Any],
+    spec: CogSpec,
+    *,
+    tile_row: int,
+    tile_col: int,
+    tile_px: int,
+    valid: NDArray[np.bool_] | None = None,
 ) -> EncodedTile:
     """Encode a tile's pixels (h, w, bands) once: its blocks at full size and on the levels it holds whole.
 
-    The bytes depend on the pixels and the spec alone. Tiles of the last row and column are as small as the
-    image leaves them. Halving, predictors and codecs release the GIL. Raises UsageError for pixels that do
-    not fit.
+    `valid` (h, w) is for specs with an alpha band or a mask, and for those only; None: all are valid. The
+    bytes depend on the pixels and the spec alone. Tiles of the last row and column are as small as the image
+    leaves them. Halving, predictors and codecs release the GIL. Raises UsageError for pixels that do not fit.
     """
     rows, cols = tile_grid(spec, tile_px)
     top, left = tile_row * tile_px, tile_col * tile_px
@@ -109,14 +139,14 @@ def encode_tile(
             f"pixels {pixels.shape} of {pixels.dtype} for tile ({tile_row}, {tile_col})",
             wanted=f"{wanted} of {spec.dtype} in a grid of {rows} x {cols} tiles",
         )
-    image = np.ascontiguousarray(pixels)
+    picture = _picture(pixels, valid, spec)
     bench = new_bench(spec)
-    frames = encode_blocks(image, bench)
+    frames = encode_blocks(picture, bench)
     whole, last = depth_of(tile_px), len(levels(spec)) - 1
     for level in range(1, min(whole + 1, last) + 1):
-        image = halve(image, spec.nodata, resampling=spec.overview)
+        picture = picture.halved(spec)
         if level <= whole:
-            frames += encode_blocks(image, bench)
+            frames += encode_blocks(picture, bench)
     return EncodedTile(
         key=block_key(spec),
         tile_row=tile_row,
@@ -124,8 +154,24 @@ def encode_tile(
         tile_px=tile_px,
         sizes=np.array([max(len(frame) - 8, 0) for frame in frames], np.uint32),
         frames=tuple(frames),
-        rest=image if whole < last else None,
+        rest=picture if whole < last else None,
     )
+
+
+def _picture(pixels: NDArray[Any], valid: NDArray[np.bool_] | None, spec: CogSpec) -> Picture:
+    """Pair the pixels with their validity, where the spec has a place for it; invalid ones become 0."""
+    image = np.ascontiguousarray(pixels)
+    if spec.validity == "nodata":
+        if valid is not None:
+            raise UsageError(
+                "validity apart from the pixels", wanted="a product with an alpha band or a mask"
+            )
+        return Picture(image, None)
+    if valid is None:
+        return Picture(image, np.ones(image.shape[:2], np.uint8))
+    if valid.shape != image.shape[:2]:
+        raise UsageError(f"validity {valid.shape} of pixels {image.shape}", wanted="one for each pixel")
+    return Picture(np.where(valid[:, :, None], image, image.dtype.type(0)), valid.astype(np.uint8))
 
 
 @dataclass(slots=True)
@@ -139,7 +185,7 @@ class Bench:
     gathered: NDArray[Any] | None
     """A group of planes of one block (n, rows, cols); None in pixel interleave."""
     nothing: NDArray[Any] | None
-    """The bits of nodata, as an unsigned integer; None if there is none."""
+    """The bits of an invalid sample, as an unsigned integer; None if all are valid."""
     empty: bytes | None = None
     """The frame of a block that is all nodata, once it has been made."""
 
@@ -147,31 +193,57 @@ class Bench:
 def new_bench(spec: CogSpec) -> Bench:
     """Allocate the buffers for a spec."""
     dtype = np.dtype(spec.dtype)
-    samples = spec.bands if planes(spec) == 1 else 1
+    beside = samples(spec) if planes(spec) == 1 else 1
     predicted: NDArray[Any] | None = None
-    if spec.compress in ("zstd", "deflate", "lzw"):
-        if dtype.kind == "f":
-            predicted = np.empty((BLOCK_PX, BLOCK_PX * samples * dtype.itemsize), np.uint8)
-        else:
-            predicted = np.empty((BLOCK_PX, BLOCK_PX * samples), _word(dtype))
+    if predictor_of(spec) == 3:
+        predicted = np.empty((BLOCK_PX, BLOCK_PX * beside * dtype.itemsize), np.uint8)
+    elif predictor_of(spec) == 2:
+        predicted = np.empty((BLOCK_PX, BLOCK_PX * beside), _word(dtype))
     gathered: NDArray[Any] | None = None
     if planes(spec) > 1:
-        group = min(spec.bands, max(1, GATHER_BYTES // (BLOCK_PX * BLOCK_PX * dtype.itemsize)))
+        group = min(samples(spec), max(1, GATHER_BYTES // (BLOCK_PX * BLOCK_PX * dtype.itemsize)))
         gathered = np.empty((group, BLOCK_PX, BLOCK_PX), dtype)
-    nothing = None if spec.nodata is None else np.array(spec.nodata, dtype).view(_word(dtype))
+    fill = fill_of(spec)
+    nothing = None if fill is None else np.array(fill, dtype).view(_word(dtype))
     return Bench(spec, predicted, gathered, nothing)
 
 
-def encode_blocks(image: NDArray[Any], bench: Bench) -> list[bytes]:
-    """Return the frames of all blocks of an image (h, w, bands), C-contiguous: by plane, row, column."""
-    rows, cols = blocks_of((image.shape[0], image.shape[1]))
-    count = planes(bench.spec)
-    frames = [b""] * (count * rows * cols)
-    for row in range(rows):
-        for col in range(cols):
-            for plane, (block, top, left) in enumerate(_cut(image, row, col, bench)):
-                frames[(plane * rows + row) * cols + col] = _frame(block, top, left, bench)
+def encode_blocks(picture: Picture, bench: Bench) -> list[bytes]:
+    """Return the frames of all blocks of a picture, in the order of `frames_of`."""
+    image = _with_alpha(picture, bench.spec)
+    size = image.shape[0], image.shape[1]
+    count, rows, width = frames_of(bench.spec, size)
+    wide = abreast(bench.spec)
+    frames = [b""] * (count * rows * width)
+    for row, col in np.ndindex(blocks_of(size)):
+        for plane, (block, top, left) in enumerate(_cut(image, row, col, bench)):
+            frames[(plane * rows + row) * width + col * wide] = _frame(block, top, left, bench)
+        if bench.spec.validity == "mask":
+            assert picture.valid is not None
+            marks = picture.valid[row * BLOCK_PX :, col * BLOCK_PX :][:BLOCK_PX, :BLOCK_PX]
+            frames[((count - 1) * rows + row) * width + col * wide + wide - 1] = _mask_frame(
+                marks, bench.spec
+            )
     return frames
+
+
+def _with_alpha(picture: Picture, spec: CogSpec) -> NDArray[Any]:
+    """Return the samples as they are stored (h, w, samples)."""
+    if spec.validity != "alpha":
+        return picture.pixels
+    assert picture.valid is not None
+    opaque = np.iinfo(spec.dtype).max
+    alpha = picture.valid.astype(spec.dtype) * picture.pixels.dtype.type(opaque)
+    return np.concatenate([picture.pixels, alpha[:, :, None]], axis=2)
+
+
+def _mask_frame(valid: NDArray[np.uint8], spec: CogSpec) -> bytes:
+    """Encode one block of a mask (at most 512 x 512) as GDAL does: one bit a pixel, deflate, no predictor."""
+    block = np.zeros((BLOCK_PX, BLOCK_PX), np.uint8)
+    block[: valid.shape[0], : valid.shape[1]] = valid
+    if spec.sparse and not block.any():
+        return b""
+    return _between(bytes(imagecodecs.deflate_encode(np.packbits(block, axis=1).tobytes(), MASK_LEVEL)))
 
 
 def _cut(image: NDArray[Any], row: int, col: int, bench: Bench) -> Iterator[tuple[NDArray[Any], int, int]]:
@@ -182,30 +254,31 @@ def _cut(image: NDArray[Any], row: int, col: int, bench: Bench) -> Iterator[tupl
     if bench.gathered is None:
         yield image, top, left
         return
-    for band in range(0, bench.spec.bands, len(bench.gathered)):
-        group = bench.gathered[: bench.spec.bands - band]
+    for band in range(0, image.shape[2], len(bench.gathered)):
+        group = bench.gathered[: image.shape[2] - band]
         gather_planes(image, group, top=top, left=left, first_band=band)
         for plane in group:
             yield plane[:, :, None], 0, 0
 
 
 def _padded(part: NDArray[Any], spec: CogSpec) -> NDArray[Any]:
-    """Fill a block up to its full size: with nodata, or by repeating the last row and column."""
+    """Fill a block up to its full size: with what invalid samples hold, or by repeating the last row and column."""
     height, width, bands = part.shape
-    if spec.nodata is None:
+    fill = fill_of(spec)
+    if fill is None:
         return np.pad(part, ((0, BLOCK_PX - height), (0, BLOCK_PX - width), (0, 0)), mode="edge")
-    block = np.full((BLOCK_PX, BLOCK_PX, bands), spec.nodata, part.dtype)
+    block = np.full((BLOCK_PX, BLOCK_PX, bands), fill, part.dtype)
     block[:height, :width] = part
     return block
 
 
 def _frame(image: NDArray[Any], top: int, left: int, bench: Bench) -> bytes:
     """Encode the block of `image` (h, w, samples) at (top, left); an empty one only the first time."""
-    samples = image.shape[2]
+    lag = image.shape[2]
     words = image.view(_word(image.dtype)).reshape(image.shape[0], -1)
-    shape = (BLOCK_PX, BLOCK_PX * samples)
+    shape = (BLOCK_PX, BLOCK_PX * lag)
     is_empty = bench.nothing is not None and is_filled(
-        words, bench.nothing[()], top=top, left=left * samples, shape=shape
+        words, bench.nothing[()], top=top, left=left * lag, shape=shape
     )
     if is_empty and bench.spec.sparse:
         return b""
@@ -215,13 +288,17 @@ def _frame(image: NDArray[Any], top: int, left: int, bench: Bench) -> bytes:
         block = np.ascontiguousarray(image[top : top + BLOCK_PX, left : left + BLOCK_PX])
     else:
         block = bench.predicted
-        predict = shuffle_difference if image.dtype.kind == "f" else difference
-        predict(words, block, top=top, left=left * samples, lag=samples)
-    body = _compressed(block, bench.spec)
-    frame = b"".join((len(body).to_bytes(4, "little"), body, body[-4:]))
+        predict = shuffle_difference if predictor_of(bench.spec) == 3 else difference
+        predict(words, block, top=top, left=left * lag, lag=lag)
+    frame = _between(_compressed(block, bench.spec))
     if is_empty:
         bench.empty = frame
     return frame
+
+
+def _between(body: bytes) -> bytes:
+    """Put a block between its leader and its trailer."""
+    return b"".join((len(body).to_bytes(4, "little"), body, body[-4:]))
 
 
 def _compressed(block: Any, spec: CogSpec) -> bytes:

@@ -1,4 +1,13 @@
-"""TIFF directories (IFDs), classic and BigTIFF, little-endian: entries to bytes and back."""
+"""TIFF directories (IFDs), classic and BigTIFF, little-endian: entries to bytes and back.
+
+A directory is a list of tags, sorted by their numbers, and a pointer to the next directory:
+
+    classic   count (2)  |  tag (2)  type (2)  number of values (4)  value (4)  |  ...  |  next directory (4)
+    BigTIFF   count (8)  |  tag (2)  type (2)  number of values (8)  value (8)  |  ...  |  next directory (8)
+
+Values that do not fit the field of 4 or 8 bytes lie elsewhere, and the field says where. Source: TIFF 6.0,
+section 2; the BigTIFF design of libtiff.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +27,8 @@ SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259
 SAMPLES, PLANAR, PREDICTOR, TILE_WIDTH, TILE_HEIGHT = 277, 284, 317, 322, 323
 TILE_OFFSETS, TILE_COUNTS, EXTRA_SAMPLES, SAMPLE_FORMAT = 324, 325, 338, 339
 GDAL_NODATA, LERC_PARAMETERS = 42113, 50674
+REDUCED_BIT, MASK_BIT = 1, 4
+"""Of the subfile type: the directory is an overview; it is a transparency mask."""
 
 TAGS_LIMIT = 4096
 """No honest directory has more."""

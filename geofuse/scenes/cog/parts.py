@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import CorruptError
-from geofuse.scenes.cog.blocks import EncodedTile, TileLevel, framed, rest_shape, tile_levels
+from geofuse.scenes.cog.blocks import EncodedTile, Picture, TileLevel, framed, rest_shape, tile_levels
 from geofuse.scenes.cog.commit import read_faults, replacing
 from geofuse.scenes.cog.spec import CogSpec, block_key
 
@@ -134,14 +134,18 @@ def read_section(path: Path, spec: CogSpec, *, image: int, tile: tuple[int, int,
     return section
 
 
-def read_rest(section: Section, spec: CogSpec) -> NDArray[Any]:
-    """Read a section's rest (h, w, bands). Raises CorruptError, ReadError."""
+def read_rest(section: Section, spec: CogSpec) -> Picture:
+    """Read a section's rest: its pixels, and behind them their validity. Raises CorruptError, ReadError."""
     assert section.rest_shape is not None
     size = rest_bytes(section, spec)
     try:
         with read_faults(section.path), open(section.path, "rb") as file:
             file.seek(section.start + section.length - size)
-            return np.frombuffer(_exactly(file, size), spec.dtype).reshape(section.rest_shape)
+            data = _exactly(file, size)
+        pixels = np.frombuffer(data, spec.dtype, math.prod(section.rest_shape)).reshape(section.rest_shape)
+        if spec.validity == "nodata":
+            return Picture(pixels, None)
+        return Picture(pixels, np.frombuffer(data, np.uint8, offset=pixels.nbytes).reshape(pixels.shape[:2]))
     except ValueError as fault:
         raise bad_part(section.path, str(fault)) from fault
 
@@ -174,7 +178,8 @@ def rest_bytes(section: Section, spec: CogSpec) -> int:
     """Return the bytes of a section's rest."""
     if section.rest_shape is None:
         return 0
-    return math.prod(section.rest_shape) * np.dtype(spec.dtype).itemsize
+    height, width, bands = section.rest_shape
+    return height * width * (bands * np.dtype(spec.dtype).itemsize + (spec.validity != "nodata"))
 
 
 def bad_part(path: Path, found: str) -> CorruptError:
@@ -185,8 +190,9 @@ def bad_part(path: Path, found: str) -> CorruptError:
 
 
 def _section_bytes(image: EncodedTile) -> list[Any]:
-    rest = [] if image.rest is None else [image.rest.reshape(-1).view(np.uint8)]
-    return [image.sizes.astype("<u4").tobytes(), *image.frames, *rest]
+    rest = [] if image.rest is None else [image.rest.pixels, image.rest.valid]
+    flat = [each.reshape(-1).view(np.uint8) for each in rest if each is not None]
+    return [image.sizes.astype("<u4").tobytes(), *image.frames, *flat]
 
 
 def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:

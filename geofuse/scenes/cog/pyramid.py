@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.kernels.halve import halve
-from geofuse.scenes.cog.blocks import Bench, encode_blocks, new_bench
-from geofuse.scenes.cog.spec import BLOCK_PX, CogSpec, blocks_of, levels, planes
+from geofuse.scenes.cog.blocks import Picture, encode_blocks, new_bench
+from geofuse.scenes.cog.spec import BLOCK_PX, CogSpec, abreast, blocks_of, frames_of, levels
 
-Rest = Callable[[int, int], NDArray[Any]]
-"""Gives the rest (h, w, bands) of the tile in a row and column."""
+Rest = Callable[[int, int], Picture]
+"""Gives the rest of the tile in a row and column."""
+Run = Callable[[Callable[[Any, Any], Any], Any, Any], Iterator[Any]]
+"""Calls ``task(shared, item)`` for every item and yields the results in order, perhaps some at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,58 +23,81 @@ class Spooled:
     """One coarse level in the spool."""
 
     sizes: NDArray[np.uint32]
-    """Bytes of each block (planes, rows, cols); 0 where sparse."""
+    """Bytes of each block, as `frames_of` orders them; 0 where sparse."""
     starts: NDArray[np.int64]
-    """Where each block's frame of the first plane begins (rows, cols); the other planes follow."""
-
-
-def spool_overviews(spec: CogSpec, first_level: int, rest: Rest, *, spool: BinaryIO) -> tuple[Spooled, ...]:
-    """Encode all levels from `first_level` on, made of the tiles' rests at that level, into the spool.
-
-    The blocks are visited as a tree: each when the four below it are done. So the memory is a block or two
-    per level, whatever the image's size.
-    """
-    found = []
-    for size in levels(spec)[first_level:]:
-        shape = blocks_of(size)
-        found.append(Spooled(np.zeros((planes(spec), *shape), np.uint32), np.zeros(shape, np.int64)))
-    if found:
-        _Tree(spec, first_level, rest, spool, found, new_bench(spec)).block(len(levels(spec)) - 1, 0, 0)
-    return tuple(found)
+    """Where each block's first frame begins (rows, cols); those of its other planes, or its mask, follow."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Tree:
-    """What the visit of a block needs."""
+class Block:
+    """One block of a coarse level, still in pixels."""
 
-    spec: CogSpec
-    first_level: int
-    rest: Rest
-    spool: BinaryIO
-    found: list[Spooled]
-    bench: Bench
+    level: int
+    """Counted from full size, 0."""
+    row: int
+    """Block row."""
+    col: int
+    """Block column."""
+    picture: Picture
+    """Its pixels, at most 512 x 512."""
 
-    def block(self, level: int, row: int, col: int) -> NDArray[Any]:
-        """Make the block's pixels from those below it, spool its frames and return it (h, w, bands)."""
-        height, width = levels(self.spec)[level]
-        top, left = row * BLOCK_PX, col * BLOCK_PX
-        shape = (min(BLOCK_PX, height - top), min(BLOCK_PX, width - left), self.spec.bands)
-        image = np.empty(shape, self.spec.dtype)
-        half = BLOCK_PX // 2
-        for down in range(-(-shape[0] // half)):
-            for right in range(-(-shape[1] // half)):
-                quarter = self.quarter(level, 2 * row + down, 2 * col + right)
-                image[down * half :, right * half :][:half, :half] = quarter
-        spooled = self.found[level - self.first_level]
-        spooled.starts[row, col] = self.spool.tell()
-        for plane, frame in enumerate(encode_blocks(image, self.bench)):
-            spooled.sizes[plane, row, col] = max(len(frame) - 8, 0)
-            self.spool.write(frame)
-        return image
 
-    def quarter(self, level: int, row: int, col: int) -> NDArray[Any]:
-        """Return what the tile, or the block one level below, at (row, col) gives to `level`."""
-        if level == self.first_level:
-            return self.rest(row, col)
-        below = self.block(level - 1, row, col)
-        return halve(below, self.spec.nodata, resampling=self.spec.overview)
+def in_turn(task: Callable[[Any, Any], Any], shared: Any, items: Any) -> Iterator[Any]:
+    """Run one task after the other."""
+    return (task(shared, item) for item in items)
+
+
+def spool_overviews(
+    spec: CogSpec, first_level: int, rest: Rest, *, spool: BinaryIO, run: Run = in_turn
+) -> tuple[Spooled, ...]:
+    """Encode all levels from `first_level` on, made of the tiles' rests at that level, into the spool.
+
+    The blocks are visited as a tree: each when the four below it are done. So the memory is a block or two
+    per level and for each task at work, whatever the image's size. `run` may encode several at a time.
+    """
+    found = []
+    for size in levels(spec)[first_level:]:
+        found.append(Spooled(np.zeros(frames_of(spec, size), np.uint32), np.zeros(blocks_of(size), np.int64)))
+    if not found:
+        return ()
+    wide = abreast(spec)
+    for block, frames in run(_encoded, spec, _blocks(spec, first_level, rest, len(levels(spec)) - 1, 0, 0)):
+        level, row, col = block
+        spooled = found[level - first_level]
+        spooled.starts[row, col] = spool.tell()
+        sizes = [max(len(frame) - 8, 0) for frame in frames]
+        spooled.sizes[:, row, col * wide : (col + 1) * wide] = np.reshape(sizes, (-1, wide))
+        spool.writelines(frames)
+    return tuple(found)
+
+
+def _encoded(spec: CogSpec, block: Block) -> tuple[tuple[int, int, int], list[bytes]]:
+    """Encode a block: a task."""
+    return (block.level, block.row, block.col), encode_blocks(block.picture, new_bench(spec))
+
+
+def _blocks(
+    spec: CogSpec, first_level: int, rest: Rest, level: int, row: int, col: int
+) -> Generator[Block, None, Picture]:
+    """Yield the blocks below (level, row, col), each when those it is made of have been, then this one.
+
+    Returns its picture.
+    """
+    height, width = levels(spec)[level]
+    shape = min(BLOCK_PX, height - row * BLOCK_PX), min(BLOCK_PX, width - col * BLOCK_PX)
+    pixels = np.empty((*shape, spec.bands), spec.dtype)
+    valid = None if spec.validity == "nodata" else np.empty(shape, np.uint8)
+    half = BLOCK_PX // 2
+    for down, right in np.ndindex(-(-shape[0] // half), -(-shape[1] // half)):
+        at = 2 * row + down, 2 * col + right
+        if level == first_level:
+            quarter = rest(*at)
+        else:
+            below = yield from _blocks(spec, first_level, rest, level - 1, *at)
+            quarter = below.halved(spec)
+        pixels[down * half :, right * half :][:half, :half] = quarter.pixels
+        if valid is not None and quarter.valid is not None:
+            valid[down * half :, right * half :][:half, :half] = quarter.valid
+    picture = Picture(pixels, valid)
+    yield Block(level, row, col, picture)
+    return picture

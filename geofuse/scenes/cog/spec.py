@@ -27,7 +27,11 @@ FORMAT = 1
 LEVELS = {"zstd": (9, 22), "deflate": (6, 12)}
 """Default and highest level of the codecs that have one, on GDAL's scale; the lowest is 1."""
 COMPRESSIONS = ("zstd", "deflate", "lzw", "none", "lerc")
+PREDICTED = ("zstd", "deflate", "lzw")
+"""Codecs whose blocks may go through a predictor."""
 OVERVIEWS = ("average", "or", "nearest")
+ALPHA_DTYPES = ("uint8", "uint16")
+"""Types in which readers know an alpha band's largest value for opaque."""
 Transform = tuple[float, float, float, float, float, float]
 
 
@@ -44,7 +48,9 @@ class CogSpec:
     dtype: str
     """numpy name: uint8, int16, uint16, int32, uint32, float32 or float64."""
     nodata: float | None = None
-    """Marks invalid samples; may be NaN for floats; None if all are valid."""
+    """Marks invalid samples; may be NaN for floats; None if all are valid, or validity is not "nodata"."""
+    validity: str = "nodata"
+    """What marks invalid pixels: "nodata", "alpha" (one more band) or "mask" (one bit a pixel, for all bands)."""
     crs: str = ""
     """WKT; empty if unknown."""
     transform: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -65,6 +71,8 @@ class CogSpec:
     """zstd, deflate, lzw, none or lerc."""
     level: int | None = None
     """Effort of zstd (1 ... 22) or deflate (1 ... 12), on GDAL's scale; None: 9 and 6; others have none."""
+    predictor: str = "auto"
+    """"none", "2" (differences), "3" (of floats' bytes), or "auto": 3 for floats, 2 for whole numbers."""
     max_error: float = 0.0
     """Largest error LERC may make; 0: lossless."""
     sparse: bool = False
@@ -122,11 +130,29 @@ def spec_from_json(value: dict[str, Any]) -> CogSpec:
     )
 
 
+def encoding_of(spec: CogSpec) -> dict[str, Any]:
+    """Return how a product is encoded, as plans and records tell it: what "auto" came to, and no placement.
+
+    >>> encoding_of(make_spec(height=9, width=9, bands=40, dtype="uint8"))["interleave"]
+    'band'
+    """
+    return {
+        "compress": spec.compress,
+        "level": spec.level,
+        "max_error": spec.max_error,
+        "predictor": predictor_of(spec),
+        "interleave": "pixel" if planes(spec) == 1 else "band",
+        "validity": spec.validity,
+        "sparse": spec.sparse,
+        "bigtiff": spec.bigtiff,
+    }
+
+
 def block_key(spec: CogSpec) -> str:
     """Return a digest of all that determines the bytes of the blocks: parts of another key do not fit."""
     names = (
-        *("height", "width", "bands", "dtype", "nodata", "compress", "level", "max_error", "sparse"),
-        *("overview", "interleave"),
+        *("height", "width", "bands", "dtype", "nodata", "validity", "compress", "level", "predictor"),
+        *("max_error", "sparse", "overview", "interleave"),
     )
     value = spec_to_json(spec)
     text = json.dumps([FORMAT, *(value[name] for name in names)])
@@ -151,21 +177,60 @@ def blocks_of(size: tuple[int, int]) -> tuple[int, int]:
     return -(-size[0] // BLOCK_PX), -(-size[1] // BLOCK_PX)
 
 
+def samples(spec: CogSpec) -> int:
+    """Return how many samples a pixel has in the file: its bands, and alpha."""
+    return spec.bands + (spec.validity == "alpha")
+
+
 def planes(spec: CogSpec) -> int:
-    """Return how many planes the bands lie in: 1 in pixel interleave, else one a band.
+    """Return how many planes the samples lie in: 1 in pixel interleave, else one each.
 
     LERC's validity mask has no bands, so floats, whose NaN it must carry, lie in planes.
     """
-    if spec.bands == 1 or spec.interleave == "pixel":
+    if samples(spec) == 1 or spec.interleave == "pixel":
         return 1
     if spec.interleave == "band" or (spec.compress == "lerc" and spec.dtype in FLOAT_DTYPES):
-        return spec.bands
-    return 1 if pixel_bytes(spec) <= PIXEL_INTERLEAVE_BYTES else spec.bands
+        return samples(spec)
+    return 1 if pixel_bytes(spec) <= PIXEL_INTERLEAVE_BYTES else samples(spec)
+
+
+def abreast(spec: CogSpec) -> int:
+    """Return how many frames lie side by side for one block of a plane: 2 where its mask comes behind it."""
+    return 2 if spec.validity == "mask" and planes(spec) == 1 else 1
+
+
+def frames_of(spec: CogSpec, size: tuple[int, int]) -> tuple[int, int, int]:
+    """Return planes, rows and columns of the frames of a level of `size` (h, w), in the order of the file.
+
+    A mask's blocks lie behind those of the image they mask, block by block, where the bands lie pixel by
+    pixel; where bands lie in planes, the mask is one more plane.
+
+    >>> spec = CogSpec(height=600, width=700, bands=3, dtype="uint8", validity="mask")
+    >>> frames_of(spec, (600, 700)), frames_of(replace(spec, interleave="band"), (600, 700))
+    ((1, 2, 4), (4, 2, 2))
+    """
+    rows, cols = blocks_of(size)
+    apart = spec.validity == "mask" and planes(spec) > 1
+    return planes(spec) + apart, rows, cols * abreast(spec)
+
+
+def fill_of(spec: CogSpec) -> float | None:
+    """Return what invalid samples hold: nodata, 0 below an alpha band or mask, None if all are valid."""
+    return spec.nodata if spec.validity == "nodata" else 0.0
+
+
+def predictor_of(spec: CogSpec) -> int:
+    """Return TIFF's number of the predictor: 1 is none."""
+    if spec.compress not in PREDICTED or spec.predictor == "none":
+        return 1
+    if spec.predictor == "auto":
+        return 3 if spec.dtype in FLOAT_DTYPES else 2
+    return int(spec.predictor)
 
 
 def pixel_bytes(spec: CogSpec) -> int:
-    """Return the bytes of one pixel over all bands."""
-    return spec.bands * np.dtype(spec.dtype).itemsize
+    """Return the bytes of one pixel over all samples."""
+    return samples(spec) * np.dtype(spec.dtype).itemsize
 
 
 def depth_of(tile_px: int) -> int:
@@ -188,7 +253,8 @@ def tile_grid(spec: CogSpec, tile_px: int) -> tuple[int, int]:
 def expected_bytes(spec: CogSpec) -> int:
     """Return the size of the product with its overviews if nothing were compressed, for estimates."""
     blocks = sum(math.prod(blocks_of(size)) for size in levels(spec))
-    return blocks * (BLOCK_PX * BLOCK_PX * pixel_bytes(spec) + 16 * planes(spec))
+    mask = BLOCK_PX * BLOCK_PX // 8 + 16 if spec.validity == "mask" else 0
+    return blocks * (BLOCK_PX * BLOCK_PX * pixel_bytes(spec) + 16 * planes(spec) + mask)
 
 
 def _check_shape(spec: CogSpec) -> None:
@@ -225,14 +291,34 @@ def _check_choices(spec: CogSpec) -> None:
         "bigtiff": ("auto", "yes"),
         "overview": OVERVIEWS,
         "interleave": ("auto", "pixel", "band"),
+        "predictor": ("auto", "none", "2", "3"),
+        "validity": ("nodata", "alpha", "mask"),
     }
     for name, wanted in choices.items():
         if getattr(spec, name) not in wanted:
             raise UsageError(f"{name} {getattr(spec, name)!r}", wanted=", ".join(wanted))
     if spec.overview == "or" and spec.dtype in FLOAT_DTYPES:
         raise UsageError(f"overview 'or' of {spec.dtype}", wanted="whole numbers, whose bits are flags")
-    if spec.sparse and spec.nodata is None:
-        raise UsageError("a sparse product without nodata", wanted="nodata, which absent blocks read as")
+    if spec.sparse and fill_of(spec) is None:
+        raise UsageError(
+            "a sparse product without nodata", wanted="nodata, an alpha band or a mask, for absent blocks"
+        )
+    if spec.predictor != "auto" and spec.compress not in PREDICTED:
+        raise UsageError(f"predictor {spec.predictor} with {spec.compress}", wanted=", ".join(PREDICTED))
+    if spec.predictor == "3" and spec.dtype not in FLOAT_DTYPES:
+        raise UsageError(f"predictor 3 of {spec.dtype}", wanted="floats, or predictor 2")
+    _check_validity(spec)
+
+
+def _check_validity(spec: CogSpec) -> None:
+    if spec.validity == "nodata":
+        return
+    if spec.nodata is not None:
+        raise UsageError(f"nodata {spec.nodata:g} with {spec.validity}", wanted="one of the two")
+    if spec.validity == "alpha" and spec.dtype not in ALPHA_DTYPES:
+        raise UsageError(
+            f"alpha of {spec.dtype}", wanted=" or ".join(ALPHA_DTYPES), do="use a mask: it suits every type"
+        )
 
 
 def _checked_level(spec: CogSpec) -> int | None:

@@ -22,7 +22,7 @@ from geofuse.scenes.cog.directory import (
     Entry,
     read_directory,
 )
-from geofuse.scenes.cog.spec import CogSpec, planes
+from geofuse.scenes.cog.spec import CogSpec, planes, samples
 
 TEMPLATE_PX = 16
 """Edge of the tiny file: the lifted tags do not depend on the image's size, so it costs nothing for any."""
@@ -45,24 +45,26 @@ def lifted_tags(spec: CogSpec) -> list[Entry]:
 
     Raises UsageError where GDAL refuses them.
     """
-    colors = [getattr(ColorInterp, name, ColorInterp.undefined) for name in spec.colors]
+    more = samples(spec) - spec.bands
+    names = spec.colors + ("alpha",) * more
+    colors = [getattr(ColorInterp, name, ColorInterp.undefined) for name in names]
     rgb = [color.name for color in colors[:3]] == ["red", "green", "blue"]
     placed = spec.transform != IDENTITY
     profile = {
-        **{"driver": "GTiff", "width": TEMPLATE_PX, "height": TEMPLATE_PX, "count": spec.bands},
+        **{"driver": "GTiff", "width": TEMPLATE_PX, "height": TEMPLATE_PX, "count": samples(spec)},
         **{"tiled": True, "blockxsize": TEMPLATE_PX, "blockysize": TEMPLATE_PX, "sparse_ok": True},
         **{"dtype": spec.dtype, "nodata": spec.nodata, "bigtiff": "NO", "endianness": "LITTLE"},
         "crs": spec.crs or None,
         "transform": rasterio.Affine(*spec.transform) if placed else SOMEWHERE,
         "interleave": "pixel" if planes(spec) == 1 else "band",
         "photometric": "RGB" if rgb and spec.dtype in ("uint8", "uint16") else "MINISBLACK",
-        "alpha": "YES" if ColorInterp.alpha in colors else "NO",
+        "alpha": "NO",  # YES would mark the first extra sample, wherever alpha is
     }
     try:
         with MemoryFile() as memory:
             with memory.open(**profile) as made:
                 made.colorinterp = colors
-                made.scales, made.offsets = spec.scales, spec.offsets
+                made.scales, made.offsets = spec.scales + (1.0,) * more, spec.offsets + (0.0,) * more
                 for band, name in enumerate(spec.descriptions, 1):
                     if name:
                         made.set_band_description(band, name)

@@ -22,8 +22,10 @@ from geofuse.scenes.cog.directory import (
     COMPRESSION,
     GDAL_NODATA,
     HEIGHT,
+    MASK_BIT,
     PLANAR,
     PREDICTOR,
+    REDUCED_BIT,
     SAMPLE_FORMAT,
     SAMPLES,
     SUBFILE,
@@ -48,8 +50,6 @@ PROMISES = (
 )
 GHOST_LINE = re.compile(rb"GDAL_STRUCTURAL_METADATA_SIZE=(\d{6}) bytes\n")
 GHOST_LINE_BYTES = 43
-MASK_BIT = 4
-"""Of the subfile type: the directory is a transparency mask."""
 SAME_TAGS = (BITS, SAMPLES, SAMPLE_FORMAT, PLANAR, COMPRESSION, PREDICTOR, GDAL_NODATA)
 """Tags an overview must share with the full image."""
 DIRECTORIES_LIMIT = 128
@@ -98,7 +98,9 @@ def _problems(read: Read, size: int) -> list[str]:
     first = int.from_bytes(head[8:16] if big else head[4:8], "little")
     found = _directories(read, first, big=big)
     images = [level for level in found if not _number(level, SUBFILE) & MASK_BIT]
+    masks = [level for level in found if _number(level, SUBFILE) & MASK_BIT]
     problems = _ghost_problems(read, first, big=big) + _pyramid_problems(images)
+    problems += _mask_problems(images, masks)
     data_start = max(level.end for level in found)
     for level in found:
         problems += _block_problems(level, data_start, size)
@@ -156,7 +158,7 @@ def _ghost_problems(read: Read, first: int, *, big: bool) -> list[str]:
 
 def _pyramid_problems(images: Sequence[_Level]) -> list[str]:
     """Compare each overview with the image above it."""
-    if not images or _number(images[0], SUBFILE) & 1:
+    if not images or _number(images[0], SUBFILE) & REDUCED_BIT:
         return ["the first directory is not the full image"]
     problems = []
     sizes = [(_number(level, HEIGHT), _number(level, WIDTH)) for level in images]
@@ -166,7 +168,7 @@ def _pyramid_problems(images: Sequence[_Level]) -> list[str]:
         doubled = zip(sizes[index], sizes[index - 1], strict=True)
         if any(abs(2 * side - before) > 1 for side, before in doubled if before > 1):
             problems.append(f"overview {index} is {sizes[index]}, not half of {sizes[index - 1]}")
-        if not _number(level, SUBFILE) & 1:
+        if not _number(level, SUBFILE) & REDUCED_BIT:
             problems.append(f"overview {index} is not marked as one")
         differing = [tag for tag in SAME_TAGS if level.tags.get(tag) != above.tags.get(tag)]
         if differing:
@@ -174,6 +176,20 @@ def _pyramid_problems(images: Sequence[_Level]) -> list[str]:
     if max(sizes[-1]) > BLOCK_PX:
         problems.append(f"the smallest overview is {sizes[-1]}, more than {BLOCK_PX} pixels")
     return problems
+
+
+def _mask_problems(images: Sequence[_Level], masks: Sequence[_Level]) -> list[str]:
+    """There is a mask of every level, in the same order, or of none."""
+    if not masks:
+        return []
+    sides = [
+        [tuple(_number(level, tag) for tag in (HEIGHT, WIDTH)) for level in each] for each in (images, masks)
+    ]
+    if sides[0] != sides[1]:
+        return [f"the masks are {sides[1]}, the images {sides[0]}"]
+    if any(_number(level, BITS) != 1 for level in masks):
+        return ["a mask has more than one bit a pixel"]
+    return []
 
 
 def _block_problems(level: _Level, data_start: int, size: int) -> list[str]:

@@ -1,0 +1,121 @@
+"""`geofuse train` for real: a tiny network learns, its weights load back, and a scene fused with them is whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from geofuse.cli import main  # noqa: E402
+from geofuse.demo import CAMERA  # noqa: E402
+from geofuse.methods.simulate import make_truth  # noqa: E402
+from geofuse.nets.weights import load_weights, read_card  # noqa: E402
+from geofuse.run.scoring import read_raster  # noqa: E402
+from geofuse.run.simulating import Pair, write_pair  # noqa: E402
+
+TINY = """\
+name: tiny
+method: pan-gan-ms
+network: {ratio: 4, width: 12, trunk: 1, blocks: 1}
+data:
+  simulated: {scenes: 4, held: 2, size_cpx: 64}
+schedule: {steps: 200, rate: 3.0e-3, judge_every: 100, save_every: 50, crop_cpx: 16, batch: 4, average: 0.98}
+folder: tiny
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("learning")
+    (folder / "tiny.yaml").write_text(TINY)
+    assert main(["train", str(folder / "tiny.yaml"), "--no-progress", "--device", "cpu"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    folder = tmp_path_factory.mktemp("scene")
+    truth = make_truth(512, rng=np.random.default_rng(11))
+    return write_pair(folder, truth, CAMERA, slant_deg=0.0, seed=1)
+
+
+def test_a_tiny_network_learns(tiny: Path) -> None:
+    card = read_card(tiny / "tiny" / "tiny.safetensors")
+    curve = card.training["curve"]
+    assert [row["step"] for row in curve] == [100, 200]
+    assert curve[1]["error"] < curve[0]["error"]
+    assert all(value < 1.0 for value in card.training["scores"].values())
+    assert curve[1]["held_out"] < 0.99
+    assert len(card.training["scores"]) == 2
+    net, again = load_weights(tiny / "tiny" / "tiny.safetensors")
+    assert again == card
+    assert net.spec.width == 12
+    beside = json.loads((tiny / "tiny" / "tiny.json").read_text())
+    assert beside["training"]["data"][0]["license"] == "Apache-2.0"
+    assert beside["sha256"] == card.sha256
+    assert {path.name for path in (tiny / "tiny" / "samples").iterdir()} == {"0000100.png", "0000200.png"}
+    assert str(tiny) not in json.dumps(beside)
+
+
+def test_the_same_command_again_keeps_the_weights(tiny: Path) -> None:
+    path = tiny / "tiny" / "tiny.safetensors"
+    before = path.read_bytes()
+    assert main(["train", str(tiny / "tiny.yaml"), "--no-progress", "--device", "cpu"]) == 0
+    assert load_weights(path)[1].sha256 == read_card(path).sha256
+    after = load_weights(path)[0].state_dict()
+    path.write_bytes(before)
+    assert all(torch.equal(value, after[name]) for name, value in load_weights(path)[0].state_dict().items())
+
+
+def test_a_changed_configuration_is_refused_and_then_begins_anew(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = tiny / "changed.yaml"
+    changed.write_text(TINY.replace("3.0e-3", "1.0e-3").replace("steps: 200", "steps: 4"))
+    assert main(["train", str(changed), "--no-progress", "--device", "cpu"]) == 2
+    assert "[exists]" in capsys.readouterr().err
+
+
+def test_a_scene_is_fused_with_the_trained_weights(tiny: Path, scene: Pair, tmp_path: Path) -> None:
+    out = tmp_path / "sharp.tif"
+    weights = str(tiny / "tiny" / "tiny.safetensors")
+    command = ["fuse", "--pan", str(scene.pan), "--ms", str(scene.ms), "--method", "pan-gan-ms"]
+    assert main([*command, "--network", weights, "--device", "cpu", "--out", str(out), "--no-progress"]) == 0
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert record["parameters"]["network"]["sha256"]
+    fused, valid = read_raster(out)
+    assert fused.shape == (4, 512, 512)
+    assert valid.all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("network: {ratio: 4, widht: 12, trunk: 1, blocks: 1}", "did you mean width"),
+        ("network: {ratio: 9, width: 12, trunk: 1, blocks: 1}", "network.ratio: 9"),
+    ],
+)
+def test_configurations_are_checked_at_the_door(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, said: str
+) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(TINY.replace("network: {ratio: 4, width: 12, trunk: 1, blocks: 1}", change))
+    assert main(["train", str(bad)]) == 2
+    error = capsys.readouterr().err
+    assert "[config]" in error
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.yaml")), ids=str
+)
+def test_the_configurations_that_come_along_are_whole(path: Path) -> None:
+    from geofuse.config import load_training
+
+    config = load_training(path)
+    assert config.name == path.stem
+    assert config.data.scenes[0].credit
