@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -179,6 +179,10 @@ class Part:
     """The core, upsampled and back-projected without PAN."""
 
 
+Watch = Callable[[NDArray[Any], NDArray[np.bool_], Mapping[str, NDArray[Any]]], None]
+"""Shown a held-out part: truth (B, h, w), where it may be judged (h, w), products (B, h, w) by method."""
+
+
 def try_methods(
     names: Sequence[str],
     windows: Sequence[Reduced],
@@ -186,10 +190,11 @@ def try_methods(
     *,
     options: Options,
     rounds: int,
+    watch: Watch | None = None,
 ) -> dict[str, Trial | None]:
     """Judge methods by two-fold cross-validation over windows; None for one that finds too little.
 
-    Few windows are cut in halves first.
+    Few windows are cut in halves first. ``watch`` is shown each part with all its products.
     """
     if sum(int(window.judged.sum()) for window in windows) < LEAST_JUDGED:
         return dict.fromkeys(names)
@@ -210,11 +215,21 @@ def try_methods(
     totals = {name: np.zeros((5, len(observation.mtf_gain))) for name in names}
     for judged, others in (folds, folds[::-1]):
         seen = [replace(one.patch, core=one.core, valid=_cut(one.patch, one.core)) for one in others]
-        for name, method in methods.items():
-            params = fit_patches(method, seen, model, options)
-            if params is not None:
-                for part in judged:
-                    totals[name] += _judged(part, method, params, model, options=options, after=after)
+        found = {name: fit_patches(method, seen, model, options) for name, method in methods.items()}
+        fitted = {name: params for name, params in found.items() if params is not None}
+        for part in judged:
+            ok = part.window.judged[part.where] & _cut(part.patch, part.core)
+            products = {
+                name: fuse_patch(
+                    methods[name], part.patch, params, model, options=options, core=part.core, after=after
+                )
+                for name, params in fitted.items()
+            }
+            truth = part.window.truth[:, *part.where]
+            for name, fused in products.items():
+                totals[name] += _compared(truth[:, ok], part.plain[:, ok], fused[:, ok])
+            if watch is not None:
+                watch(truth, ok, products)
     return {name: _trial(name, sums) if sums[0, 0] else None for name, sums in totals.items()}
 
 
@@ -246,16 +261,6 @@ def _richest(windows: Sequence[Reduced]) -> list[Reduced]:
     """Return at most `MOST` windows, those with most to judge, in their order."""
     order = sorted(range(len(windows)), key=lambda index: -int(windows[index].judged.sum()))
     return [windows[index] for index in sorted(order[:MOST])]
-
-
-def _judged(
-    part: Part, method: Method, params: Params, model: Observation, *, options: Options, after: After
-) -> NDArray[np.float64]:
-    """Compare a product with the truth and with upsampling over a part."""
-    core = part.core
-    fused = fuse_patch(method, part.patch, params, model, options=options, core=core, after=after)
-    ok = part.window.judged[part.where] & _cut(part.patch, core)
-    return _compared(part.window.truth[:, *part.where][:, ok], part.plain[:, ok], fused[:, ok])
 
 
 def _cut(patch: Patch, core: Core) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, try_m
 from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
 from geofuse.run.fuse import Progress, silent
+from geofuse.run.gate import BASE, Gate
 from geofuse.run.patches import field_from, job_of, observation_from
 from geofuse.run.planning import Findings, Request, check_out, make_plan
 from geofuse.run.sampling import read_sample, sample_cores
@@ -109,6 +110,7 @@ def _from_report(calibration: Mapping[str, Any]) -> Findings:
         used["rounds"],
         tuple(tuple(core) for core in used["sample"]),
         dict(calibration),
+        tuple(used.get("network_shares") or ()),
     )
 
 
@@ -127,13 +129,17 @@ def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress:
     places = [names.index(name) for name in plan.options["names"]]
     observation = _used(estimate, request, plan, places)
     rounds = _rounds(estimate, request)
-    trials = _trials(plan, observation, windows, request, places=places, rounds=rounds)
     method = base.get(request.method).about.name
+    gate = Gate(method) if method in base.NETWORKS else None
+    trials = _trials(plan, observation, windows, request, places=places, rounds=rounds, watch=gate)
     if request.method == "auto":
         method = best_of(trials) or (base.CANDIDATES[0] if estimate.confidence >= SURE else method)
-    trial = trials.get(method)
+    shares = trial.shares if (trial := trials.get(method)) else ()
+    network_shares: tuple[float, ...] = ()
+    if gate is not None:
+        method, network_shares = gate.decide(found)
+        shares = gate.kept(trials, network_shares) or shares
     progress("calibrate", 2 * _pixels(cores), 2 * _pixels(cores), 0)
-    shares = trial.shares if trial else ()
     used = {
         "method": method,
         "mtf_gain": observation.mtf_gain,
@@ -144,6 +150,7 @@ def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress:
         "shares": shares,
         "rounds": rounds,
         "sample": cores,
+        "network_shares": network_shares,
     }
     found["key"] = key
     found["hold_out"] = {name: asdict(one) for name, one in trials.items() if one}
@@ -260,18 +267,21 @@ def _trials(
     *,
     places: Sequence[int],
     rounds: int,
+    watch: Gate | None = None,
 ) -> dict[str, Trial | None]:
-    """Hold out: the method asked for, or all that `auto` chooses from."""
+    """Hold out: the method asked for, or all that `auto` chooses from; a network beside ridge, shown to the gate."""
     reduced: list[Reduced] = []
     for patch, usable in windows:
         one = reduce_window(replace(patch, coarse=patch.coarse[list(places)]), usable, observation)
         if one is not None:
             reduced.append(one)
     names = base.CANDIDATES if request.method == "auto" else (base.get(request.method).about.name,)
+    if watch is not None:
+        names = (*names, BASE)
     if not reduced or names == ("exp",):
         return {}
     options = job_of(plan).options
-    return try_methods(names, reduced, observation, options=options, rounds=rounds)
+    return try_methods(names, reduced, observation, options=options, rounds=rounds, watch=watch)
 
 
 def report(estimate: Estimate, names: Sequence[str], request: Request) -> dict[str, Any]:

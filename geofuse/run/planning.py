@@ -120,8 +120,8 @@ class Findings:
     """Cores of the windows it was found in."""
     calibration: dict[str, Any] | None = None
     """The report."""
-    network: dict[str, Any] | None = None
-    """What was settled of a network."""
+    network_shares: tuple[float, ...] = ()
+    """Share of a network's residual that each band gets by the gate; empty: all of it."""
 
 
 def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> Plan:
@@ -210,11 +210,9 @@ def _network(
     """Settle weights and device where the method is a network; others never hear of torch."""
     if method not in base.NETWORKS:
         return None
-    if found.network is not None:
-        return found.network
     from geofuse.run.networks import plan_network
 
-    return plan_network(
+    planned = plan_network(
         method,
         named=request.network,
         device=request.device,
@@ -222,6 +220,7 @@ def _network(
         ratio=(1.0 / axes[0].scale, 1.0 / axes[1].scale),
         size_px=(grid.height, grid.width),
     )
+    return {**planned, "shares": list(found.network_shares) or None}
 
 
 def _encoding(request: Request) -> dict[str, Any]:
