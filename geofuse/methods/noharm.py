@@ -179,8 +179,8 @@ class Part:
     """The core, upsampled and back-projected without PAN."""
 
 
-Watch = Callable[[NDArray[Any], NDArray[np.bool_], Mapping[str, NDArray[Any]]], None]
-"""Shown a held-out part: truth (B, h, w), where it may be judged (h, w), products (B, h, w) by method."""
+Watch = Callable[[Part, NDArray[np.bool_], Mapping[str, NDArray[Any]]], None]
+"""Shown a held-out part, where in it may be judged (h, w), and products (B, h, w) by method."""
 
 
 def try_methods(
@@ -229,7 +229,7 @@ def try_methods(
             for name, fused in products.items():
                 totals[name] += _compared(truth[:, ok], part.plain[:, ok], fused[:, ok])
             if watch is not None:
-                watch(truth, ok, products)
+                watch(part, ok, products)
     return {name: _trial(name, sums) if sums[0, 0] else None for name, sums in totals.items()}
 
 

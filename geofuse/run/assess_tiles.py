@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap
 from geofuse.kernels.resample import resample_valid
-from geofuse.methods import metrics
+from geofuse.methods import invented, metrics
 from geofuse.methods.agreement import index_mean_sums, index_names, index_sums
 from geofuse.methods.closed import gaussian_kernel, steady_taps
 from geofuse.methods.metrics import MeanSums, merge
@@ -25,6 +25,7 @@ from geofuse.run.assessable import (
     degraded,
     read_coarse,
     read_image,
+    read_pan_as_seen,
     read_region,
     valid_of,
 )
@@ -108,6 +109,7 @@ def fine_task(ask: Ask, tile: Tile) -> Part:
     cells = {
         "q2n_k": _by_cell(lambda at: metrics.q2n_sums(up[at], low[at], valid=both[at[1:]]), valid, cell),
         "d_rho": _by_cell(_rho(region, pan, subject.ratio), valid, cell),
+        "invented": _invented(subject, region, pan, cell),
     }
     part = Part(sums, cells)
     if ask.peak is not None:
@@ -135,7 +137,62 @@ def coarse_task(ask: Ask, block: Tile) -> Part:
     there, here = (dict(zip(subject.names, planes, strict=True)) for planes in (coarse, seen))
     for key in index_names(subject.names, reflectance=subject.known):
         sums[key] = index_sums(key, there, here, valid=valid)
+    sums["real"] = _real(subject, window)
     return Part(sums, {"r_ergas": cell_sums(apart**2, valid, ask.coarse_cell)})
+
+
+def _invented(
+    subject: Subject, region: Region, pan: NDArray[Any], cell: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum over cells the energy of the product's detail that PAN and MS do not show, then all of it (2B, ...)."""
+    fused = subject.fused
+    gain = np.broadcast_to(fused.scale.gain, len(region.fused))
+    whole = np.dtype(fused.source.bands[0].dtype).kind != "f"
+    valid = region.valid
+    left, energy, known = invented.unsupported(
+        np.where(valid, region.fused, 0.0),
+        np.where(valid, pan, 0.0),
+        np.where(valid, region.upsampled, 0.0),
+        gains=subject.observation.mtf_gain,
+        ratio=subject.ratio,
+        valid=valid,
+        noise=(gain**2 / 12.0 if whole else 0.0 * gain).tolist(),
+    )
+    planes = np.concatenate([left, energy])[:, *region.core]
+    return cell_sums(planes, known[region.core], cell)
+
+
+def _real(subject: Subject, window: Window) -> MeanSums:
+    """Sum the same for the MS itself, one scale down: how much detail of which reality has that PAN does not show."""
+    ratio, gains = subject.ratio, subject.observation.mtf_gain
+    reach = max(invented.support_reach_px(gain, ratio) for gain in gains)
+    smooth = max(gaussian_kernel(gain, ratio).size // 2 for gain in gains)
+    wide = _grown(window, reach + smooth)
+    truth, known = read_coarse(subject, wide)
+    pan, seen = read_pan_as_seen(subject, wide)
+    valid = known & seen
+    plain = np.empty_like(truth)
+    for band, gain in enumerate(gains):
+        kernel = gaussian_kernel(gain, ratio)
+        taps = [steady_taps(kernel, edges[0] + smooth, edges[1] - smooth) for edges in (wide[:2], wide[2:])]
+        plane, _ = resample_valid(truth[band : band + 1], known, taps[0], taps[1], (wide[0], wide[2]))
+        plain[band] = 0.0
+        plain[band, smooth:-smooth, smooth:-smooth] = plane[0]
+    inner = slice(smooth, -smooth), slice(smooth, -smooth)
+    usable = valid[inner]
+    left, energy, whole = invented.unsupported(
+        np.where(usable, truth[:, *inner], 0.0),
+        np.where(usable, pan[:, *inner], 0.0),
+        np.where(usable, plain[:, *inner], 0.0),
+        gains=gains,
+        ratio=ratio,
+        valid=usable,
+    )
+    return invented.unsupported_sums(left, energy, whole, (slice(reach, -reach), slice(reach, -reach)))
+
+
+def _grown(window: Window, by: int) -> Window:
+    return (*_wider(*window[:2], by), *_wider(*window[2:], by))
 
 
 def _rho(region: Region, pan: NDArray[Any], ratio: float) -> Callable[[Any], MeanSums]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods import metrics
+from geofuse.methods import invented, metrics
 from geofuse.methods.agreement import index_names, index_value
 from geofuse.methods.metrics import ErrorSums
 from geofuse.methods.quality_index import means
@@ -94,6 +94,7 @@ def put_together(ask: Ask, found: Measured) -> Assessment:
         "indices": _indices(subject, found),
         "sharpness": _sharpness(sharp),
         "per_band": _per_band(subject, found, sharp),
+        "invented": _invented(found),
         "observation": _observation(subject),
     }
     values["warnings"] = [*subject.notes, *_warnings(subject, values, found)]
@@ -194,6 +195,8 @@ def _per_band(subject: Subject, found: Measured, sharp: Mapping[str, Any]) -> di
         "q_pan": means(found.fine["pan"]),
         "d_rho": means(found.fine["d_rho"]),
         **{name: value for name, value in sharp.items() if isinstance(value, list)},
+        "unsupported": invented.shares(found.fine["invented"]),
+        "unsupported_bound": _bounds(found),
         "mtf_gain": subject.observation.mtf_gain,
         "shift_px": [list(shift) for shift in subject.observation.shifts_px],
     }
@@ -210,6 +213,27 @@ def _per_band(subject: Subject, found: Measured, sharp: Mapping[str, Any]) -> di
         name: {key: _number(column[at]) for key, column in columns.items()}
         for at, name in enumerate(subject.names)
     }
+
+
+def _invented(found: Measured) -> dict[str, Any]:
+    """Judge the share of detail that neither PAN nor MS shows: means over bands; is one beyond its bound?"""
+    shares = invented.shares(found.fine["invented"])
+    bounds = _bounds(found)
+    over = [share / bound for share, bound in zip(shares, bounds, strict=True)]
+    known = [value for value in over if math.isfinite(value)]
+    return {
+        "share": float(np.mean(shares)),
+        "bound": float(np.mean(bounds)),
+        "worst": max(known, default=math.nan),
+        "found": any(value > 1.0 for value in known),
+    }
+
+
+def _bounds(found: Measured) -> list[float]:
+    """Return each band's bound, NaN where no coarse pixel could be measured."""
+    if "real" not in found.coarse:
+        return [math.nan] * (found.fine["invented"].total.size // 2)
+    return invented.allowed(invented.shares(found.coarse["real"]))
 
 
 def _errors(prefix: str, error: ErrorSums, bias: NDArray[np.float64]) -> dict[str, Any]:
@@ -240,6 +264,12 @@ def _warnings(subject: Subject, values: Mapping[str, Any], found: Measured) -> l
         notes.append("the observation model is the sensor table's, not measured on this scene")
     if values["seam"]["found"]:
         notes.append(f"seams every {values['seam']['spacing_px']} px")
+    notes += [
+        f"{name}: {band['unsupported']:.0%} of the detail is in neither PAN nor MS, more than reality has one scale "
+        f"down (bound {band['unsupported_bound']:.0%})"
+        for name, band in values["per_band"].items()
+        if band["unsupported"] > band["unsupported_bound"]
+    ]
     blocks = found.fine["pairs"].count
     if blocks < FEW_BLOCKS:
         notes.append(f"only {blocks} whole blocks of 32 x 32 pixels: block metrics are rough")
@@ -269,6 +299,11 @@ def _maps(ask: Ask, found: Measured) -> dict[str, LocalMap]:
         local = _divided(totals, counts)
         if name in ("q2n", "q2n_k"):
             values = 1.0 - local[0]
+        elif name == "invented":
+            bands = len(local) // 2
+            parts, whole = local[:bands], local[bands:]
+            values = np.divide(parts, whole, out=np.zeros_like(parts), where=whole > 0.0).mean(axis=0)
+            values[np.isnan(local[0])] = np.nan
         elif name == "ergas":
             assert found.error is not None
             values = _local_ergas(local, found.error, ratio)

@@ -15,6 +15,7 @@ from geofuse.errors import BandError, GeorefError
 from geofuse.geometry import gaussian_taps
 from geofuse.methods.closed import FILL_CPX, coarse_layers, stray_cpx
 from geofuse.methods.full_resolution import d_rho_window
+from geofuse.methods.invented import support_reach_px
 from geofuse.methods.metrics import SSIM_HALO_PX
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
@@ -23,6 +24,7 @@ from geofuse.methods.observation import (
     axes_at,
     bands_by,
     degrade,
+    degrade_reach,
     degrade_reach_bands,
     upsample_bands,
 )
@@ -341,9 +343,10 @@ def _reference(path: Path, plan: Plan, scale: Scale) -> Image:
     return _image(facts, origin, scale, known=_known(plan))
 
 
-def halo_px(ratio: float) -> int:
-    """Return the halo that every sliding window of the metrics stays inside."""
-    return max(SSIM_HALO_PX, d_rho_window(ratio) // 2, SEAM_HALO_PX, edge_reach_px(ratio) + 1)
+def halo_px(ratio: float, gain: float) -> int:
+    """Return the halo that every sliding window of the metrics stays inside; ``gain``: the least of the bands' MTF."""
+    windows = SSIM_HALO_PX, d_rho_window(ratio) // 2, SEAM_HALO_PX, edge_reach_px(ratio) + 1
+    return max(*windows, support_reach_px(gain, ratio))
 
 
 def _reach(plan: Plan, observation: Observation) -> tuple[int, int]:
@@ -381,7 +384,7 @@ def read_coarse(subject: Subject, window: Window) -> tuple[NDArray[Any], NDArray
 
 def read_region(subject: Subject, core: Window) -> Region:
     """Read a tile's core with its halo from product, PAN and MS, the latter brought to the fine grid."""
-    halo, (height, width) = halo_px(subject.ratio), subject.shape
+    halo, (height, width) = halo_px(subject.ratio, min(subject.observation.mtf_gain)), subject.shape
     row0, row1 = max(core[0] - halo, 0), min(core[1] + halo, height)
     col0, col1 = max(core[2] - halo, 0), min(core[3] + halo, width)
     window = (row0, row1, col0, col1)
@@ -407,6 +410,18 @@ def read_region(subject: Subject, core: Window) -> Region:
 def valid_of(subject: Subject, core: Window) -> NDArray[np.bool_]:
     """Return where PAN and the coarse pixel underneath are valid, over a core (H, W)."""
     return read_patch(replace(subject.plan, reach=(0, 0)), core, subject.coarse.pedestal).valid
+
+
+def read_pan_as_seen(subject: Subject, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return D(P) over a coarse window, (1, h, w), as all bands together see PAN, and where it is valid."""
+    observation = subject.observation
+    axes, gain = axes_at(subject.axes, observation.shift_px, observation.field), observation.joint_gain
+    row0, row1, col0, col1 = degrade_reach(axes, gain, window)
+    top, left = subject.plan.origin
+    pan, known = read_window(
+        subject.plan.scene.fine, (0,), (row0 + top, row1 + top, col0 + left, col1 + left)
+    )
+    return degrade(pan, known, (row0, col0), axes, window, gain=gain, minimum=WHOLE_SHARE)
 
 
 def comparable(subject: Subject) -> Window:

@@ -123,6 +123,11 @@ MAPS = {
         "Product after the sensor's blur against the upsampled MS.",
     ),
     "d_rho": ("D<sub>\u03c1</sub>, local", "", "How unlike PAN the detail is, mean over bands."),
+    "invented": (
+        "Unsupported detail",
+        "",
+        "Share of the detail's energy that neither PAN nor the MS shows, mean over bands.",
+    ),
 }
 """Per map: title, unit, words; in the order shown."""
 
@@ -137,6 +142,8 @@ OBSERVED = {
     "d_rho": "D<sub>\u03c1</sub>",
     "detail_correlation": "detail corr. with PAN",
     "energy_gain": "gradient energy \u00d7",
+    "unsupported": "unsupported detail",
+    "unsupported_bound": "its bound",
     "injection": "share injected",
 }
 """Columns of the table of bands."""
@@ -150,6 +157,11 @@ def _of(*path: str) -> Callable[[Mapping[str, Any]], Any]:
         return found
 
     return pick
+
+
+def _invented(values: Mapping[str, Any]) -> str | None:
+    worst = (values.get("invented") or {}).get("worst")
+    return None if worst is None else "beyond bound" if worst > 1.0 else "none"
 
 
 def _seam(values: Mapping[str, Any]) -> str | None:
@@ -172,6 +184,12 @@ TILES = (
         _of("sharpness", "edge_gain"),
         "\N{THIN SPACE}\u00d7",
         "steeper than upsampled MS; 1 is nothing gained",
+    ),
+    (
+        "Invented detail",
+        _invented,
+        "",
+        "more detail that neither PAN nor the MS shows than reality has one scale down",
     ),
     ("Seams", _seam, "", "steps across tile borders that stand out from those beside them"),
 )

@@ -130,7 +130,7 @@ def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress:
     observation = _used(estimate, request, plan, places)
     rounds = _rounds(estimate, request)
     method = base.get(request.method).about.name
-    gate = Gate(method) if method in base.NETWORKS else None
+    gate = Gate(method, observation.mtf_gain) if method in base.NETWORKS else None
     trials = _trials(plan, observation, windows, request, places=places, rounds=rounds, watch=gate)
     if request.method == "auto":
         method = best_of(trials) or (base.CANDIDATES[0] if estimate.confidence >= SURE else method)

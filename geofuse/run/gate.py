@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods.noharm import Trial
+from geofuse.methods.invented import allowed, reduced_sums, shares
+from geofuse.methods.noharm import Part, Trial
+from geofuse.methods.quality_index import MeanSums, merge
 from geofuse.nets.gate import block_sums, judge
 
 BASE = "ridge"
@@ -29,17 +32,32 @@ class Gate:
 
     method: str
     """The network's method."""
+    gains: tuple[float, ...]
+    """MTF gain of each band."""
     sums: list[NDArray[np.float64]] = field(default_factory=list)
     """`block_sums` of each part."""
     levels: list[NDArray[np.float64]] = field(default_factory=list)
     """Pixels and sum of truth (1 + B,) of each part."""
+    real: list[MeanSums] = field(default_factory=list)
+    """Unsupported detail of the truth, each part."""
+    made: list[MeanSums] = field(default_factory=list)
+    """The same of the network's product."""
 
-    def __call__(
-        self, truth: NDArray[Any], ok: NDArray[np.bool_], products: Mapping[str, NDArray[Any]]
-    ) -> None:
+    def __call__(self, part: Part, ok: NDArray[np.bool_], products: Mapping[str, NDArray[Any]]) -> None:
         """Take a held-out part in."""
         if self.method not in products or BASE not in products:
             return
+        truth = part.window.truth[:, *part.where]
+        real, made = reduced_sums(
+            (truth, products[self.method]),
+            part.window.pan[:, *part.where],
+            part.plain,
+            gains=self.gains,
+            ratio=1.0 / part.window.axes[0].scale,
+            valid=ok,
+        )
+        self.real.append(real)
+        self.made.append(made)
         self.sums.append(block_sums(truth, products[BASE], products[self.method], ok, BLOCK_CPX))
         total = truth[:, ok].sum(axis=1, dtype=np.float64)
         self.levels.append(np.array([float(ok.sum()), *total]))
@@ -52,9 +70,20 @@ class Gate:
             return (BASE, ()) if self.method in GATED else (self.method, ())
         level = np.sum(self.levels, axis=0)
         verdict = judge(np.concatenate(self.sums), (level[1:] / max(level[0], 1.0)).tolist())
-        report["gate"] = asdict(verdict)
+        found, bound = shares(reduce(merge, self.made)), allowed(shares(reduce(merge, self.real)))
+        report["gate"] = {**asdict(verdict), "unsupported": found, "unsupported_bound": bound}
+        invents = [own > most for own, most in zip(found, bound, strict=True)]
+        if verdict.used and any(invents):
+            report["warnings"].append(
+                f"held out, {self.method} makes more detail than PAN and MS support in band "
+                + ", ".join(str(at + 1) for at, over in enumerate(invents) if over)
+            )
         if verdict.used:
-            return self.method, verdict.shares if self.method in GATED else ()
+            kept = [0.0 if over else share for share, over in zip(verdict.shares, invents, strict=True)]
+            if self.method not in GATED:
+                return self.method, ()
+            if any(kept):
+                return self.method, tuple(kept)
         if self.method in GATED:
             report["warnings"].append(
                 f"held out, {self.method} does not gain on {BASE} + back-projection: the product is {BASE}'s"

@@ -19,7 +19,7 @@ from geofuse.methods import base
 from geofuse.methods.base import Options, Patch
 from geofuse.methods.noharm import fit_patches
 from geofuse.methods.observation import Observation
-from geofuse.nets.weights import file_sha256, find_weights, no_torch, read_card
+from geofuse.nets.weights import Card, file_sha256, find_weights, no_torch, read_card
 from geofuse.run.patches import job_of, read_patch
 from geofuse.run.sampling import sample_cores
 from geofuse.scenes.tiles import Plan
@@ -68,8 +68,23 @@ def plan_network(
         "precision": "float32",
         "runs_on": runs_on,
         "inner_px": INNER_PX,
-        "shares": None,
+        "shares": _adapted_shares(card, bands),
     }
+
+
+def _adapted_shares(card: Card, bands: Sequence[str]) -> list[float] | None:
+    """Return what the gate let through where the weights were adapted to a scene with these bands; else None: all."""
+    adapted = card.training.get("adapted") or {}
+    if list(adapted.get("bands", ())) != list(bands):
+        return None
+    return [float(share) for share in adapted["shares"]]
+
+
+def least_shares(first: Sequence[float] | None, second: Sequence[float] | None) -> list[float] | None:
+    """Return the smaller of two shares for each band; None stands for all of it."""
+    if not first or not second:
+        return list(first or second or ()) or None
+    return [min(pair) for pair in zip(first, second, strict=True)]
 
 
 def _check_ratio(ratio: tuple[float, float], size_px: tuple[int, int]) -> None:

@@ -210,7 +210,7 @@ def _network(
     """Settle weights and device where the method is a network; others never hear of torch."""
     if method not in base.NETWORKS:
         return None
-    from geofuse.run.networks import plan_network
+    from geofuse.run.networks import least_shares, plan_network
 
     planned = plan_network(
         method,
@@ -220,7 +220,7 @@ def _network(
         ratio=(1.0 / axes[0].scale, 1.0 / axes[1].scale),
         size_px=(grid.height, grid.width),
     )
-    return {**planned, "shares": list(found.network_shares) or None}
+    return {**planned, "shares": least_shares(planned["shares"], found.network_shares)}
 
 
 def _encoding(request: Request) -> dict[str, Any]:

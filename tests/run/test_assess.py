@@ -372,7 +372,7 @@ def test_a_real_scene_is_judged_in_reflectance(
     assert main(["assess", str(clear), str(landsat), "--json", "--no-progress"]) == 0
     text = capsys.readouterr().out
     found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    others = {"units", "seam", "indices", "sharpness", "per_band", "observation", "warnings"}
+    others = {"units", "seam", "indices", "sharpness", "per_band", "invented", "observation", "warnings"}
     assert found.keys() == set(KEYS) | others
     assert found["units"] == "reflectance"
     assert all(found[key] is None for key in ("sam", "ergas", "q", "q2n", "scc", "psnr", "ssim"))
@@ -380,6 +380,8 @@ def test_a_real_scene_is_judged_in_reflectance(
     assert abs(found["indices"]["ndvi"]["bias"]) < 0.002
     assert 0.5 < found["r_ergas"] < 1.5
     assert found["sharpness"]["edge_gain"] > 1.3
+    assert not found["invented"]["found"]
+    assert 0.0 < found["invented"]["share"] < found["invented"]["bound"] < 1.0
     assert found["per_band"]["nir"]["d_rho"] > 3.0 * found["per_band"]["red"]["d_rho"]  # outside PAN
     assert found["seam"]["z"] is None  # its only line is too short to say
     assert found["observation"]["origin"] == "sensor table"
