@@ -46,6 +46,8 @@ HOMES = {
     "fastapi": ("serve/",),
     "titiler": ("serve/",),
     "morecantile": ("serve/",),
+    "h5netcdf": ("run/clip_files.py",),
+    "zarr": ("run/clip_files.py",),
     "obstore": ("scenes/cog/",),
     "imagecodecs": ("scenes/cog/", "kernels/", "serve/"),
     "prefect": (),

@@ -38,6 +38,7 @@ _MAGIC = {
     ".fgb": re.compile(rb"fgb\x03fgb"),
     ".shp": re.compile(rb"\x00\x00\x27\x0a"),
 }
+_POLYGONS = "a GeoJSON of polygons"
 _CRS_NAME = re.compile(r"(?:urn:ogc:def:crs:(EPSG|OGC):[0-9.]*:|(EPSG|OGC):)(\w{1,10})", re.ASCII)
 
 
@@ -47,20 +48,24 @@ def window_of(
     bbox: Sequence[float] | None = None,
     aoi: str | None = None,
     window: Sequence[int] | None = None,
+    geometry: dict[str, Any] | None = None,
 ) -> tuple[Window | None, dict[str, Any] | None]:
     """Return the window of an area on the PAN grid, and the area as a GeoJSON geometry for the record.
 
     The product is rectangular: the window holds every PAN pixel whose centre lies in the bounding rectangle,
     along the PAN's rows and columns, of the area's part near the PAN. The area is one of `bbox`, west, south,
     east, north in degrees (west > east crosses the antimeridian), `aoi`, a vector file (GeoJSON, GeoPackage,
-    FlatGeobuf, shapefile) of polygons, or `window`, row, column, height and width in PAN pixels; with none of
-    them the answer is (None, None). The window is (row0, row1, col0, col1), half-open; the geometry is in
-    longitude and latitude, None for `window`. Raises AreaError for an area that is malformed, empty, or
-    outside, GeorefError for a PAN without a coordinate system.
+    FlatGeobuf, shapefile) of polygons, `geometry`, a GeoJSON object of polygons, or `window`, row, column,
+    height and width in PAN pixels; with none of them the answer is (None, None). The window is
+    (row0, row1, col0, col1), half-open; the geometry is in longitude and latitude, None for `window`. Raises
+    AreaError for an area that is malformed, empty, or outside, GeorefError for a PAN without a coordinate system.
     """
-    given = [name for name, value in (("bbox", bbox), ("aoi", aoi), ("window", window)) if value is not None]
+    asked = {"bbox": bbox, "aoi": aoi, "window": window, "geometry": geometry}
+    given = [name for name, value in asked.items() if value is not None]
     if len(given) > 1:
-        raise AreaError(" and ".join(given) + " given", wanted="at most one of bbox, aoi, window")
+        raise AreaError(" and ".join(given) + " given", wanted=f"at most one of {', '.join(asked)}")
+    if geometry is not None:
+        return _of_shapes(scene_fine_grid, *_shapes(geometry, None), None)
     if bbox is not None:
         return _of_bbox(scene_fine_grid, bbox)
     if aoi is not None:
@@ -155,12 +160,37 @@ def _covering(grid: Grid, parts: Sequence[Points], text: str) -> Window:
 
 
 def _of_file(grid: Grid, path: str) -> tuple[Window, dict[str, Any]]:
+    return _of_shapes(grid, *_read_area(path), path)
+
+
+def lonlat_area(path: str | None = None, geometry: dict[str, Any] | None = None) -> tuple[Any, int]:
+    """Return an area's polygons as one shape in longitude and latitude, and how many features made it.
+
+    The area is a vector file or a GeoJSON object. Raises AreaError as `window_of` does.
+    """
     import shapely
 
-    shapes, crs = _read_area(path)
+    shapes, crs = _shapes(geometry, None) if path is None else _read_area(path)
+    shape = _one_shape(shapes, path)
+    lonlat = shapely.transform(_dense(shape), projector(crs, LONLAT))
+    if not np.isfinite(shapely.get_coordinates(lonlat)).all():
+        raise AreaError("an area without longitude and latitude", wanted="one on earth", path=path)
+    return lonlat, len(shapes)
+
+
+def _one_shape(shapes: Any, path: str | None) -> Any:
+    import shapely
+
     shape = shapely.force_2d(shapely.union_all(shapely.make_valid(shapes)))
     if not shape.area > 0.0 or not np.isfinite(shape.bounds).all():
         raise AreaError("no polygon in the area", wanted="at least one", path=path)
+    return shape
+
+
+def _of_shapes(grid: Grid, shapes: Any, crs: str, path: str | None) -> tuple[Window, dict[str, Any]]:
+    import shapely
+
+    shape = _one_shape(shapes, path)
     near = _near(grid)
     lonlat = shapely.transform(_dense(shape), projector(crs, LONLAT))
     if not np.isfinite(shapely.get_coordinates(lonlat)).all():
@@ -169,7 +199,9 @@ def _of_file(grid: Grid, path: str) -> tuple[Window, dict[str, Any]]:
         parts = [shapely.get_coordinates(part) for part in shapely.get_parts(shape)]
     else:
         parts = _parts_near(lonlat, near, grid.crs)
-    return _covering(grid, parts, f"area {path}"), json.loads(shapely.to_geojson(lonlat))
+    return _covering(grid, parts, f"area {path}" if path else "the area"), json.loads(
+        shapely.to_geojson(lonlat)
+    )
 
 
 def _parts_near(lonlat: Any, near: Bounds, crs: str) -> list[Points]:
@@ -231,13 +263,19 @@ def _layer(path: str) -> tuple[Any, str]:
     return frame.geometry.to_numpy(), frame.crs.to_wkt()
 
 
-def _geojson(data: bytes, path: str) -> tuple[Any, str]:
+def _geojson(data: bytes, path: str | None) -> tuple[Any, str]:
+    try:
+        value = json.loads(data, parse_constant=_refused)
+    except (ValueError, RecursionError) as fault:
+        raise AreaError("malformed GeoJSON", wanted=_POLYGONS, path=path) from fault
+    return _shapes(value, path)
+
+
+def _shapes(value: Any, path: str | None) -> tuple[Any, str]:
     """Return a GeoJSON's geometries; in longitude and latitude unless its old `crs` member says else."""
     import shapely
 
-    wanted = "a GeoJSON of polygons"
     try:
-        value = json.loads(data, parse_constant=_refused)
         if value["type"] == "FeatureCollection":
             geometries = [feature["geometry"] for feature in value["features"]]
         else:
@@ -246,7 +284,7 @@ def _geojson(data: bytes, path: str) -> tuple[Any, str]:
         shapes = np.array(shapely.from_geojson(texts), dtype=object)
         crs = _geojson_crs(value.get("crs"), path)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, shapely.GEOSException) as fault:
-        raise AreaError("malformed GeoJSON", wanted=wanted, path=path) from fault
+        raise AreaError("malformed GeoJSON", wanted=_POLYGONS, path=path) from fault
     farthest = np.abs(shapely.get_coordinates(shapes)).max(axis=0, initial=0.0)
     if crs == LONLAT and (farthest[0] > 360.0 or farthest[1] > 90.0):
         raise AreaError("coordinates that are not degrees", wanted="longitude and latitude", path=path)
@@ -257,7 +295,7 @@ def _refused(constant: str) -> float:
     raise ValueError(constant)
 
 
-def _geojson_crs(member: Any, path: str) -> str:
+def _geojson_crs(member: Any, path: str | None) -> str:
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 

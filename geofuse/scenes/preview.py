@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from geofuse.errors import UsageError
 
@@ -81,6 +82,33 @@ def stretch(
             out[..., channel][ok] = np.rint(np.float32(255.0) * level[min(channel, len(level) - 1)])
         out[..., 3:][ok] = 255
     return out
+
+
+def eight_bits(planes: NDArray[Any], ranges: Sequence[tuple[float, float]], gamma: float = 1.0) -> Bytes:
+    """Stretch planes (n, h, w) to 8 bits by a stated range each, (low, high), and a gamma: a straight line at 1.
+
+    >>> eight_bits(np.array([[[0.0, 5.0, 99.0]]]), [(0.0, 10.0)]).tolist()
+    [[[0, 128, 255]]]
+    """
+    low, high = (np.array([span[at] for span in ranges], np.float64)[:, None, None] for at in (0, 1))
+    level = np.clip((planes - low) / (high - low), 0.0, 1.0)
+    return (255.0 * level ** (1.0 / gamma) + 0.5).astype(np.uint8)
+
+
+def picture_file(pixels: Bytes, form: str, *, title: str, credit: str) -> bytes:
+    """Return pixels (h, w, 1, 3 or 4) as a PNG or JPEG file that says what it shows and to whom it is owed."""
+    shown = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+    image, memory = Image.fromarray(shown), io.BytesIO()
+    if form == "png":
+        said = PngInfo()
+        said.add_itxt("Title", title)
+        said.add_itxt("Copyright", credit)
+        image.save(memory, "PNG", pnginfo=said, compress_level=6)
+    else:
+        exif = Image.Exif()
+        exif[0x010E], exif[0x8298] = title, credit  # ImageDescription, Copyright
+        image.convert("RGB" if pixels.shape[2] > 1 else "L").save(memory, "JPEG", quality=92, exif=exif)
+    return memory.getvalue()
 
 
 def _shown(pixels: NDArray[Any], valid: Mask | None) -> tuple[NDArray[np.float64], Mask]:

@@ -13,17 +13,25 @@ from fastapi import FastAPI
 from geofuse import __version__
 from geofuse.errors import UsageError
 from geofuse.serve.archive import Archive
+from geofuse.serve.audit import Audit
 from geofuse.serve.door import Door
+from geofuse.serve.downloads import check_product
 from geofuse.serve.faults import add_handlers
 from geofuse.serve.guard import Guard
+from geofuse.serve.jobs import Jobs
+from geofuse.serve.seals import Seals
 from geofuse.serve.settings import Settings, beside
 from geofuse.serve.tiling import Tiler
 from geofuse.serve.tokens import Keyring
 from geofuse.serve.wire import protocol_with
 
-ROUTERS = ("sessions", "items", "tiles", "wmts", "stac_api", "features", "styles", "pages")
+ROUTERS = (
+    *("sessions", "items", "tiles", "downloads", "clips"),
+    *("wmts", "stac_api", "features", "styles", "pages"),
+)
 """Modules of this room with a `router` each; the first that matches answers."""
 THREADS = 8
+SENDERS = 4
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _log = logging.getLogger(__name__)
 
@@ -33,12 +41,17 @@ def make_app(settings: Settings) -> FastAPI:
     counts: dict[str, int] = {}
     archive = Archive(settings.folder)
     keyring = Keyring(settings.tokens or beside(settings.folder, ".tokens.json"))
+    seals = Seals()
     door = Door(
         settings=settings,
         archive=archive,
         keyring=keyring,
         tiler=Tiler(archive, settings.limits, counts),
         threads=ThreadPoolExecutor(THREADS, "serve"),
+        senders=ThreadPoolExecutor(SENDERS, "send"),
+        seals=seals,
+        jobs=Jobs(settings.limits, lambda item: check_product(archive, seals, item)),
+        audit=Audit(settings.audit or beside(settings.folder, ".audit.jsonl")),
         counts=counts,
     )
 
@@ -46,7 +59,9 @@ def make_app(settings: Settings) -> FastAPI:
     async def life(app: FastAPI) -> AsyncIterator[None]:
         yield
         door.tiler.close()
-        door.threads.shutdown(wait=False, cancel_futures=True)
+        door.jobs.close()
+        for pool in (door.threads, door.senders):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
         title="geofuse",

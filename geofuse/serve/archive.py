@@ -97,7 +97,7 @@ class Archive:
         self.folder = checked(folder).resolve()
         self._rows: dict[str, Row] = {}
         self._broken: dict[str, Stamp] = {}
-        self._seen = -FRESH_S
+        self._seen = float("-inf")
         self._state = 0
         self._lock = threading.Lock()
 
@@ -126,6 +126,10 @@ class Archive:
             if rows != self._rows:
                 self._state += 1
             self._rows, self._broken, self._seen = rows, broken, time.monotonic()
+
+    def forget(self) -> None:
+        """Let the next `refresh` look, whenever the last one was."""
+        self._seen = float("-inf")
 
     @property
     def state(self) -> int:

@@ -15,6 +15,9 @@ from fastapi.dependencies.models import Dependant
 from geofuse.errors import UsageError
 from geofuse.serve.access import Grant, Visitor
 from geofuse.serve.archive import Archive, Row
+from geofuse.serve.audit import Audit
+from geofuse.serve.jobs import Jobs
+from geofuse.serve.seals import Seals
 from geofuse.serve.settings import Settings
 from geofuse.serve.tiling import Tiler
 from geofuse.serve.tokens import Keyring
@@ -36,6 +39,14 @@ class Door:
     """Makes tiles."""
     threads: ThreadPoolExecutor
     """For work that is not a tile: reading items, statistics, uploads."""
+    senders: ThreadPoolExecutor
+    """Read the files that are being sent."""
+    seals: Seals
+    """Which files are known to be whole."""
+    jobs: Jobs
+    """Clips."""
+    audit: Audit
+    """Who fetched what."""
     counts: dict[str, int]
     """What happened so far, for /metrics."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import BandError, ChangedError, UsageError
+from geofuse.run.clip import parsed_ranges
 from geofuse.scenes.preview import choose_rgb
 from geofuse.serve.archive import Row
 from geofuse.serve.rasters import Raster, raster_at, read_scaled, scaled_shape
@@ -114,7 +115,7 @@ def look_of(
     if not 0.1 <= gamma <= 10.0:
         raise UsageError(f"gamma {gamma:g}", wanted="0.1 to 10")
     if ranges is not None:
-        spans = _ranges(ranges, len(set(chosen)))
+        spans = _ranges(ranges)
     else:
         stats = stats_of(raster)
         spans = tuple((stats[at].low, stats[at].high) for at in chosen)
@@ -135,17 +136,11 @@ def _chosen(text: str, names: list[str]) -> tuple[int, ...]:
     return tuple(known[name.casefold()] for name in (asked * 3)[:3])
 
 
-def _ranges(text: str, bands: int) -> tuple[tuple[float, float], ...]:
-    wanted = "low,high, or three of them by semicolons; low under high"
-    try:
-        spans = [tuple(float(number) for number in span.split(",")) for span in text.split(";")]
-    except ValueError as fault:
-        raise UsageError("a range that is no numbers", wanted=wanted) from fault
-    whole = all(len(span) == 2 and np.isfinite(span).all() and span[0] < span[1] for span in spans)
-    if len(spans) not in (1, 3) or not whole:
-        raise UsageError("a range that cannot be", wanted=wanted)
-    first, second, third = (spans * 3)[:3]
-    return ((first[0], first[1]), (second[0], second[1]), (third[0], third[1]))
+def _ranges(text: str) -> tuple[tuple[float, float], ...]:
+    spans = parsed_ranges(text)
+    if len(spans) not in (1, 3):
+        raise UsageError(f"{len(spans)} ranges", wanted="one, or three for red, green and blue")
+    return (spans * 3)[:3]
 
 
 @lru_cache(maxsize=64)

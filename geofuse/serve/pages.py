@@ -33,6 +33,7 @@ MEDIA = {
     ".json": "application/json",
     ".map": "application/json",
     ".ico": "image/x-icon",
+    ".md": "text/plain; charset=utf-8",
 }
 router = APIRouter(include_in_schema=False)
 

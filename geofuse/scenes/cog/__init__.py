@@ -12,6 +12,7 @@ from geofuse.scenes.cog.assembly import Assembled, assemble, write_cog
 from geofuse.scenes.cog.blocks import EncodedTile, encode_tile
 from geofuse.scenes.cog.commit import replacing, sync, write_faults
 from geofuse.scenes.cog.parts import check_part, write_part
+from geofuse.scenes.cog.plain import write_plain
 from geofuse.scenes.cog.spec import (
     CogSpec,
     checked_spec,
@@ -44,4 +45,5 @@ __all__ = [
     "write_cog",
     "write_faults",
     "write_part",
+    "write_plain",
 ]

@@ -1,0 +1,79 @@
+"""What `geofuse clip` may cut: an item of a catalogue by its rights, or a product that lies by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from geofuse.errors import AccessError, UsageError, VerifyError
+from geofuse.run.clip import Credit
+from geofuse.scenes import catalog
+from geofuse.scenes.catalog_assets import intact
+from geofuse.scenes.ledger import json_path, read_json
+from geofuse.scenes.pixels import inspect
+from geofuse.scenes.rights import rights_of
+
+
+def product_of(item: str, folder: Path | None, *, licensed: bool) -> tuple[Path, list[str], Credit]:
+    """Return a product's file, its bands' names and what a clip of it says of where it is from.
+
+    `item` is an id in the catalogue `folder`, an item's .json, or a product's .tif. Raises AccessError for an
+    item that may only be looked at, unless `licensed`; VerifyError for a product that is damaged; UsageError.
+    """
+    if folder is not None:
+        entry = catalog.find_item(folder, item)
+        return _of_item(folder / entry.href, catalog.load(folder, entry), licensed=licensed)
+    path = Path(item)
+    if path.suffix == ".json":
+        found = read_json(path)
+        if found is None or found.get("type") != "Feature" or "data" not in found.get("assets", {}):
+            raise UsageError("no STAC item", wanted="an item that `geofuse publish` made", path=item)
+        return _of_item(path, found, licensed=licensed)
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise UsageError(
+            f"{item!r:.80} is no item", wanted="an item's .json, a product's .tif, or --catalog DIR"
+        )
+    return _of_product(path)
+
+
+def _of_item(path: Path, item: dict[str, Any], *, licensed: bool) -> tuple[Path, list[str], Credit]:
+    said, asset = item["properties"], item["assets"]["data"]
+    if said["geofuse:access"] == "view-only" and not licensed:
+        raise AccessError(
+            f"{item['id']} may only be looked at",
+            do="where the licence is yours, say --licensed",
+            path=str(path),
+        )
+    if not intact(path.parent, asset):
+        raise VerifyError(
+            "its product is not what the item says",
+            do="publish it again",
+            path=str(path.parent / asset["href"]),
+        )
+    rights = said.get("geofuse:rights") or {}
+    credit = Credit(
+        item=item["id"],
+        title=str(said.get("title", item["id"])),
+        attribution=str(said.get("attribution") or ""),
+        license=str(said.get("license") or ""),
+        terms=str(rights.get("terms_url") or rights.get("terms") or ""),
+        acquired=str(said.get("datetime") or said.get("start_datetime") or ""),
+    )
+    return path.parent / asset["href"], [str(band["name"]) for band in asset["bands"]], credit
+
+
+def _of_product(path: Path) -> tuple[Path, list[str], Credit]:
+    facts = inspect(str(path))
+    names = [name or str(at) for at, name in enumerate(facts.descriptions, 1)]
+    try:
+        record = json.loads(json_path(path).read_text())
+        scene = record["scene"]
+        rights = rights_of(scene["sensor"])
+        names = [str(name) for name in record["parameters"]["bands"]]
+        about = f"{scene['id']}: {', '.join(names)} by {record['method']['name']}"
+        owed, terms = rights.attribution, rights.terms_url or rights.terms
+        return path, names, Credit(path.stem, about, owed, rights.license, terms, scene["acquired"] or "")
+    except (OSError, ValueError, KeyError, TypeError):
+        about = facts.tags.get("TIFFTAG_IMAGEDESCRIPTION", path.name)
+        return path, names, Credit(path.stem, about, facts.tags.get("TIFFTAG_COPYRIGHT", ""))
