@@ -172,7 +172,8 @@ def lonlat_area(path: str | None = None, geometry: dict[str, Any] | None = None)
 
     shapes, crs = _shapes(geometry, None) if path is None else _read_area(path)
     shape = _one_shape(shapes, path)
-    lonlat = shapely.transform(_dense(shape), projector(crs, LONLAT))
+    plain = same_crs(crs, LONLAT)
+    lonlat = shape if plain else shapely.transform(_dense(shape), projector(crs, LONLAT))
     if not np.isfinite(shapely.get_coordinates(lonlat)).all():
         raise AreaError("an area without longitude and latitude", wanted="one on earth", path=path)
     return lonlat, len(shapes)
