@@ -5,9 +5,12 @@ An item becomes a folder that appears when all its assets are there with the siz
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import re
 import shutil
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from geofuse import __version__
 from geofuse.config import StacConfig, surroundings
 from geofuse.errors import CorruptError, ProductError, ReadError, UsageError
-from geofuse.run.downloads import download
+from geofuse.run.downloads import TIMEOUT_S, check_whole, download
 from geofuse.scenes import landsat
 from geofuse.scenes.cog.commit import sync, write_faults
 from geofuse.scenes.footprints import area_of
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 FETCHED = ".fetched.json"
 ITEM = "stac-item.json"
+MOST_BYTES = 64 << 20
 _CHECKSUMS = {"1220": "sha256", "1114": "sha1", "1340": "sha512", "d50110": "md5"}
 """Multihash codes with their lengths, and the digests they mean."""
 
@@ -109,15 +114,22 @@ def search(source: StacConfig) -> list[pystac.Item]:
 
 
 def _read(url: str) -> dict[str, Any]:
-    import json
-
-    import pystac
-
     try:
-        found = json.loads(pystac.StacIO.default().read_text(url, headers=_headers(url, url)))
-    except (OSError, ValueError, TypeError, pystac.STACError) as fault:
+        found = json.loads(_text(url, url))
+    except (OSError, http.client.HTTPException, ValueError) as fault:
         raise ReadError(f"no answer that is STAC: {fault}", do="check the address", path=url) from fault
     return found if isinstance(found, dict) else {}
+
+
+def _text(href: str, source: str) -> str:
+    """Read a STAC document; one that lies elsewhere must not lead to files of this machine."""
+    if "://" not in href and "://" not in source:
+        return Path(href).read_text("utf-8")
+    if not href.startswith(("http://", "https://")):
+        raise ValueError(f"{href}, which is not on the web")
+    headers = {"User-Agent": f"geofuse/{__version__}", **_headers(href, source)}
+    with urllib.request.urlopen(urllib.request.Request(href, headers=headers), timeout=TIMEOUT_S) as answer:
+        return str(answer.read(MOST_BYTES).decode("utf-8"))
 
 
 def _of_api(source: StacConfig, area: Any) -> Iterable[pystac.Item]:
@@ -136,18 +148,19 @@ def _of_api(source: StacConfig, area: Any) -> Iterable[pystac.Item]:
 
 def _of_catalog(source: StacConfig) -> Iterator[pystac.Item]:
     import pystac
+    from pystac.stac_io import DefaultStacIO
 
-    root = pystac.Catalog.from_file(source.url) if "://" in source.url else _local(source.url)
+    url = source.url
+
+    class Reader(DefaultStacIO):  # pystac's own seam
+        """Reads as `_text` does."""
+
+        def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
+            return _text(os.fspath(source), url)
+
+    root = pystac.read_file(source.url, stac_io=Reader())
+    assert isinstance(root, pystac.Catalog)
     yield from root.get_items(recursive=True)
-
-
-def _local(path: str) -> pystac.Catalog:
-    import pystac
-
-    found = pystac.read_file(path)
-    if not isinstance(found, pystac.Catalog):
-        raise UsageError("no catalogue", wanted="a STAC catalogue or collection", path=path)
-    return found
 
 
 def _headers(url: str, source: str) -> dict[str, str]:
@@ -255,8 +268,6 @@ def _fetch_item(
 
 def _copy(href: str, target: Path, said: Mapping[str, Any], source: StacConfig) -> None:
     """Copy an asset of a catalogue that lies on this machine, and only of such a one."""
-    from geofuse.run.downloads import check_whole
-
     if "://" in source.url:
         raise ProductError("an asset on this machine in a catalogue that is not", path=href)
     path = href.removeprefix("file://")
