@@ -7,11 +7,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from geofuse.commands.common import add_command, print_json, stoppable
+from geofuse.commands.common import (
+    add_command,
+    print_json,
+    scene_of,
+    scene_options,
+    stoppable,
+)
 
 TRAIN_EXAMPLES = """\
   geofuse train configs/train/any-x4.yaml
   torchrun --nproc-per-node 2 -m geofuse.cli train configs/train/any-x4.yaml
+"""
+
+ADAPT_EXAMPLES = """\
+  geofuse adapt LC08.tar --out berlin.network.safetensors
+  geofuse adapt --pan PAN.tif --ms MS.tif --weights any-x4 --out site.network.safetensors
+  geofuse fuse --pan PAN.tif --ms MS.tif --method pan-gan-ms --network site.network.safetensors --out sharp.tif
 """
 
 
@@ -31,6 +43,49 @@ def add(commands: Any) -> None:
     train.add_argument("--overwrite", action="store_true", help="begin anew, replace weights of that name")
     train.add_argument("--no-progress", action="store_true", help="no progress bar")
     train.add_argument("--json", action="store_true", help="print the card as one JSON object")
+    adapt = add_command(
+        commands,
+        "adapt",
+        _adapt,
+        text="adapt the weights of pan-gan-ms to a scene, by the scene itself",
+        examples=ADAPT_EXAMPLES,
+    )
+    scene_options(adapt)
+    adapt.add_argument(
+        "--weights",
+        "--network",
+        dest="network",
+        metavar="FILE|NAME",
+        help="to begin with (the shipped ones that fit)",
+    )
+    adapt.add_argument(
+        "--out", required=True, metavar="W2.safetensors", help="the weights; their card lies beside them"
+    )
+    adapt.add_argument("--force", action="store_true", help="go on with images that do not match")
+    adapt.add_argument("--no-progress", action="store_true", help="no progress bar")
+    adapt.add_argument("--json", action="store_true", help="print what was found as one JSON object")
+
+
+def _adapt(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from geofuse.run.adapting import adapt, summary
+    from geofuse.run.planning import Request
+
+    request = Request(
+        bands=arguments.bands,
+        bbox=arguments.bbox,
+        aoi=arguments.aoi,
+        window=arguments.window,
+        nodata=arguments.nodata,
+        force=arguments.force,
+    )
+    with step_bar(arguments.no_progress) as tell, stoppable():
+        made = adapt(scene_of(arguments), request, Path(arguments.out), weights=arguments.network, tell=tell)
+    if arguments.json:
+        print_json({"path": str(made.path), "sha256": made.sha256, **made.told})
+        return
+    print(f"{made.path}: {summary(made)}")
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -290,3 +290,44 @@ def replace_crops(batch: Batch, own: slice) -> Batch:
 def renamed(pair: Pair, **about: Any) -> Pair:
     """Return a pair with other facts about it, such as its share."""
     return replace(pair, about=replace(pair.about, **about))
+
+
+def representative(
+    pairs: Sequence[Pair], crop_cpx: int, halo_cpx: int, *, count: int, seed: int
+) -> list[NDArray[np.int64]]:
+    """Choose patches that represent a scene: first rows and columns (n, 2) for each pair, about `count` in all.
+
+    All usable patches, half a crop apart, are grouped by k-means over what they look like: mean and spread of each
+    of the common planes of PAN's detail and of the bands' levels; of each group the same number is taken, those
+    nearest to its middle first. Source of the idea: Ciotola et al. 2023, IEEE TGRS 61 (lambda-PNN).
+    """
+    from scipy.cluster.vq import kmeans2, whiten
+
+    side, stride = crop_cpx + 2 * halo_cpx, max(1, crop_cpx // 2)
+    spots, looks = [], []
+    for at, allowed in enumerate(places_in(pairs, crop_cpx, halo_cpx).allowed):
+        for row, col in allowed[(allowed % stride == 0).all(axis=1)]:
+            part = (..., slice(row, row + side), slice(col, col + side))
+            own, common = pairs[at].own[:, 0][part].float(), pairs[at].common[part].float()
+            looks.append(
+                np.array([own.mean(), own.std(), own.mean(0).std(), common.std(), common.abs().max()])
+            )
+            spots.append((at, int(row), int(col)))
+    if len(spots) <= count:
+        return [
+            np.array([s[1:] for s in spots if s[0] == at], np.int64).reshape(-1, 2)
+            for at in range(len(pairs))
+        ]
+    features = whiten(np.array(looks, np.float64) + 1e-9 * np.arange(len(looks))[:, None])
+    groups = min(16, count)
+    centres, group = kmeans2(features, groups, seed=seed, minit="++")
+    away = np.linalg.norm(features - centres[group], axis=1)
+    rank = np.empty(len(spots), np.int64)
+    for number in range(groups):
+        members = np.flatnonzero(group == number)
+        rank[members[np.argsort(away[members], kind="stable")]] = np.arange(len(members))
+    chosen = np.lexsort((group, rank))[:count]
+    return [
+        np.array([spots[k][1:] for k in sorted(chosen) if spots[k][0] == at], np.int64).reshape(-1, 2)
+        for at in range(len(pairs))
+    ]

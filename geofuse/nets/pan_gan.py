@@ -49,6 +49,8 @@ class Full:
     """Gain and offset that bring scaled PAN to the level and spread of the scaled bands' mean."""
     truth: Tensor | None = None
     """What a perfect fusion returns, scaled (B, R h, R w); only where it is known."""
+    bands: tuple[str, ...] = ()
+    """Their names."""
 
 
 def make_full(
@@ -60,6 +62,7 @@ def make_full(
     usable: NDArray[np.bool_],
     model: tuple[tuple[float, ...], tuple[tuple[float, float], ...]],
     offsets: tuple[float, float],
+    bands: tuple[str, ...],
     truth: NDArray[Any] | None = None,
 ) -> Full:
     """Build a window; ``model`` is (gains, shifts). PAN is matched to the bands' mean over the usable pixels."""
@@ -82,6 +85,7 @@ def make_full(
         offsets,
         (gain, offset),
         known,
+        bands,
     )
 
 

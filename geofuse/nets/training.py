@@ -322,6 +322,11 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def cpu() -> torch.device:
+    """Return the CPU as torch's device."""
+    return torch.device("cpu")
+
+
 def seed(value: int) -> None:
     """Seed the weights that are made next."""
     torch.manual_seed(value)

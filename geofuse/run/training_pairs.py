@@ -397,5 +397,6 @@ def _full(
             axes[0].scale * whole[0] + axes[0].offset - r0,
             axes[1].scale * whole[2] + axes[1].offset - c0,
         ),
+        bands=options.names,
         truth=known,
     )

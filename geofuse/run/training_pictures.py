@@ -49,7 +49,7 @@ def sample(trainer: MsTrainer | PanGanTrainer, step: int) -> bytes:
         window = trainer.held[0]
         with trainer.made.averaged() as net:
             fused = fused_of(net, window, trainer.device).numpy()
-        images, names, first = _fine(window, fused), tuple("1234"[: fused.shape[0]]), "MS, upsampled"
+        images, names, first = _fine(window, fused), window.bands, "MS, upsampled"
     rgb = [at - 1 for at in choose_rgb(names)] if len(names) >= 3 else [0, 0, 0]
     shown = [_middle(image)[rgb] for image in images]
     wide = stretch(np.concatenate(shown, axis=2), None)

@@ -1,0 +1,228 @@
+"""Adapting weights to a scene: learnt from the scene itself one scale down, judged on rows that are not learnt from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geofuse import __version__
+from geofuse.errors import WeightsError
+from geofuse.nets import training
+from geofuse.nets.data import Pair, Places, places_in, renamed, representative
+from geofuse.nets.gate import Verdict, block_sums, judge
+from geofuse.nets.models import MsGenerator
+from geofuse.nets.residual import Diet, MsTrainer, Objective, judged_of, residual_of
+from geofuse.nets.training import Schedule
+from geofuse.nets.weights import file_sha256, find_weights, load_weights, read_card, save_weights
+from geofuse.run.calibrating import calibrated_plan
+from geofuse.run.planning import Request
+from geofuse.run.training_pairs import pairs_of, reduced_views, split_rows
+from geofuse.scenes.scene import Scene
+from geofuse.scenes.tiles import Plan
+
+log = logging.getLogger(__name__)
+KIND = "pan-gan-ms"
+HELD_ROWS = 0.3
+"""Share of the rows, the last ones, that is never learnt from."""
+STRIPE_CPX = 16
+"""Width of the stripes of held-out pixels that stop the training and that judge it, in turn."""
+BLOCK_PX = 32
+"""Side of the gate's blocks."""
+PATCHES = 96
+"""Patches that represent the scene."""
+SCHEDULE = Schedule(steps=400, rate=4e-4, warm=10, average=0.98, judge_every=40, patience=3, cpu_seconds=40.0)
+"""Steps, and processor seconds at most; calibrating and preparing take some more."""
+DIET = Diet(crop_cpx=16, batch=6, bands=4)
+Tell = Callable[[int, int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """What adapting came to."""
+
+    path: Path
+    """The weights."""
+    sha256: str
+    """Of the file."""
+    used: bool
+    """Whether the gate lets them through; else ridge + back-projection is as good."""
+    told: dict[str, Any]
+    """What the card says of it."""
+
+
+def adapt(
+    scene: Scene,
+    request: Request,
+    out: Path,
+    *,
+    weights: str | None = None,
+    schedule: Schedule = SCHEDULE,
+    tell: Tell = training.quiet,
+) -> Adapted:
+    """Adapt weights of pan-gan-ms to a scene and write them to ``out``, with their card beside them.
+
+    Weights that are there for the same inputs, request, start and schedule are taken over. The card's "adapted" holds
+    the gate's verdict for the weights that are written: the adapted ones, or those it began with where they did better.
+    Raises WeightsError where no weights fit or nothing can be learnt, and what calibrating raises.
+    """
+    began = time.process_time()
+    training.one_thread()
+    plan = calibrated_plan(scene, replace(request, method="ridge", network=None))
+    names = tuple(plan.options["names"])
+    ratio = 1.0 / plan.axis_y.scale, 1.0 / plan.axis_x.scale
+    start = find_weights(weights, kind=KIND, bands=names, ratio=ratio, sensor=scene.sensor or "")
+    key = _key(plan, file_sha256(start), schedule)
+    known = _known(out, key)
+    if known is not None:
+        return known
+    net, card = load_weights(start)
+    assert isinstance(net, MsGenerator)
+    told, verdict = _learn(net, plan, scene.scene_id, schedule, tell)
+    told |= {
+        "key": key,
+        "scene": scene.scene_id,
+        "bands": list(names),
+        "from": {"name": card.name, "sha256": card.sha256},
+        "shares": list(verdict.shares),
+        "used": verdict.used,
+        "gate": asdict(verdict),
+        "cpu_seconds": round(time.process_time() - began, 1),
+        "version": __version__,
+    }
+    made = replace(card, name=f"{card.name}, adapted", training={**card.training, "adapted": _plain(told)})
+    return Adapted(out, save_weights(out, net, made), verdict.used, told)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(values, default=list))
+    return found
+
+
+def _key(plan: Plan, sha256: str, schedule: Schedule) -> str:
+    inputs = [{name: value for name, value in item.items() if name != "path"} for item in plan.inputs]
+    told = [__version__, inputs, plan.options["names"], plan.origin, plan.area, plan.observation]
+    text = json.dumps([*told, sha256, asdict(schedule), asdict(DIET)], sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _known(out: Path, key: str) -> Adapted | None:
+    if not out.exists():
+        return None
+    told = read_card(out).training.get("adapted", {})
+    if told.get("key") != key:
+        return None
+    return Adapted(out, file_sha256(out), bool(told["used"]), told)
+
+
+def _learn(
+    net: MsGenerator, plan: Plan, scene_id: str, schedule: Schedule, tell: Tell
+) -> tuple[dict[str, Any], Verdict]:
+    """Train the network in place, or leave it as it is where it was better before; returns facts and the verdict."""
+    pairs = pairs_of(reduced_views(plan, scene_id), net.spec)
+    learnt, stops, judges = _split(pairs, net.halo)
+    before = _verdict(net, judges)
+    facts: dict[str, Any] = {"gain_before": before.gain, "windows": len(pairs), "curve": [], "patches": 0}
+    places = _places(learnt, net.halo, schedule.seed)
+    if places is None or not stops:
+        return facts, before
+    net.requires_grad_(True)
+    trainer = MsTrainer(net, learnt, places, held=stops, schedule=schedule, objective=Objective(), diet=DIET)
+    first = {name: value.clone() for name, value in net.state_dict().items()}
+    was = trainer.judge()
+    kept, progress = training.run(trainer, schedule, tell=tell)
+    better = progress.best < was
+    net.load_state_dict(training.weights_of(kept, "generator") if better else first)
+    net.eval().requires_grad_(False)
+    after = _verdict(net, judges) if better else before
+    if after.gain < before.gain:
+        net.load_state_dict(first)
+        after, better = before, False
+    facts |= {
+        "curve": progress.curve,
+        "patches": int(sum(len(own) for own in places.allowed)),
+        "steps": progress.step,
+        "best_step": progress.best_step if better else 0,
+        "stopped_by": {"before": was, "after": progress.best},
+    }
+    return facts, after
+
+
+def _split(pairs: Sequence[Pair], halo: int) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Split each window: the rows that are learnt from; stripes of the others that stop; stripes that judge."""
+    learnt: list[Pair] = []
+    stops: list[Pair] = []
+    judges: list[Pair] = []
+    for pair in pairs:
+        own, held = split_rows(pair, HELD_ROWS, halo)
+        learnt.append(own)
+        odd = (np.arange(pair.size_cpx[1]) // STRIPE_CPX) % 2 == 1
+        for into, columns, name in ((stops, ~odd, "stops"), (judges, odd, "judges")):
+            usable = held.usable.clone()
+            usable[:, ~columns] = False
+            part = replace(held, usable=usable)
+            if bool(judged_of(part).any()):
+                into.append(renamed(part, name=f"{pair.about.name}, {name}"))
+    return learnt, stops, judges
+
+
+def _places(pairs: Sequence[Pair], halo: int, seed: int) -> Places | None:
+    """Return the patches that represent the scene; None where none fits."""
+    try:
+        chosen = representative(pairs, DIET.crop_cpx, halo, count=PATCHES, seed=seed)
+        return places_in(pairs, DIET.crop_cpx, halo, chosen=chosen)
+    except WeightsError as error:
+        log.warning("nothing is learnt: %s", error)
+        return None
+
+
+def _verdict(net: MsGenerator, pairs: Sequence[Pair]) -> Verdict:
+    """Judge a network on the stripes that judge."""
+    sums, means, weight = [], [], []
+    for pair in pairs:
+        step = pair.scale.numpy()[:, None, None]
+        wanted = pair.wanted.float().numpy() * step
+        added = residual_of(net, pair, training.cpu()).numpy() * step
+        judged = judged_of(pair).numpy()
+        sums.append(block_sums(wanted, np.zeros_like(wanted), added, judged, BLOCK_PX))
+        means.append(pair.mean.numpy() * judged.sum())
+        weight.append(judged.sum())
+    if not sums:
+        bands = net.spec.bands or 1
+        return Verdict((0.0,) * bands, 0.0, False, (0.0,) * bands, (0.0,) * bands, 0)
+    return judge(np.concatenate(sums), (np.sum(means, axis=0) / np.sum(weight)).tolist())
+
+
+def adapted_request(
+    scene: Scene, request: Request, out: Path, *, tell: Tell = training.quiet
+) -> tuple[Request, Adapted]:
+    """Adapt to the scene that is to be fused into ``out``; returns the request with the weights in it.
+
+    The weights are kept beside the product as NAME.network.safetensors, so that the same command goes on without
+    training again. Where the gate refuses, the request is for ridge.
+    """
+    made = adapt(
+        scene, request, out.with_name(f"{out.stem}.network.safetensors"), weights=request.network, tell=tell
+    )
+    if not made.used:
+        return replace(request, method="ridge", network=None), made
+    return replace(request, method=KIND, network=str(made.path)), made
+
+
+def summary(made: Adapted) -> str:
+    """Say in a line what adapting came to."""
+    told = made.told
+    gain = 100.0 * told["gate"]["gain"]
+    verdict = (
+        f"{gain:.2f} % below ridge + back-projection in ERGAS on rows never learnt from"
+        if made.used
+        else "no gain over ridge + back-projection on rows never learnt from: not used"
+    )
+    return f"{verdict} ({100.0 * told['gain_before']:.2f} % before adapting, {told['cpu_seconds']:.0f} CPU s)"
