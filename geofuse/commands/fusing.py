@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geofuse.commands.common import (
     add_command,
@@ -16,10 +16,17 @@ from geofuse.commands.common import (
     stoppable,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from geofuse.run.planning import Request
+    from geofuse.scenes.scene import Scene
+
 FUSE_EXAMPLES = """\
   geofuse fuse LC09_L1TP_193024_20240512_20240512_02_T1 --out sharp.tif
   geofuse fuse LC08.tar --bands red,green,blue --bbox 13.2 52.4 13.6 52.6 --out berlin.tif
   geofuse fuse --pan PAN.tif --ms MS.tif --method gsa --compress deflate --out sharp.tif
+  geofuse fuse --pan PAN.tif --ms MS.tif --method pan-gan-ms --adapt --out sharp.tif
   geofuse fuse --pan B8.TIF --ms B4.TIF --ms B3.TIF --ms B2.TIF --scheduler dask --workers 8 --out rgb.tif
 """
 
@@ -44,6 +51,11 @@ def add(commands: Any) -> None:
         metavar="NAME",
         help="serial, threads, dask or tcp://HOST:PORT (threads)",
     )
+    fuse.add_argument(
+        "--adapt",
+        action="store_true",
+        help="let the weights of pan-gan-ms learn from the scene first, and keep them beside OUT",
+    )
     fuse.add_argument("--overwrite", action="store_true", help="replace another product of that name")
     fuse.add_argument("--no-progress", action="store_true", help="no progress bar")
     fuse.add_argument("--json", action="store_true", help="print the provenance as one JSON object")
@@ -54,7 +66,23 @@ def add(commands: Any) -> None:
     plan.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _adapted(scene: Scene, request: Request, out: Path, *, hidden: bool) -> tuple[Request, tuple[str, ...]]:
+    """Adapt weights to the scene, or take those of an earlier run; returns the request for them and what to say."""
+    from geofuse.commands.learning import step_bar
+    from geofuse.errors import UsageError
+    from geofuse.run.adapting import adapted_request, summary
+
+    if request.method not in ("auto", "pan-gan-ms") or not request.calibrate:
+        raise UsageError(
+            "--adapt with another method, or without calibration", wanted="--method pan-gan-ms, calibrated"
+        )
+    with step_bar(hidden) as tell:
+        asked, made = adapted_request(scene, request, out, tell=tell)
+    return asked, (f"adapted to the scene: {summary(made)}",)
+
+
 def _fuse(arguments: argparse.Namespace) -> None:
+    from dataclasses import replace
     from pathlib import Path
 
     from geofuse.commands.lean import prepare
@@ -67,7 +95,11 @@ def _fuse(arguments: argparse.Namespace) -> None:
 
     out = Path(arguments.out)
     with progress_bars(arguments.no_progress) as progress, stoppable():
-        plan = calibrated_plan(scene_of(arguments), request_of(arguments), out, progress=progress)
+        scene, request, notes = scene_of(arguments), request_of(arguments), tuple[str, ...]()
+        if arguments.adapt:
+            request, notes = _adapted(scene, request, out, hidden=arguments.no_progress)
+        plan = calibrated_plan(scene, request, out, progress=progress)
+        plan = replace(plan, notes=(*plan.notes, *notes))
         with executor(arguments.scheduler, plan.workers) as runner:
             record = fuse_to_cog(plan, out, runner=runner, overwrite=arguments.overwrite, progress=progress)
     if arguments.json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ torch = pytest.importorskip("torch")
 from geofuse.cli import main  # noqa: E402
 from geofuse.demo import CAMERA  # noqa: E402
 from geofuse.methods.simulate import make_truth  # noqa: E402
-from geofuse.nets.weights import load_weights, read_card  # noqa: E402
+from geofuse.nets.weights import file_sha256, load_weights, read_card  # noqa: E402
 from geofuse.run.scoring import read_raster  # noqa: E402
 from geofuse.run.simulating import Pair, write_pair  # noqa: E402
 
@@ -119,3 +120,53 @@ def test_the_configurations_that_come_along_are_whole(path: Path) -> None:
     config = load_training(path)
     assert config.name == path.stem
     assert config.data.scenes[0].credit
+
+
+def test_adapting_is_judged_on_what_it_did_not_learn_from(tiny: Path, scene: Pair, tmp_path: Path) -> None:
+    from geofuse.run.adapting import SCHEDULE, adapt
+    from geofuse.run.planning import Request
+    from geofuse.run.simulating import open_simulated
+
+    out = tmp_path / "own.safetensors"
+    short = replace(SCHEDULE, steps=60, judge_every=20)
+    start = str(tiny / "tiny" / "tiny.safetensors")
+    made = adapt(open_simulated(scene), Request(), out, weights=start, schedule=short)
+    told = read_card(out).training["adapted"]
+    assert told["bands"] == ["blue", "green", "red", "nir"]
+    assert len(told["shares"]) == 4
+    assert all(0.0 <= share <= 1.0 for share in told["shares"])
+    assert told["gate"]["gain"] >= told["gain_before"]
+    assert made.sha256 == file_sha256(out)
+    assert told["steps"] <= 60
+    written = out.stat().st_mtime_ns
+    again = adapt(open_simulated(scene), Request(), out, weights=start, schedule=short)
+    assert again.sha256 == made.sha256
+    assert out.stat().st_mtime_ns == written  # taken over, not learnt again
+
+
+def test_fuse_adapts_and_records_it(tiny: Path, scene: Pair, tmp_path: Path) -> None:
+    out = tmp_path / "sharp.tif"
+    command = ["fuse", "--pan", str(scene.pan), "--ms", str(scene.ms), "--method", "pan-gan-ms", "--adapt"]
+    command += ["--network", str(tiny / "tiny" / "tiny.safetensors"), "--device", "cpu", "--no-progress"]
+    assert main([*command, "--out", str(out)]) == 0
+    record = json.loads(out.with_suffix(".json").read_text())
+    weights = tmp_path / "sharp.network.safetensors"
+    assert any("adapted to the scene" in warning for warning in record["warnings"])
+    if read_card(weights).training["adapted"]["used"]:
+        assert record["parameters"]["network"]["sha256"] == file_sha256(weights)
+    else:
+        assert record["method"]["name"] == "ridge"
+    before = weights.stat().st_mtime_ns
+    assert main([*command, "--out", str(out)]) == 0  # the same product is there: nothing is done again
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_adapt_says_what_does_not_fit(
+    scene: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "wrong.safetensors"
+    wrong.write_bytes(b"\x80\x04K\x01.")
+    command = ["adapt", "--pan", str(scene.pan), "--ms", str(scene.ms), "--weights", str(wrong)]
+    assert main([*command, "--out", str(tmp_path / "out.safetensors")]) == 2
+    assert "a pickle" in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
