@@ -13,6 +13,7 @@ from geofuse.commands import (
     benching,
     calibrating,
     catalog,
+    exporting,
     fusing,
     learning,
     looking,
@@ -28,6 +29,7 @@ from geofuse.errors import GeofuseError
 COMMANDS = (
     fusing,
     learning,
+    exporting,
     calibrating,
     assessing,
     looking,
