@@ -28,7 +28,7 @@ def prepare() -> None:
 def _hidden(*names: str) -> Iterator[None]:
     """Let packages that are not loaded yet look as if they were not installed."""
     absent = [name for name in names if name not in sys.modules]
-    modules: dict[str, Any] = sys.modules  # type: ignore[assignment]
+    modules: dict[str, Any] = sys.modules
     modules.update(dict.fromkeys(absent))  # None stands for: cannot be imported
     try:
         yield
