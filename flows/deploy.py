@@ -24,10 +24,13 @@ from prefect.runner import Runner
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from flows.batches import fuse_batch, reprocess
 from flows.inbox import watch_inbox
 from flows.marks import reap, reap_always
 from flows.scene import fuse_scene
 from flows.server import leash
+from flows.tending import clean_up
+from flows.training import train_scenes
 from geofuse.config import RunConfig, load_config
 
 NAME = "geofuse"
@@ -57,7 +60,7 @@ def deployments(config: RunConfig, path: str) -> list[RunnerDeployment]:
     def make(flow: Any, **more: Any) -> RunnerDeployment:
         made: RunnerDeployment = flow.to_deployment(
             NAME,
-            parameters={"config": path},
+            parameters=more.pop("parameters", {"config": path}),
             entrypoint_type=EntrypointType.MODULE_PATH,
             tags=[NAME],
             **more,
@@ -67,6 +70,10 @@ def deployments(config: RunConfig, path: str) -> list[RunnerDeployment]:
     return [
         make(fuse_scene, concurrency_limit=scenes),
         make(watch_inbox, concurrency_limit=one, schedule=schedule_of(config)),
+        make(fuse_batch),
+        make(reprocess),
+        make(train_scenes, parameters={"gpu_limit": config.schedule.gpu_limit}),
+        make(clean_up, concurrency_limit=one, schedule=Cron(CLEAN_CRON, timezone=config.schedule.timezone)),
     ]
 
 

@@ -154,6 +154,28 @@ def _product(answers: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str])
     return ["## Product", "", *_table(("what", "where"), rows), ""] if rows else []
 
 
+def card_page(card: Mapping[str, Any]) -> str:
+    """Return the page of a network that was trained: what it is, its scores, how they came."""
+    told = card["training"]
+    facts = [("weights", f"`{card['path']}`"), ("SHA-256", f"`{card['sha256']}`"), ("kind", card["kind"])]
+    facts += [("ratio", card["ratio"]), ("bands", ", ".join(card["bands"]) or "any")]
+    facts += [("steps", told["steps"]), ("best after", told["best_step"]), ("seconds", told["seconds"])]
+    scores = [(name, _figure(value)) for name, value in told["scores"].items()]
+    curve = [(row.get("step"), _figure(row.get("held_out"))) for row in told["curve"][-20:]]
+    lines = [
+        f"# {card['name']}",
+        "",
+        *_table(("what", "it is"), facts),
+        "",
+        "## Scores",
+        "",
+        told["scores_are"],
+        "",
+    ]
+    lines += [*_table(("on", "score"), scores), "", "## Last looks", "", *_table(("step", "held out"), curve)]
+    return "\n".join(lines)
+
+
 def batch_rows(outcomes: Sequence[Any]) -> list[dict[str, Any]]:
     """Return the rows of a batch's table artifact."""
     return [

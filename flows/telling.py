@@ -86,6 +86,9 @@ class _Bar:
         """Take the newest figure."""
         if event.kind == "progress":
             self.told = True
+            if "share" in event.data:
+                self.share, self.text = 100.0 * event.data["share"], event.data["text"]
+                return
             done, total = event.data["done_px"], event.data["total_px"]
             self.share = 100.0 * done / total if total else 0.0
             resumed = event.data.get("resumed_px") or 0
@@ -164,22 +167,32 @@ def show_page(key: str, markdown: str, description: str) -> None:
     patiently(call, "page")
 
 
+class Table:
+    """A table artifact that grows with a run."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.artifact: UUID | None = None
+
+    def show(self, rows: list[dict[str, Any]], description: str) -> None:
+        """Show these rows from now on."""
+        data = json.dumps(rows)
+
+        def call() -> None:
+            with get_client(sync_client=True) as client:
+                if self.artifact is not None:
+                    client.update_artifact(self.artifact, ArtifactUpdate(data=data, description=description))
+                    return
+                new = ArtifactCreate(type="table", key=self.key, description=description, data=data)
+                new.flow_run_id = _flow_run_id()
+                self.artifact = client.create_artifact(new).id
+
+        patiently(call, "table")
+
+
 def show_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
     """Leave a table with the run."""
-
-    def call() -> None:
-        with get_client(sync_client=True) as client:
-            client.create_artifact(
-                ArtifactCreate(
-                    type="table",
-                    key=key,
-                    description=description,
-                    data=json.dumps(rows),
-                    flow_run_id=_flow_run_id(),
-                )
-            )
-
-    patiently(call, "table")
+    Table(key).show(rows, description)
 
 
 def name_run(name: str) -> None:

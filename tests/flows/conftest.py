@@ -73,3 +73,15 @@ def configured(tmp_path: Path) -> Callable[..., RunConfig]:
         return config_from(values)
 
     return made
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """Sections of a configuration that makes products fast, unmeasured, and accepts them as they are."""
+    profile = tmp_path / "anything.yaml"
+    profile.write_text("profile: anything\nversion: 1\nchecks: {}\n")
+    return {
+        "fuse": {"method": "gsa", "calibrate": False},
+        "assess": {"enabled": False},
+        "accept": {"profile": str(profile)},
+    }
