@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -155,8 +156,11 @@ def _cluster_faults(item: Any) -> Iterator[None]:
 
 
 @contextmanager
-def executor(scheduler: str, workers: int) -> Iterator[Executor]:
-    """Give the executor that ``scheduler`` names, and end what it started."""
+def executor(scheduler: str, workers: int, *, tls: tuple[str, str, str] | None = None) -> Iterator[Executor]:
+    """Give the executor that ``scheduler`` names, and end what it started.
+
+    ``tls``: files of the authority's certificate, of the own one and of its key, for a scheduler at tls://.
+    """
     if scheduler == "serial" or (scheduler == "threads" and workers == 1):
         yield Serial()
     elif scheduler == "threads":
@@ -165,20 +169,32 @@ def executor(scheduler: str, workers: int) -> Iterator[Executor]:
         with _local_cluster(workers) as cluster, _client(cluster) as client:
             yield Dask(client)
     elif _ADDRESS.fullmatch(scheduler):
-        _check_certificates(scheduler)
-        with _client(scheduler) as client:
+        with _certificates(scheduler, tls), _client(scheduler) as client:
             yield Dask(client)
     else:
         raise UsageError(f"scheduler {scheduler!r}", wanted=SCHEDULERS)
 
 
-def _check_certificates(address: str) -> None:
+@contextmanager
+def _certificates(address: str, tls: tuple[str, str, str] | None) -> Iterator[None]:
+    """Let the client speak TLS by these files, or by dask's own configuration; else refuse a tls:// address."""
     import dask
 
-    if address.startswith("tls://") and not dask.config.get("distributed.comm.tls.ca-file", None):
+    if not address.startswith("tls://"):
+        yield
+        return
+    if tls is None and not dask.config.get("distributed.comm.tls.ca-file", None):
         raise UsageError(
-            f"scheduler {address} without certificates", wanted="distributed.comm.tls in dask's configuration"
+            f"scheduler {address} without certificates",
+            wanted="work.tls in the configuration, or distributed.comm.tls in dask's",
         )
+    names = ("ca-file", "client.cert", "client.key")
+    given = {f"distributed.comm.tls.{name}": file for name, file in zip(names, tls or (), strict=False)}
+    for file in tls or ():
+        if not os.path.isfile(file):
+            raise UsageError("no such certificate or key", wanted="a PEM file", path=file)
+    with dask.config.set({**given, "distributed.comm.require-encryption": True}):
+        yield
 
 
 @contextmanager

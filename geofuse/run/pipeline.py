@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from geofuse.errors import ChangedError, GeofuseError, UsageError
 from geofuse.run.accept import PASS, REJECT, REVIEW, judged, measured
 from geofuse.run.calibrating import calibrated_plan, findings_of
 from geofuse.run.events import Tell, now_event, quiet, told_progress
-from geofuse.run.executors import executor
+from geofuse.run.executors import Executor, executor
 from geofuse.run.fuse import Progress, fuse_parts, fuse_to_cog
 from geofuse.run.inspecting import inspect_scene
 from geofuse.run.pipeline_faults import fault_to_json
@@ -184,8 +185,9 @@ def _needed(job: Job, stage: str) -> dict[str, Any]:
     return found
 
 
-def _runner(config: RunConfig, workers: int) -> Any:
-    return executor(config.work.scheduler, workers)
+def _runner(config: RunConfig, workers: int) -> AbstractContextManager[Executor]:
+    tls = config.work.tls
+    return executor(config.work.scheduler, workers, tls=(tls.ca, tls.cert, tls.key) if tls else None)
 
 
 def _stage_fuse(work: Work) -> dict[str, Any]:
@@ -249,7 +251,7 @@ def _stage_assess(work: Work) -> dict[str, Any]:
     return keep(work.job, "assess", answer, values=found.values)
 
 
-def _local(config: RunConfig, workers: int) -> Any:
+def _local(config: RunConfig, workers: int) -> AbstractContextManager[Executor]:
     """Give this process's own threads, or serial work where that was asked for: products are not shipped."""
     return executor("serial" if config.work.scheduler == "serial" else "threads", workers)
 

@@ -262,6 +262,8 @@ def metadata(found: Delivery) -> dict[str, Any]:
         "earth_sun_distance_au": "EARTH_SUN_DISTANCE",
     }
     known = {name: number_of(mtl, key, path=found.where) for name, key in decimals.items()}
+    roll = number_of(mtl, "ROLL_ANGLE", path=found.where)  # the view's angle at the scene's centre: LSDS-1822
+    known["off_nadir_deg"] = None if roll is None else abs(roll)
     place = {name: number_of(mtl, name.upper(), path=found.where) for name in ("wrs_path", "wrs_row")}
     collection = mtl.get("COLLECTION_NUMBER", "")
     return {

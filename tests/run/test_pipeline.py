@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import rasterio
 import scenery
+import stac_pydantic
 
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
@@ -94,6 +95,7 @@ def test_a_scene_goes_through_all_stages_once(make: Make, tmp_path: Path) -> Non
     assert catalog_problems(folder) == (1, [])
     item = catalog.load(folder, catalog.find_item(folder, outcome.item))
     said, record = item["properties"], scenery.record(out)
+    assert (said["view:off_nadir"], said["view:sun_elevation"], said["eo:cloud_cover"]) == (0.001, 57.25, 1.5)
     assert said["geofuse:verdict"] == record["acceptance"]["verdict"] == "PASS"
     assert said["geofuse:accept_profile"] == "own 1"
     assert said["geofuse:access"] == "internal"
@@ -102,6 +104,12 @@ def test_a_scene_goes_through_all_stages_once(make: Make, tmp_path: Path) -> Non
     assert {asset["roles"][0] for asset in item["assets"].values()} == {
         *("data", "mask", "quicklook", "report", "provenance"),
     }
+    for model, place in (
+        (stac_pydantic.Catalog, "catalog.json"),
+        (stac_pydantic.Collection, "landsat8/collection.json"),
+        (stac_pydantic.Item, f"landsat8/{outcome.item}/{outcome.item}.json"),
+    ):
+        model.model_validate_json((folder / place).read_text())
     before = out.stat().st_mtime_ns
     events, tell = heard()
     again = run_scene(config, ref, tell=tell)
@@ -150,6 +158,37 @@ def test_a_scene_killed_while_it_fuses_goes_on_to_the_same_bytes(make: Make, tmp
     skipped = {event.stage for event in events if event.kind == "stage_ended" and event.data["skipped"]}
     assert skipped >= {"inspect", "calibrate", "plan"}
     assert outcome.state == "published"
+    assert Path(outcome.out).read_bytes() == Path(whole.out).read_bytes()
+
+
+def test_a_cluster_that_speaks_tls_makes_the_same_bytes(make: Make, tmp_path: Path) -> None:
+    from distributed import LocalCluster, Security
+
+    whole = run_scene(make(catalog={"folder": str(tmp_path / "whole")}), scene_ref(make()))
+    security = Security.temporary()
+    files = {"ca": security.tls_ca_file, "cert": security.tls_client_cert, "key": security.tls_client_key}
+    for name, text in files.items():
+        (tmp_path / f"{name}.pem").write_text(str(text))
+    tls = {name: str(tmp_path / f"{name}.pem") for name in files}
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        protocol="tls",
+        security=security,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://")
+        bare = make(work={"scheduler": address})
+        with pytest.raises(UsageError, match="without certificates"):
+            run_scene(bare, scene_ref(bare))
+        lost = make(work={"scheduler": address, "tls": {**tls, "ca": str(tmp_path / "none.pem")}})
+        with pytest.raises(UsageError, match="no such certificate"):
+            run_scene(lost, scene_ref(lost))
+        config = make(work={"scheduler": address, "tls": tls})
+        outcome = run_scene(config, scene_ref(config))
     assert Path(outcome.out).read_bytes() == Path(whole.out).read_bytes()
 
 
