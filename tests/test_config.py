@@ -107,6 +107,18 @@ def test_what_comes_along_can_be_used_as_it_stands(path: Path) -> None:
     assert accept_profile(config.accept.profile, "landsat9").checks
 
 
+def test_what_comes_along_is_named_for_short_and_works_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config("landsat")
+    assert config == load_config(configs_folder() / "landsat.yaml")
+    assert config.catalog.folder == str(tmp_path / "archive")
+    (tmp_path / "landsat").mkdir()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config("landsat")
+
+
 def test_profiles_by_sensor_by_name_and_by_file(tmp_path: Path) -> None:
     assert accept_profile("auto", "landsat8").profile == "landsat"
     assert accept_profile("auto", "pleiades").profile == "generic"

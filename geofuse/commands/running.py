@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from geofuse.run.events import Event, Tell
 
 RUN_EXAMPLES = """\
-  geofuse run configs/landsat.yaml --scene LC09_L1TP_193024_20240512_20240512_02_T1
-  geofuse run configs/pair.yaml --pan PAN.tif --ms MS.tif --json
+  geofuse run landsat --scene LC09_L1TP_193024_20240512_20240512_02_T1
+  geofuse run pair --pan PAN.tif --ms MS.tif --json
   geofuse run my.yaml                    the scene that the file names
 """
 ACCEPT_EXAMPLES = """\
   geofuse accept --catalog archive                                        what waits, and why
   geofuse accept LC08_L1TP_020039_20150804 --by "J. Doe" --catalog archive
-  geofuse accept LC08_L1TP_020039_20150804 --by "J. Doe" --reject --config configs/landsat.yaml
+  geofuse accept LC08_L1TP_020039_20150804 --by "J. Doe" --reject --config landsat
 """
 
 
@@ -36,7 +36,9 @@ def add(commands: Any) -> None:
         text="run a scene through all stages, by a configuration",
         examples=RUN_EXAMPLES,
     )
-    run.add_argument("config", metavar="CONFIG.yaml", help="what is wanted: see configs/")
+    run.add_argument(
+        "config", metavar="CONFIG.yaml", help="what is wanted: a file, or landsat, pair, cluster-gpu"
+    )
     run.add_argument("--scene", metavar="SCENE", help="scene folder or .tar, instead of the file's")
     run.add_argument("--pan", metavar="PAN.tif", help="fine image, instead of the file's scene")
     run.add_argument("--ms", action="append", metavar="MS.tif", help="coarse image; repeatable")

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from geofuse.run.whole_scene import Outcome
 
 INBOX_EXAMPLES = """\
-  geofuse inbox configs/landsat.yaml               take up what has arrived whole
+  geofuse inbox landsat               take up what has arrived whole
   geofuse inbox --inbox in --catalog archive --look    only look
-  geofuse inbox configs/landsat.yaml --list        what became of every scene
+  geofuse inbox landsat --list        what became of every scene
 """
 BATCH_EXAMPLES = """\
-  geofuse batch scenes.csv --config configs/landsat.yaml --dry-run
-  geofuse batch scenes.csv --config configs/landsat.yaml --summary done.csv
+  geofuse batch scenes.csv --config landsat --dry-run
+  geofuse batch scenes.csv --config landsat --summary done.csv
 
 scenes.csv:
   scene,priority,fuse.method
@@ -33,7 +33,7 @@ REPROCESS_EXAMPLES = """\
   geofuse reprocess --catalog archive --own       what other releases or deliveries made
 """
 CLEAN_EXAMPLES = """\
-  geofuse clean configs/landsat.yaml --dry-run
+  geofuse clean landsat --dry-run
 """
 
 
@@ -42,7 +42,12 @@ def add(commands: Any) -> None:
     inbox = add_command(
         commands, "inbox", _inbox, text="run the scenes that have arrived whole", examples=INBOX_EXAMPLES
     )
-    inbox.add_argument("config", nargs="?", metavar="CONFIG.yaml", help="what is wanted: see configs/")
+    inbox.add_argument(
+        "config",
+        nargs="?",
+        metavar="CONFIG.yaml",
+        help="what is wanted: a file, or landsat, pair, cluster-gpu",
+    )
     inbox.add_argument("--inbox", metavar="DIR", help="watched folder, instead of the file's")
     places(inbox)
     doing = inbox.add_mutually_exclusive_group()

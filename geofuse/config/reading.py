@@ -22,9 +22,17 @@ YAML_BYTES = 1 << 20
 
 
 def load_config(path: str | Path) -> RunConfig:
-    """Read a run's configuration; raises ConfigError naming the file, the key and what was wanted."""
+    """Read a run's configuration; raises ConfigError naming the file, the key and what was wanted.
+
+    Those that come along may be named without folder and suffix; their relative paths are relative to the
+    working folder, those of any other file to its own.
+    """
     place = Path(path).absolute()
-    return config_from(_yaml(place), place.parent, where=str(path))
+    own = configs_folder() / f"{path}.yaml"
+    if not place.exists() and Path(path).name == str(path) and own.is_file():
+        place = own
+    base = Path.cwd() if place.parent.resolve() == configs_folder().resolve() else place.parent
+    return config_from(_yaml(place), base, where=str(path))
 
 
 def config_from(values: Mapping[str, Any], base: Path | None = None, *, where: str = "") -> RunConfig:

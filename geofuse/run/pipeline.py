@@ -26,7 +26,7 @@ from geofuse.run.inspecting import inspect_scene
 from geofuse.run.pipeline_faults import fault_to_json
 from geofuse.run.planning import check_disk, check_out, make_plan, plan_summary
 from geofuse.run.publishing import Wishes, publish
-from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, with_digest
+from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, source_of, with_digest
 from geofuse.run.stage_records import (
     Job,
     claim_name,
@@ -109,6 +109,12 @@ def _done_before(name: str, job: Job) -> dict[str, Any] | None:
 
 
 def _stage_inspect(work: Work) -> dict[str, Any]:
+    if with_digest(work.ref).digest != work.ref.digest:
+        raise ChangedError(
+            "its files are not those that were found",
+            do="let it rest, and look again",
+            path=source_of(work.ref),
+        )
     scene = work.config.scene
     found = inspect_scene(
         opened(work.ref),

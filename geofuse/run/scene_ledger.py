@@ -7,6 +7,7 @@ somebody holds the scene's lock, which the system takes from a process that dies
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from geofuse.run.stage_records import job_folder
 from geofuse.scenes.cog.commit import write_faults
 from geofuse.scenes.ledger import locked, write_json
 
+log = logging.getLogger(__name__)
 LEDGER = "scenes.sqlite"
 CONFIGURATION = "configuration.json"
 """What a scene was run with: a decision may come long after."""
@@ -217,7 +219,10 @@ def claimed(config: RunConfig, ref: SceneRef) -> Iterator[Claim]:
         try:
             yield claim
         except BaseException as fault:
-            _record(config, _after(row, fault, config))
+            try:
+                _record(config, _after(row, fault, config))
+            except WriteError as also:  # a full disk: the row says "running", its free lock that it is not
+                log.warning("%s: %s", ref.name, also)
             raise
         _record(config, claim.settled or replace(row, state=READY, reason="let go before it was done"))
 

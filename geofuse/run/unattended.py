@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError
@@ -48,4 +48,5 @@ def run_or_tell(config: RunConfig, ref: SceneRef, *, tell: Tell = quiet) -> Outc
         return failed(config, ref, fault)
     except Exception as fault:  # a fault nobody foresaw must not end the others
         log.exception("%s", ref.name)
-        return failed(config, ref, GeofuseError(f"{type(fault).__name__}: {fault}"))
+        told = GeofuseError(f"{type(fault).__name__}: {fault}")
+        return replace(failed(config, ref, told), code="internal")

@@ -247,6 +247,23 @@ def test_a_fault_of_the_storage_is_tried_again_later_then_parked(deliveries: Pat
     assert states(config)["one"] == ("parked", "write")
 
 
+def test_files_that_changed_since_they_were_found_are_looked_at_again(deliveries: Path, inbox: Path) -> None:
+    config = config_of(inbox, inbox={"settle": 0})
+    shutil.copytree(deliveries / "one", inbox / "one")
+    (ready,) = scan(config).ready
+    shutil.copytree(deliveries / "two", inbox / "other")
+    for path in (inbox / "one").iterdir():
+        path.unlink()
+    for path in (inbox / "other").iterdir():
+        path.rename(inbox / "one" / path.name)
+    (inbox / "other").rmdir()
+    assert run_or_tell(config, _ref(ready)).code == "changed"
+    assert states(config)["one"] == ("waiting", "changed")
+    (again,) = scan(config).ready
+    assert again.key != ready.key
+    assert run_or_tell(config, _ref(again)).state == "published"
+
+
 def test_an_unforeseen_fault_parks_its_scene_and_the_others_run(
     deliveries: Path, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
