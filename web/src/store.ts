@@ -43,6 +43,7 @@ export const view = signal<Box | null>(null);
 export const sample = signal<Sample | null>(null);
 export const clipArea = signal<ClipArea | null>(null);
 export const drawing = signal<"polygon" | "box" | null>(null);
+export const signingIn = signal(false);
 export const spoken = signal("");
 export const sheet = signal<"low" | "half" | "full">("half");
 
@@ -150,6 +151,8 @@ export async function loadSession(): Promise<void> {
 export async function signIn(token: string): Promise<void> {
   session.value = { state: "ready", value: await api.signIn(token) };
   if (!signedIn.peek()) throw new Fault("token", "The token was not accepted.", 401);
+  signingIn.value = false;
+  await loadScenes();
 }
 
 export async function signOut(): Promise<void> {

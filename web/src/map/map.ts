@@ -17,14 +17,33 @@ import { sceneOnMap } from "./scene.ts";
 import { baseLayer, mercator } from "./tiles.ts";
 
 const WORLD: Box = [-170, -58, 170, 74];
+const LABELS = {
+  catalog: "Map of the scenes. Arrows move, plus and minus zoom. The list has the same scenes.",
+  scene: "Map of the scene. Arrows move, plus and minus zoom, Enter reads the pixel at the centre.",
+};
 const PHONE = matchMedia("(max-width: 820px)");
 
 export const pointer = signal<[number, number] | null>(null);
 
+/** The map lives in its own elements, which outlive the panels around them: a sign-in does not make a second one. */
+const target = document.createElement("div");
+const scale = document.createElement("div");
 let map: OlMap | null = null;
 
-export function createMap(target: HTMLElement, scale: HTMLElement): void {
+/** Put the map and its scale where they belong; it is made the first time. */
+export function placeMap(mapInto: HTMLElement, scaleInto: HTMLElement): void {
+  mapInto.append(target);
+  scaleInto.append(scale);
+  if (!map) createMap();
+}
+
+function createMap(): void {
   const centre = fromLonLat([0, 20]);
+  target.className = "map";
+  target.tabIndex = 0;
+  target.setAttribute("role", "application");
+  target.setAttribute("aria-roledescription", "map");
+  effect(() => target.setAttribute("aria-label", sceneId.value === null ? LABELS.catalog : LABELS.scene));
   map = new OlMap({
     target,
     controls: [new ScaleLine({ target: scale, minWidth: 70 })],
@@ -32,6 +51,8 @@ export function createMap(target: HTMLElement, scale: HTMLElement): void {
     moveTolerance: 4,
     maxTilesLoading: 8,
   });
+  map.on("loadstart", () => target.setAttribute("aria-busy", "true"));
+  map.on("loadend", () => target.setAttribute("aria-busy", "false"));
   ground(map);
   footprints(map);
   sceneOnMap(map);
@@ -142,12 +163,4 @@ export function fitAll(move = true): void {
 export function zoomBy(steps: number): void {
   const seen = map?.getView();
   seen?.animate({ zoom: (seen.getZoom() ?? 2) + steps, duration: 180 });
-}
-
-/** True once nothing is left to load or draw; tests wait for it. */
-export function settled(): Promise<void> {
-  return new Promise((done) => {
-    map?.once("rendercomplete", () => done());
-    map?.render();
-  });
 }

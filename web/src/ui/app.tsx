@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-import { config, loadSession, sceneId, session, sheet, signedIn, signOut, spoken } from "../store.ts";
+import { config, loadSession, sceneId, session, sheet, signedIn, signingIn, signOut, spoken } from "../store.ts";
 import { setTheme, theme, type Theme } from "../map/palette.ts";
 import { IconButton, Trouble } from "./bits.tsx";
 import { Catalog } from "./catalog.tsx";
@@ -24,13 +24,14 @@ query.addEventListener("change", () => (phone.value = query.matches));
 
 export function App() {
   const said = session.value;
+  const asking = signingIn.value;
   return (
     <>
       <a class="skip" href="#panel" onClick={(event) => { event.preventDefault(); document.getElementById("panel")?.focus(); }}>Skip to the list</a>
       <Header />
       {said.state === "failed" && <div class="alone"><Trouble fault={said.fault} retry={() => void loadSession()} /></div>}
-      {said.state === "ready" && !signedIn.value && <SignIn />}
-      {said.state !== "failed" && (said.state === "loading" || signedIn.value) && <Main />}
+      {(asking || (said.state === "ready" && !signedIn.value)) && <SignIn />}
+      {said.state !== "failed" && !asking && (said.state === "loading" || signedIn.value) && <Main />}
       <div class="aside" role="status" aria-live="polite">{spoken.value}</div>
     </>
   );
@@ -56,7 +57,10 @@ function Header() {
       <a class="brand" href="#/" aria-label="geofuse, all scenes"><Mark /><b>geofuse</b></a>
       {title && title !== "geofuse" && <span class="title">{title}</span>}
       <span class="space" />
-      {user?.required && user.authenticated && (
+      {user && !user.required && !user.authenticated && !signingIn.value && (
+        <button type="button" class="textbutton" onClick={() => (signingIn.value = true)}>Sign in</button>
+      )}
+      {user?.authenticated && (
         <span class="user"><span>{user.user}</span><IconButton icon="leave" label="Sign out" onClick={() => void signOut()} /></span>
       )}
       <IconButton icon={now.icon} label={`${now.label}; press for ${next.label.slice(7)}`} onClick={() => setTheme(next.id)} />

@@ -125,7 +125,7 @@ function Nothing() {
   return (
     <div class="nothing">
       <b>{narrowed ? "No scene matches" : "No scene yet"}</b>
-      <p>{narrowed ? "Widen the dates, the cloud cover or the text." : "A scene appears here by itself as soon as it is published."}</p>
+      <p>{narrowed ? "Widen the dates, the cloud cover or the text." : "A scene appears here by itself as soon as it is published. Internal scenes are shown after signing in."}</p>
       {narrowed && <button type="button" class="button" onClick={clearFilters}>Clear filters</button>}
     </div>
   );

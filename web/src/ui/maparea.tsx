@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 
 import { position } from "../format.ts";
-import { createMap, fit, fitAll, pointer, zoomBy } from "../map/map.ts";
+import { fit, fitAll, placeMap, pointer, zoomBy } from "../map/map.ts";
 import { config, current, drawing, go, route, sceneId, scenes } from "../store.ts";
 import { phone } from "./app.tsx";
 import { IconButton } from "./bits.tsx";
@@ -15,15 +15,12 @@ export function MapArea() {
   const target = useRef<HTMLDivElement>(null);
   const scale = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (target.current && scale.current) createMap(target.current, scale.current);
+    if (target.current && scale.current) placeMap(target.current, scale.current);
   }, []);
   const open = sceneId.value !== null;
   return (
     <section class="maparea" aria-label="Map">
-      <div
-        class="map" ref={target} tabIndex={0} role="application" aria-roledescription="map"
-        aria-label={open ? "Map of the scene. Arrows move, plus and minus zoom, Enter reads the pixel at the centre." : "Map of the scenes. Arrows move, plus and minus zoom. The list has the same scenes."}
-      />
+      <div class="mapplace" ref={target} />
       {open && <i class="crosshair" aria-hidden="true" />}
       <Swipe />
       <Tools />

@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Fault } from "../api.ts";
-import { signIn } from "../store.ts";
+import { signIn, signingIn } from "../store.ts";
 
 export function SignIn() {
   const field = useRef<HTMLInputElement>(null);
@@ -29,11 +29,12 @@ export function SignIn() {
     <main class="alone">
       <form class="signin" onSubmit={(event) => void send(event)}>
         <h1>Sign in</h1>
-        <p>This catalogue is shared with people who have a token. Ask whoever runs it for yours.</p>
+        <p>{signingIn.value ? "Internal scenes are shown to people who have a token." : "This catalogue is shared with people who have a token."} Ask whoever runs it for yours.</p>
         <label for="token">Token</label>
         <input id="token" ref={field} type="password" autocomplete="current-password" spellcheck={false} aria-invalid={trouble !== null} aria-describedby="trouble" />
         <p id="trouble" class="wrong" role="alert">{trouble}</p>
         <button type="submit" class="button strong" disabled={busy}>{busy ? "Signing in…" : "Sign in"}</button>
+        {signingIn.value && <button type="button" class="button" onClick={() => (signingIn.value = false)}>Back to the scenes</button>}
       </form>
     </main>
   );
