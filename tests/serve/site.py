@@ -114,20 +114,26 @@ def looking(
     watch.follow(view)
     yield view
     context.close()
-    assert watch.said == []
-    assert watch.outside() == []
+    assert not watch.said, watch.said
+    assert not watch.outside(), watch.outside()
     assert watch.asked
+
+
+def until(view: Any, expression: str, *, limit_s: float = 30.0) -> None:
+    """Wait until an expression is true in the page; the page's own rules forbid Playwright's way to wait for one."""
+    end = time.monotonic() + limit_s
+    while not view.evaluate(expression):
+        assert time.monotonic() < end, f"not within {limit_s} s: {expression}"
+        view.wait_for_timeout(60)
 
 
 def settle(view: Any) -> None:
     """Wait until the map has loaded and drawn what it shows."""
     view.wait_for_load_state("networkidle")
-    view.wait_for_function(
-        """() => new Promise((done) => {
-          const idle = () => document.querySelector('.map').getAttribute('aria-busy') !== 'true';
-          requestAnimationFrame(() => setTimeout(() => done(idle()), 350));
-        })"""
-    )
+    idle = "document.querySelector('.map').getAttribute('aria-busy') !== 'true'"
+    for _ in range(2):
+        view.wait_for_timeout(200)
+        until(view, idle)
 
 
 def seen(view: Any, box: dict[str, float]) -> NDArray[np.float64]:

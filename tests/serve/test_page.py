@@ -17,7 +17,7 @@ from rasterio.windows import from_bounds
 
 from geofuse.run.simulating import Pair
 from tests.conftest import folder_from
-from tests.serve.site import chromium, looking, seen, served, settle
+from tests.serve.site import chromium, looking, seen, served, settle, until
 
 ROOT = Path(__file__).resolve().parents[2]
 LANDSAT = "LC80200392015216LGN00-fused"
@@ -120,20 +120,20 @@ def test_scenes_are_found_and_opened(browser: Any, site: Site) -> None:
         assert everything >= 2
         assert view.get_by_text("Archive of the coast").is_visible()
         settle(view)
-        assert view.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+        until(view, "[...document.images].every((image) => image.naturalWidth > 0)")
 
         view.get_by_role("searchbox").fill("shown-only")
-        view.wait_for_function("document.querySelectorAll('.card').length === 1")
+        until(view, "document.querySelectorAll('.card').length === 1")
         assert "View only" in cards.first.inner_text()
         assert "q=shown-only" in view.evaluate(
             "new Promise((go) => setTimeout(() => go(location.hash), 400))"
         )
         view.get_by_role("button", name="Clear filters").click()
-        view.wait_for_function(f"document.querySelectorAll('.card').length === {everything}")
+        until(view, f"document.querySelectorAll('.card').length === {everything}")
 
         view.get_by_role("button", name="Filters").click()
         view.get_by_label("Acquired from", exact=True).fill("2025-01-01")
-        view.wait_for_function("document.querySelectorAll('.card').length === 1")
+        until(view, "document.querySelectorAll('.card').length === 1")
         assert "1 Jun 2026" in cards.first.inner_text()
         cards.first.get_by_role("link").click()
         view.get_by_role("tablist").wait_for()
@@ -153,10 +153,10 @@ def test_the_time_slider_is_dragged(browser: Any, site: Site) -> None:
         view.mouse.down()
         view.mouse.move(track["x"] + 0.95 * track["width"], box["y"] + 12, steps=5)
         view.mouse.up()
-        view.wait_for_function("document.querySelectorAll('.card').length === 1")
+        until(view, "document.querySelectorAll('.card').length === 1")
         assert "2026" in view.locator(".card").inner_text()
         handle.press("Home")
-        view.wait_for_function("document.querySelectorAll('.card').length > 1")
+        until(view, "document.querySelectorAll('.card').length > 1")
 
 
 def test_the_swipe_shows_fused_left_and_input_right(browser: Any, site: Site, item: str) -> None:
@@ -231,7 +231,7 @@ def test_bands_stretch_and_gamma_change_the_picture(browser: Any, site: Site, it
         assert seen(view, box).mean() > harder.mean() + 5, "gamma lifts the shadows"
 
         view.get_by_role("slider", name="nir: black and white, from").press("PageUp")
-        view.wait_for_function("location.hash.includes('range=')")
+        until(view, "location.hash.includes('range=')")
         address = view.evaluate("location.hash")
         view.reload()
         view.get_by_role("tablist").wait_for()
@@ -272,10 +272,10 @@ def test_a_box_is_drawn_clipped_downloaded_and_is_the_products_own_pixels(
         view.mouse.move(box["x"] + 0.56 * box["width"], box["y"] + 0.58 * box["height"], steps=6)
         view.mouse.up()
         size = view.locator(".size b")
-        view.wait_for_function("document.querySelector('.size b').textContent.includes('×')")
+        until(view, "document.querySelector('.size b').textContent.includes('×')")
         told = re.sub(r"\s", "", size.inner_text())
         view.get_by_label("nir", exact=True).uncheck()
-        view.wait_for_function("document.querySelector('.size b').textContent.includes('×')")
+        until(view, "document.querySelector('.size b').textContent.includes('×')")
         view.get_by_role("button", name="Make the clip").click()
         link = view.locator(".job.done").get_by_role("link", name="Download")
         link.wait_for()
@@ -310,7 +310,7 @@ def test_an_area_is_uploaded_and_too_large_or_elsewhere_is_said_before(
     with looking(browser, site.url) as view:
         open_item(view, site, "demo-fused", "?tab=get")
         view.get_by_label("Area file").set_input_files(area)
-        view.wait_for_function("document.querySelector('.size b').textContent.includes('×')")
+        until(view, "document.querySelector('.size b').textContent.includes('×')")
         assert "field" in view.locator(".chosen").inner_text()
         assert "At most" in view.locator(".size").inner_text()
         view.get_by_label("Area file").set_input_files(far)
@@ -359,7 +359,7 @@ def test_a_scene_that_is_not_there_is_said(browser: Any, site: Site) -> None:
     view = context.new_page()
     view.goto(f"{site.url}/#/scene/nothing")
     view.get_by_role("alert").wait_for()
-    view.get_by_role("button", name="All scenes").click()
+    view.get_by_role("button", name="All scenes", exact=True).click()
     view.locator(".card").first.wait_for()
     context.close()
 
@@ -417,7 +417,7 @@ def test_nothing_that_axe_finds(browser: Any, site: Site, scheme: str) -> None:
             view.get_by_role("tab", name=tab).click()
             if tab.startswith("Clip"):
                 view.get_by_role("button", name="Type corners").click()
-                view.get_by_role("button", name="Whole scene").click()
+                view.get_by_role("button", name="Whole scene", exact=True).click()
             settle(view)
             found[tab] = axe(Axe(), view)
     assert {place: faults for place, faults in found.items() if faults} == {}

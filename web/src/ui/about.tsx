@@ -56,7 +56,7 @@ function Facts({ scene }: { scene: Detail }) {
     ["Acquired", `${day(scene.datetime)} ${clock(scene.datetime)}`],
     ["Sensor", sensorName(scene.sensor)],
     ["Method", scene.method],
-    ["Version", scene.version === undefined ? null : String(scene.version)],
+    ["Version", String(scene.version ?? "").split("-")[0]],
     ["Size", `${grouped(scene.width)} × ${grouped(scene.height)} px`],
     ["Pixel", scene.input ? `${metres(scene.gsd_m)}, from ${metres(scene.input.gsd_m)}` : metres(scene.gsd_m)],
     ["CRS", [...new Set([scene.crs, scene.crs_name].filter(Boolean))].join(", ")],

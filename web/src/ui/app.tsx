@@ -1,8 +1,8 @@
 /** The page's frame: header, panel, map. */
 
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 
-import { config, loadSession, sceneId, session, sheet, signedIn, signingIn, signOut, spoken } from "../store.ts";
+import { config, loadSession, sceneId, scenes, session, sheet, signedIn, signingIn, signOut, spoken } from "../store.ts";
 import { setTheme, theme, type Theme } from "../map/palette.ts";
 import { IconButton, Trouble } from "./bits.tsx";
 import { Catalog } from "./catalog.tsx";
@@ -17,6 +17,9 @@ const THEMES: { id: Theme; icon: "auto" | "sun" | "moon"; label: string }[] = [
   { id: "light", icon: "sun", label: "Theme: light" },
   { id: "dark", icon: "moon", label: "Theme: dark" },
 ];
+
+/** Who sees internal scenes already has nothing to sign in for. */
+const trusted = computed(() => scenes.value.state === "ready" && scenes.value.value.features.some((one) => one.properties.access === "internal"));
 
 const query = matchMedia("(max-width: 820px)");
 export const phone = signal(query.matches);
@@ -57,7 +60,7 @@ function Header() {
       <a class="brand" href="#/" aria-label="geofuse, all scenes"><Mark /><b>geofuse</b></a>
       {title && title !== "geofuse" && <span class="title">{title}</span>}
       <span class="space" />
-      {user && !user.required && !user.authenticated && !signingIn.value && (
+      {user && !user.required && !user.authenticated && !signingIn.value && !trusted.value && (
         <button type="button" class="textbutton" onClick={() => (signingIn.value = true)}>Sign in</button>
       )}
       {user?.authenticated && (

@@ -79,7 +79,7 @@ function Spectrum({ values }: { values: PointValues }) {
         <polyline class="fused" points={line((one) => one.fused)} />
         {points.map((one) => <circle key={one.nm} cx={x(one.nm)} cy={y(one.fused)} r="2.6" />)}
       </svg>
-      <figcaption><span>{Math.round(first)} nm</span><span class="key fused">fused</span><span class="key input">input</span><span>{Math.round(last)} nm</span></figcaption>
+      <figcaption><span>{Math.round(first)} nm</span><span class="key fused">fused</span>{points.some((one) => one.input !== null) && <span class="key input">input</span>}<span>{Math.round(last)} nm</span></figcaption>
     </figure>
   );
 }

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { clock, day, metres, percent, sensorName } from "../format.ts";
 import type { Tab } from "../route.ts";
-import { closeScene, detail, go, loadDetail, route, sceneId } from "../store.ts";
+import { closeScene, detail, go, loadDetail, route, sceneId, sheet } from "../store.ts";
 import type { Detail } from "../types.ts";
 import { AboutTab } from "./about.tsx";
 import { Trouble, Verdict } from "./bits.tsx";
@@ -56,6 +56,10 @@ function Facts({ scene }: { scene: Detail }) {
 function Tabs({ scene }: { scene: Detail }) {
   const at = route.value.tab;
   const list = useRef<HTMLDivElement>(null);
+  const choose = (tab: Tab) => {
+    go({ tab });
+    if (sheet.peek() === "low") sheet.value = "half";
+  };
   const move = (event: KeyboardEvent) => {
     const place = TABS.findIndex((one) => one.id === at);
     const to: Record<string, number> = { ArrowLeft: place + TABS.length - 1, ArrowRight: place + 1, Home: 0, End: TABS.length - 1 };
@@ -71,7 +75,7 @@ function Tabs({ scene }: { scene: Detail }) {
         {TABS.map((one) => (
           <button
             key={one.id} type="button" role="tab" id={`tab-${one.id}`} aria-controls="tabbody" aria-selected={one.id === at}
-            tabIndex={one.id === at ? 0 : -1} onClick={() => go({ tab: one.id })}
+            tabIndex={one.id === at ? 0 : -1} onClick={() => choose(one.id)}
           >{one.label}</button>
         ))}
       </div>
