@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from geofuse.errors import ExistsError, UsageError
+from geofuse.run.input_image import write_input
 from geofuse.scenes import catalog
 from geofuse.scenes.catalog_assets import (
     AssetSource,
@@ -134,6 +137,18 @@ def _place(
     place = catalog.item_folder(folder, draft.record["scene"]["sensor"], draft.item_id)
     sweep(place, before)
     sources = _sources(out, draft, reports)
+    with _input_of(folder, place, draft, before) as found:
+        return _put(folder, place, draft, before=before, sources=[*sources, *found])
+
+
+def _put(
+    folder: Path,
+    place: Path,
+    draft: Draft,
+    *,
+    before: dict[str, Any] | None,
+    sources: Sequence[AssetSource],
+) -> tuple[str, dict[str, Any]]:
     if before is not None and _same_product(before, draft.record):
         return _renew(folder, place, draft, before, sources)
     if before is not None:
@@ -147,6 +162,22 @@ def _place(
     item = item_json(draft, files, version=version, previous=previous)
     catalog.commit_item(folder, item, before)
     return ("published" if before is None else "superseded"), item
+
+
+@contextmanager
+def _input_of(
+    folder: Path, place: Path, draft: Draft, before: dict[str, Any] | None
+) -> Iterator[list[AssetSource]]:
+    """Make the product's unsharpened input, where it can be had and is not there already; gone afterwards."""
+    if before is not None and _same_product(before, draft.record):
+        asset = before["assets"].get("input")
+        if asset is not None and intact(place, asset):
+            yield []
+            return
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".input-", suffix=".tmp") as drafts:
+        made = Path(drafts) / "input.tif"
+        there = write_input(made, draft.record, draft.facts)
+        yield [AssetSource("input", "input", made, f"{draft.item_id}.input.tif")] if there else []
 
 
 def _renew(

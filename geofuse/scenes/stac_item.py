@@ -32,6 +32,7 @@ ROLES = {
     "data": ("data",),
     "mask": ("mask", "data-mask"),
     "quicklook": ("quicklook", "overview", "thumbnail"),
+    "input": ("input", "source"),
     "report": ("report", "metadata"),
     "provenance": ("provenance", "metadata"),
 }
@@ -48,7 +49,7 @@ class AssetFile:
     """A file of a product as it lies in the catalogue."""
 
     key: str
-    """Its name among the item's assets: "data", "mask", "quicklook", "report", "provenance", ..."""
+    """Its name among the item's assets: "data", "mask", "input", "quicklook", "report", "provenance", ..."""
     role: str
     """One of `ROLES`."""
     href: str

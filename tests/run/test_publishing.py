@@ -130,7 +130,7 @@ def test_pystac_opens_and_validates_it_without_a_network(products: dict[str, Pat
     assert sorted(item["id"] for item in found["items"]) == ["elsewhere", ITEM]
     assert found["validated"] == 2
     for item in found["items"]:
-        assert set(item["assets"]) == {"data", "quicklook", "provenance"}
+        assert set(item["assets"]) == {"data", "input", "quicklook", "provenance"}
         assert all(Path(path).is_file() for path in item["assets"].values())
     command = [sys.executable, "-W", "error", "-c", WITHOUT_A_NETWORK, str(HERE), str(folder)]
     path = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
@@ -177,7 +177,7 @@ def test_the_item_says_what_the_product_is(landsat: Path, tmp_path: Path) -> Non
     assert data.extra_fields["file:checksum"] == "1220" + hashlib.sha256(out.read_bytes()).hexdigest()
     assert data.extra_fields["file:size"] == out.stat().st_size
     assert {key: asset.roles[0] for key, asset in item.assets.items()} == {
-        role: role for role in ("data", "mask", "quicklook", "provenance")
+        role: role for role in ("data", "mask", "quicklook", "provenance", "input")
     }
     assert (said["license"], said["attribution"]) == ("other", "Image courtesy of the U.S. Geological Survey")
     sources = [link for link in item.links if link.rel == "derived_from"]

@@ -1,0 +1,134 @@
+"""The unsharpened input of a product, on its own grid, as a COG of its own: what the product is compared with.
+
+A product's record names the files it came from. Where they are still there, and still what they were, the bands
+that were fused are cut to the product's area, stored value by stored value, block by block.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofuse.errors import ChangedError, GeofuseError
+from geofuse.scenes.cog import CogSpec, assemble, checked_spec, encode_tile, write_part
+from geofuse.scenes.headers import RasterFacts
+from geofuse.scenes.opening import open_pair, open_scene, select_bands
+from geofuse.scenes.pixels import read_raw, read_window, sha256_of
+from geofuse.scenes.relating import between, rectangle
+from geofuse.scenes.scene import Grid, Scene, Source
+from geofuse.scenes.sniffing import TAR, file_of
+
+TILE_PX = 1024
+MARGIN_CPX = 2
+"""Coarse pixels kept around the product's area, so that the picture does not end before the product does."""
+Window = tuple[int, int, int, int]
+
+_log = logging.getLogger(__name__)
+
+
+def write_input(out: Path, record: dict[str, Any], facts: RasterFacts) -> bool:
+    """Write the input of the product with that record and header at `out`; False where it cannot be had again.
+
+    That is no fault: the files may have been moved or changed since, and a product is whole without them.
+    Raises WriteError.
+    """
+    try:
+        scene, chosen = _opened(record)
+        window = _window(facts.grid, scene.coarse.grid)
+    except GeofuseError as fault:
+        _log.info("%s is published without its input: %s", record["scene"]["id"], fault)
+        return False
+    source = scene.coarse
+    spec = _spec(source, chosen, window, record, facts)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".input-", suffix=".tmp") as parts:
+        paths = []
+        rows, cols = -(-spec.height // TILE_PX), -(-spec.width // TILE_PX)
+        for at in range(rows * cols):
+            row, col = divmod(at, cols)
+            pixels = _read(source, chosen, _tile(window, row, col), spec)
+            tile = encode_tile(pixels, spec, tile_row=row, tile_col=col, tile_px=TILE_PX)
+            paths.append(Path(parts) / f"{at}.part")
+            write_part(paths[-1], [tile], fingerprint=record["fingerprint"], extra={})
+        assemble(out, spec, paths, tile_px=TILE_PX)
+    return True
+
+
+def _opened(record: dict[str, Any]) -> tuple[Scene, tuple[int, ...]]:
+    """Open the scene a record names, and find its bands; raises ChangedError where a file is another now."""
+    paths = [item["path"] for item in record["inputs"]]
+    if record["scene"]["sensor"].startswith("landsat"):
+        first = paths[0]
+        scene = open_scene(file_of(first) if first.startswith(TAR) else os.path.dirname(first))
+    else:
+        scene = open_pair(paths[0], paths[1:])
+    chosen = select_bands(scene, record["parameters"]["bands"])
+    known = {os.path.realpath(file_of(item["path"])): item for item in record["inputs"]}
+    for path in sorted({scene.coarse.bands[index].path for index in chosen}):
+        item = known.get(os.path.realpath(file_of(path)))
+        if path.startswith(TAR):
+            item = next((one for one in record["inputs"] if one["path"] == path), None)
+        if item is None or sha256_of(path) != item["sha256"]:
+            raise ChangedError("no longer what the product was made from", path=path)
+    return scene, chosen
+
+
+def _window(fine: Grid, coarse: Grid) -> Window:
+    """Return the rows and columns of the coarse grid that the product covers, with a margin."""
+    edge = between(fine, coarse)(rectangle((0.0, 0.0), (float(fine.width), float(fine.height))))
+    edge = edge[np.isfinite(edge).all(axis=1)]
+    if not len(edge):
+        raise ChangedError("no longer where the product is")
+    (left, top), (right, bottom) = np.floor(edge.min(axis=0)), np.ceil(edge.max(axis=0))
+    row0, col0 = max(0, int(top) - MARGIN_CPX), max(0, int(left) - MARGIN_CPX)
+    row1, col1 = min(coarse.height, int(bottom) + MARGIN_CPX), min(coarse.width, int(right) + MARGIN_CPX)
+    if row1 <= row0 or col1 <= col0:
+        raise ChangedError("no longer where the product is")
+    return row0, row1, col0, col1
+
+
+def _spec(
+    source: Source, chosen: Sequence[int], window: Window, record: dict[str, Any], facts: RasterFacts
+) -> CogSpec:
+    a, b, c, d, e, f = source.grid.transform
+    row0, row1, col0, col1 = window
+    bands = [source.bands[index] for index in chosen]
+    dtype = str(np.result_type(*(np.dtype(band.dtype) for band in bands)))
+    return checked_spec(
+        CogSpec(
+            height=row1 - row0,
+            width=col1 - col0,
+            bands=len(bands),
+            dtype=dtype,
+            nodata=facts.nodata[0] if facts.nodata[0] is not None else bands[0].nodata,
+            crs=source.grid.crs,
+            transform=(a, b, c + a * col0 + b * row0, d, e, f + d * col0 + e * row0),
+            descriptions=tuple(record["parameters"]["bands"]),
+            colors=tuple(band.color for band in bands),
+            scales=facts.scales[: len(bands)],
+            offsets=facts.offsets[: len(bands)],
+        )
+    )
+
+
+def _tile(window: Window, row: int, col: int) -> Window:
+    row0, row1, col0, col1 = window
+    top, left = row0 + row * TILE_PX, col0 + col * TILE_PX
+    return top, min(top + TILE_PX, row1), left, min(left + TILE_PX, col1)
+
+
+def _read(source: Source, chosen: Sequence[int], window: Window, spec: CogSpec) -> NDArray[Any]:
+    """Return stored values (h, w, bands), the spec's nodata where the input has none."""
+    plain = replace(source, warped=False)
+    pixels = np.stack([read_raw(plain, index, window) for index in chosen], axis=-1).astype(spec.dtype)
+    if spec.nodata is not None:
+        _, valid = read_window(plain, tuple(chosen), window)
+        pixels[~valid] = spec.nodata
+    return np.ascontiguousarray(pixels)
