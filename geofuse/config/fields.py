@@ -93,16 +93,32 @@ class FuseConfig:
     """Rounds of consistency with the coarse image; by confidence where not given."""
     force: bool = False
     """Go on with images that do not match."""
+    network: str | None = None
+    """Weights of a method that is a network: a file, or a shipped name; those that fit best where not given."""
+    adapt: bool = False
+    """Let the weights of pan-gan-ms learn from the scene first."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class EncodeConfig:
     """How the product is encoded."""
 
-    compress: Literal["zstd", "deflate", "lzw", "none"] = "zstd"
+    compress: Literal["zstd", "deflate", "lzw", "none", "lerc"] = "zstd"
     """Codec."""
     level: int | None = None
     """Its level."""
+    max_error: Annotated[float, Field(ge=0)] = 0.0
+    """Largest error lerc may make."""
+    predictor: Literal["auto", "none", "2", "3"] = "auto"
+    """What a block goes through before its codec."""
+    interleave: Literal["auto", "pixel", "band"] = "auto"
+    """How bands lie in the file."""
+    validity: Literal["nodata", "alpha", "mask"] = "nodata"
+    """What marks invalid pixels."""
+    sparse: bool = False
+    """Leave blocks without a valid pixel out."""
+    bigtiff: bool = False
+    """BigTIFF even where the file is small."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

@@ -63,6 +63,9 @@ def config_digest(config: RunConfig) -> str:
     if config.scene.aoi:
         scene["aoi"] = hashlib.sha256(Path(config.scene.aoi).read_bytes()).hexdigest()
     rights = {name: value["catalog"][name] for name in ("access", "license", "attribution", "acquired")}
+    network = config.fuse.network
+    if network and Path(network).is_file():
+        scene["network"] = hashlib.sha256(Path(network).read_bytes()).hexdigest()
     told = [scene, value["fuse"], value["encode"], value["assess"]["enabled"], value["accept"], rights]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 

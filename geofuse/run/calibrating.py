@@ -53,6 +53,11 @@ def calibrated_plan(
     check_unchanged(
         plan
     )  # the second plan would take a file that came meanwhile for the one that was looked at
+    return plan_of_findings(scene, request, found)
+
+
+def plan_of_findings(scene: Scene, request: Request, found: Findings | None) -> Plan:
+    """Plan again with what was found before; None: without calibration."""
     return _settled(make_plan(scene, request, found))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from geofuse import __version__
 from geofuse.config import RunConfig, accept_profile, config_digest
 from geofuse.errors import ChangedError, GeofuseError, UsageError
 from geofuse.run.accept import PASS, REJECT, REVIEW, judged, measured
-from geofuse.run.calibrating import calibrated_plan, findings_of
+from geofuse.run.calibrating import calibrated_plan, findings_of, plan_of_findings
 from geofuse.run.events import Tell, now_event, quiet, told_progress
 from geofuse.run.executors import Executor, executor
 from geofuse.run.fuse import Progress, fuse_parts, fuse_to_cog
 from geofuse.run.inspecting import inspect_scene
 from geofuse.run.pipeline_faults import fault_to_json
-from geofuse.run.planning import check_disk, check_out, make_plan, plan_summary
+from geofuse.run.planning import Request, check_disk, check_out, plan_summary
 from geofuse.run.publishing import Wishes, publish
 from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, source_of, with_digest
 from geofuse.run.stage_records import (
@@ -37,9 +37,11 @@ from geofuse.run.stage_records import (
     product_path,
     product_record,
 )
+from geofuse.scenes.cog.commit import write_faults
 from geofuse.scenes.ledger import json_path, png_path, read_json, write_bytes, write_json
 from geofuse.scenes.pixels import sha256_of
 from geofuse.scenes.provenance import asset_paths
+from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json
 
 STAGES = ("inspect", "calibrate", "plan", "fuse", "mosaic", "assess", "accept", "publish")
@@ -139,7 +141,10 @@ def _stage_inspect(work: Work) -> dict[str, Any]:
 
 
 def _stage_calibrate(work: Work) -> dict[str, Any]:
-    plan = calibrated_plan(opened(work.ref), request_of(work.config), progress=work.progress)
+    scene, request, notes = opened(work.ref), request_of(work.config), list[str]()
+    if work.config.fuse.adapt:
+        request, notes = _adapted(work, scene, request)
+    plan = calibrated_plan(scene, request, progress=work.progress)
     found = plan.calibration or {}
     answer = {
         "method": plan.method,
@@ -149,15 +154,32 @@ def _stage_calibrate(work: Work) -> dict[str, Any]:
         "hold_out": {
             name: trial["ergas"] for name, trial in (found.get("hold_out") or {}).items() if trial["ergas"]
         },
-        "warnings": found.get("warnings", []),
+        "warnings": [*found.get("warnings", []), *notes],
     }
-    return keep(work.job, "calibrate", answer, calibration=plan.calibration)
+    asked = {"method": request.method, "network": request.network}
+    return keep(work.job, "calibrate", answer, calibration=plan.calibration, asked=asked, notes=notes)
+
+
+def _adapted(work: Work, scene: Scene, request: Request) -> tuple[Request, list[str]]:
+    """Let a network's weights learn from the scene; they are kept among the scene's records."""
+    from geofuse.run.adapting import adapted_request, summary
+
+    if request.method not in ("auto", "pan-gan-ms") or not request.calibrate:
+        raise UsageError(
+            "fuse.adapt with another method, or without calibration", wanted="method pan-gan-ms, calibrated"
+        )
+    with write_faults(work.job.folder):
+        work.job.folder.mkdir(parents=True, exist_ok=True)
+    asked, made = adapted_request(scene, request, work.job.folder / "adapted.tif")
+    return asked, [f"adapted to the scene: {summary(made)}"]
 
 
 def _stage_plan(work: Work) -> dict[str, Any]:
     found = _needed(work.job, "calibrate")
     findings = findings_of({"calibration": found["calibration"]}) if found["calibration"] else None
-    plan = make_plan(opened(work.ref), request_of(work.config), findings)
+    request = replace(request_of(work.config), **found["asked"])
+    plan = plan_of_findings(opened(work.ref), request, findings)
+    plan = replace(plan, notes=(*plan.notes, *found["notes"]))
     out = product_path(work.job, plan.scene, plan.method)
     claim_name(work.job, out)
     check_out(plan, out)

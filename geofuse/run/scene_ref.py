@@ -142,13 +142,14 @@ def request_of(config: RunConfig) -> Request:
         tile_px=work.tile_px,
         workers=work.workers,
         memory_bytes=work.memory,
-        compress=config.encode.compress,
-        level=config.encode.level,
+        **asdict(config.encode),
         calibrate=fuse.calibrate,
         shift_px=(fuse.shift_px[0], fuse.shift_px[1]) if fuse.shift_px else None,
         back_projections=fuse.back_projections,
         force=fuse.force,
         attribution=config.catalog.attribution,
+        network=fuse.network,
+        device=work.device,
     )
 
 
