@@ -17,7 +17,7 @@ from geofuse.kernels.classes import GainSums, memberships_of, modulate
 from geofuse.kernels.resample import fill
 from geofuse.kernels.stencil import FOLDS, MARGIN, SIDE, TAPS, ProductSums
 from geofuse.methods import classes as soft
-from geofuse.methods.base import About, Options, Params, Patch, Reach
+from geofuse.methods.base import About, Options, Params, Patch, Reach, Strip, joined, keep_shares
 from geofuse.methods.closed import (
     FILL_CPX,
     LEAST_LOW_SHARE,
@@ -184,8 +184,22 @@ class Ridge:
     ) -> NDArray[Any]:
         """Fuse the core."""
         row0, row1, col0, col1 = patch.core
+        out = np.empty((patch.coarse.shape[0], row1 - row0, col1 - col0), patch.coarse.dtype)
+        return joined(self.strips(patch, params, observation, options=options), out)
+
+    def strips(
+        self,
+        patch: Patch,
+        params: Params,
+        observation: Observation,
+        *,
+        options: Options,
+        shares: Sequence[float] = (),
+    ) -> Iterator[Strip]:
+        """Fuse the core strip by strip; ``shares`` of the detail are kept per band (empty: all)."""
+        row0, row1, col0, col1 = patch.core
         bands, kind = patch.coarse.shape[0], patch.coarse.dtype
-        out = np.empty((bands, row1 - row0, col1 - col0), kind)
+        cut = min(shares, default=1.0) < 1.0
         taps, ratios, gains = (
             np.asarray(params.values[key], kind) for key in ("taps", "ratios", "corrections")
         )
@@ -205,12 +219,13 @@ class Ridge:
             stencil.detail_of(patch.fine[0, *around], patch.fine_valid[around], smooth, detail)
             planes = _planes(layers, row0 + start, row0 + stop)
             up = planes[:bands]
-            spectra = up.copy() if modulation else up
+            spectra = up.copy() if modulation or cut else up
             stencil.inject(up, planes[bands:], detail, smooth, floor, taps, ratios, gains)
             if modulation:
                 modulate(spectra, up, *modulation)
-            out[:, start:stop] = up
-        return out
+            if cut:
+                keep_shares(spectra, up, shares)
+            yield slice(start, stop), up
 
 
 @lru_cache(maxsize=4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Protocol
@@ -164,6 +164,42 @@ class Method(Protocol):
     ) -> NDArray[Any]:
         """Return the fused core (B, rows, cols) in the patch's units and float type."""
         ...
+
+
+Strip = tuple[slice, NDArray[Any]]
+"""Rows of a core, and their values (B, n, W)."""
+
+
+class Stripwise(Protocol):
+    """What a method may have beside `apply`: its core strip by strip, so that no plane of floats is ever whole."""
+
+    def strips(
+        self,
+        patch: Patch,
+        params: Params,
+        observation: Observation,
+        *,
+        options: Options,
+        shares: Sequence[float] = (),
+    ) -> Iterator[Strip]:
+        """Yield the fused core from its top; ``shares`` of the detail are kept per band (empty: all)."""
+        ...
+
+
+def joined(strips: Iterable[Strip], out: NDArray[Any]) -> NDArray[Any]:
+    """Lay strips into an array (B, H, W) and return it."""
+    for rows, part in strips:
+        out[:, rows] = part
+    return out
+
+
+def keep_shares(plain: NDArray[Any], fused: NDArray[Any], shares: Sequence[float]) -> None:
+    """Leave ``shares`` of what a method added to plain upsampling, in place: both (B, n, W)."""
+    for own, line, share in zip(plain, fused, shares, strict=True):
+        if share < 1.0:
+            line -= own
+            line *= line.dtype.type(share)
+            line += own
 
 
 def get(name: str) -> Method:

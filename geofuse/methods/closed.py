@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geofuse.geometry import Taps, gaussian_reach_px, gaussian_sigma_px
 from geofuse.kernels import inject
 from geofuse.kernels.resample import fill, resample_valid
-from geofuse.methods.base import About, Options, Params, Patch, Reach
+from geofuse.methods.base import About, Options, Params, Patch, Reach, Strip, joined, keep_shares
 from geofuse.methods.collect import Histogram, Moments, MomentSums, histogram_of
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
@@ -141,10 +141,24 @@ class ClosedForm:
         """Fuse the core."""
         row0, row1, col0, col1 = patch.core
         out = np.empty((patch.coarse.shape[0], row1 - row0, col1 - col0), patch.coarse.dtype)
+        return joined(self.strips(patch, params, observation, options=options), out)
+
+    def strips(
+        self,
+        patch: Patch,
+        params: Params,
+        observation: Observation,
+        *,
+        options: Options,
+        shares: Sequence[float] = (),
+    ) -> Iterator[Strip]:
+        """Fuse the core strip by strip; ``shares`` of the detail are kept per band (empty: all)."""
         group = self._groups(observation)
-        kind = out.dtype.type
+        kind = patch.coarse.dtype.type
         values = {key: _typed(value, kind) for key, value in params.values.items()}
+        cut = min(shares, default=1.0) < 1.0
         for rows, up, pan, low in self._strips(patch, observation, options):
+            plain = up.copy() if cut else up
             if self.form == "linear":
                 inject.linear(up, pan, low, group, **values)
             elif self.form == "ratio":
@@ -153,8 +167,9 @@ class ClosedForm:
                 inject.modulate(up, pan, low, group, **values)
             elif self.form == "partial":
                 inject.partial(up, pan, **values)
-            out[:, rows] = up
-        return out
+            if cut:
+                keep_shares(plain, up, shares)
+            yield rows, up
 
     def _strips(
         self, patch: Patch, observation: Observation, options: Options

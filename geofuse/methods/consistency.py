@@ -7,6 +7,7 @@ residual is r - D(U(r)), and the product gets U of their sum. Source: Irani and 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, gaussian_reach_px
 from geofuse.kernels.resample import resample
-from geofuse.methods.base import Method, Options, Params, Patch
+from geofuse.methods.base import Method, Options, Params, Patch, Strip, joined, keep_shares
 from geofuse.methods.closed import STRIP_ROWS, Widened, coarse_part
 from geofuse.methods.downscaled import back_reach_cpx, there_and_back
 from geofuse.methods.multires import EXP
@@ -76,22 +77,64 @@ def fuse_patch(
     after: After,
 ) -> NDArray[Any]:
     """Fuse a core (B, rows, cols) out of a patch whose own core reaches `margin_px` further."""
-    fused = method.apply(patch, params, observation, options=options)
-    if any(share < 1.0 for share in after.shares):
-        plain = EXP.apply(patch, Params("exp"), observation, options=options)
-        for band, share in enumerate(after.shares):
-            if share < 1.0:
-                fused[band] = plain[band] + fused.dtype.type(share) * (fused[band] - plain[band])
+    row0, row1, col0, col1 = core
+    out = np.empty((patch.coarse.shape[0], row1 - row0, col1 - col0), patch.coarse.dtype)
+    return joined(
+        fused_strips(method, patch, params, observation, options=options, core=core, after=after), out
+    )
+
+
+def fused_strips(
+    method: Method,
+    patch: Patch,
+    params: Params,
+    observation: Observation,
+    *,
+    options: Options,
+    core: Window,
+    after: After,
+) -> Iterator[Strip]:
+    """Fuse a core strip by strip, as `fuse_patch` does at once."""
+    strips = _strips_of(method, patch, params, observation, options=options, shares=after.shares)
     if not after.rounds:
-        return fused
-    fused[:, ~patch.valid] = 0
-    return back_project(fused, patch.valid, replace(patch, core=core), observation, rounds=after.rounds)
+        yield from strips
+        return
+    fused = np.empty((patch.coarse.shape[0], *patch.valid.shape), patch.coarse.dtype)
+    every = bool(patch.valid.all())
+    for rows, part in strips:
+        if every:
+            fused[:, rows] = part
+        else:
+            fused[:, rows] = 0
+            np.copyto(fused[:, rows], part, where=patch.valid[rows])
+    patch = replace(patch, core=core)
+    yield from back_projected(fused, patch.valid, patch, observation, rounds=after.rounds)
 
 
-def back_project(
+def _strips_of(
+    method: Method,
+    patch: Patch,
+    params: Params,
+    observation: Observation,
+    *,
+    options: Options,
+    shares: Sequence[float],
+) -> Iterator[Strip]:
+    """Yield what a method makes of a patch's own core: strip by strip where it can, else at once."""
+    own = getattr(method, "strips", None)
+    if own is not None:
+        yield from own(patch, params, observation, options=options, shares=shares)
+        return
+    fused = method.apply(patch, params, observation, options=options)
+    if min(shares, default=1.0) < 1.0:
+        keep_shares(EXP.apply(patch, Params("exp"), observation, options=options), fused, shares)
+    yield slice(0, fused.shape[1]), fused
+
+
+def back_projected(
     fused: NDArray[Any], valid: NDArray[np.bool_], patch: Patch, observation: Observation, *, rounds: int
-) -> NDArray[Any]:
-    """Return the patch's core (B, rows, cols) after ``rounds`` rounds of back-projection.
+) -> Iterator[Strip]:
+    """Yield the patch's core (B, rows, cols) after ``rounds`` rounds of back-projection, strip by strip.
 
     `fused` (B, H, W) covers the core and `margin_px` around it, 0 where not `valid` (H, W).
     A coarse pixel that is invalid, or not seen whole, asks for nothing.
@@ -117,11 +160,11 @@ def back_project(
     core_part = total[:, first : total.shape[1] - first, first : total.shape[2] - first]
     place = (window[0] + first, window[2] + first)
     wide = Widened(patch, np.ascontiguousarray(core_part), place, observation.shifts_px, observation.field)
-    out = np.ascontiguousarray(inner)
     for start in range(0, row1 - row0, STRIP_ROWS):
         stop = min(start + STRIP_ROWS, row1 - row0)
-        out[:, start:stop] += wide.rows(row0 + start, row0 + stop)
-    return out
+        planes = wide.rows(row0 + start, row0 + stop)
+        planes += inner[:, start:stop]
+        yield slice(start, stop), planes
 
 
 def _seen_again(

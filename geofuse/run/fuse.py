@@ -32,7 +32,7 @@ from geofuse.kernels.finish import finish
 from geofuse.methods import base
 from geofuse.methods.base import Params
 from geofuse.methods.collect import merge
-from geofuse.methods.consistency import After, fuse_patch
+from geofuse.methods.consistency import After, fused_strips
 from geofuse.run.executors import Executor, Threads
 from geofuse.run.patches import Job, job_of, mask_of, read_patch
 from geofuse.run.planning import check_disk, check_out
@@ -280,7 +280,9 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
     margin = plan.margin_px
     grown = core[0] - margin, core[1] + margin, core[2] - margin, core[3] + margin
     patch = read_patch(plan, grown, job.pedestal)
-    fused = fuse_patch(
+    height, width = patch.valid.shape
+    valid = patch.valid[margin : height - margin, margin : width - margin]
+    strips = fused_strips(
         base.get(plan.method),
         patch,
         params,
@@ -289,12 +291,14 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
         core=core,
         after=After(plan.rounds, plan.shares),
     )
-    height, width = patch.valid.shape
-    valid = patch.valid[margin : height - margin, margin : width - margin]
-    pixels, saturated, moved = finish(
-        fused, valid, job.pedestal, dtype=plan.spec.dtype, nodata=plan.spec.nodata
-    )
-    counts = {"valid": int(valid.sum()), "saturated": saturated, "moved": moved}
+    counts = {"valid": int(valid.sum()), "saturated": 0, "moved": 0}
+    pixels = np.empty((*valid.shape, len(plan.bands)), plan.spec.dtype)
+    for rows, part in strips:
+        _, saturated, moved = finish(
+            part, valid[rows], job.pedestal, dtype=plan.spec.dtype, nodata=plan.spec.nodata, out=pixels[rows]
+        )
+        counts["saturated"] += saturated
+        counts["moved"] += moved
     patch = replace(patch, core=core, valid=valid)
     return Core(pixels, valid, counts, mask_of(plan, patch, job.pedestal) if plan.mask else None)
 
