@@ -146,15 +146,20 @@ async def items(
     datetime: Time = None,
     limit: Limit = USUAL,
     token: Token = None,
+    ids: Annotated[str | None, Query(max_length=20_000)] = None,
+    collections: Annotated[str | None, Query(max_length=2000, description="that of the path")] = None,
 ) -> Response:
-    """The items of a collection."""
+    """The items of a collection; pystac-client says its name twice."""
     _of(await door.fresh(), collection, visitor)
+    if collections not in (None, collection):
+        raise UsageError("other collections than that of the path", wanted=collection)
     asking = Asking(
+        collections=[collection],
+        ids=_names(ids),
         bbox=numbers(bbox) if bbox else None,
         datetime=datetime,
         limit=limit,
         token=token,
-        collections=[collection],
     )
     here, _ = _here(request, door)
     return await _search(request, door, visitor, asking, f"{here}/collections/{collection}/items")
