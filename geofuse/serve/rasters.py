@@ -138,10 +138,7 @@ def _dataset(raster: Raster, level: int) -> Any:
 @contextmanager
 def gdal() -> Iterator[None]:
     """Enter GDAL with the settings of `scenes.pixels`, once in each thread."""
-    global _bound
-    if not _bound:
-        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
-        _bound = True
+    _bind()
     if getattr(_here, "inside", False):
         yield
         return
@@ -153,7 +150,15 @@ def gdal() -> Iterator[None]:
             _here.inside = False
 
 
+def _bind() -> None:
+    global _bound
+    if not _bound:
+        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
+        _bound = True
+
+
 def stay_in_gdal() -> None:
     """Enter GDAL for as long as this thread lives: for the threads of a pool."""
-    _here.stay = gdal()
-    _here.stay.__enter__()
+    _bind()
+    rasterio.Env(session=DummySession(), **SETTINGS).__enter__()  # never left: there is no end to tidy up for
+    _here.inside = True
