@@ -23,7 +23,7 @@ from geofuse.errors import ConfigError, ExistsError, GeofuseError, UsageError
 from geofuse.run.events import Tell, quiet
 from geofuse.run.pipeline_faults import may_retry
 from geofuse.run.planning import make_plan, plan_summary
-from geofuse.run.scene_ledger import FAILED, JUDGED, Row, rows
+from geofuse.run.scene_ledger import FAILED, JUDGED, Row, ledger, select
 from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, scene_ref, with_digest
 from geofuse.run.stage_records import JOBS, Job, job_folder, product_path
 from geofuse.run.unattended import run_or_tell
@@ -31,6 +31,8 @@ from geofuse.run.whole_scene import COST, Outcome
 from geofuse.scenes.ledger import read_json, write_bytes
 
 CSV_BYTES = 16 << 20
+RECENT = 50
+"""Scenes that tell what others will cost."""
 ROUNDS = 2
 """Times all that failed and may succeed later is run once more, after the others."""
 CPU_S_PER_MPX, CPU_S_PER_SCENE = 1.6, 2.0
@@ -134,7 +136,13 @@ def batch_plan(batch: Sequence[BatchRow]) -> dict[str, Any]:
 
     What cannot be planned is told with its fault. Raises ExistsError where two lines would make one product.
     """
-    found = [_estimate(row) for row in batch]
+    rates: dict[tuple[Path, str], float] = {}
+    found = []
+    for row in batch:
+        kind = state_folder(row.config), row.config.fuse.method
+        if kind not in rates:
+            rates[kind] = cpu_s_per_mpx(row.config)
+        found.append(_estimate(row, rates[kind]))
     _check_names(found)
     good = [each for each in found if not each["code"]]
     total = {
@@ -158,7 +166,7 @@ def batch_plan(batch: Sequence[BatchRow]) -> dict[str, Any]:
     }
 
 
-def _estimate(row: BatchRow) -> dict[str, Any]:
+def _estimate(row: BatchRow, rate: float) -> dict[str, Any]:
     told: dict[str, Any] = {"line": row.line, "name": row.ref.name, "priority": row.priority}
     nothing = {"out": "", "mpx": 0.0, "cpu_s": 0.0, "memory_bytes": 0, "tiles": 0}
     nothing |= {"output_bytes": 0, "parts_bytes": 0, "catalog_bytes": 0, "method": row.config.fuse.method}
@@ -177,7 +185,7 @@ def _estimate(row: BatchRow) -> dict[str, Any]:
         "out": str(product_path(job, scene, row.config.fuse.method)),
         "mpx": round(mpx, 3),
         "tiles": summary["tiles"],
-        "cpu_s": round(expected_cpu_s(row.config, mpx), 1),
+        "cpu_s": round(CPU_S_PER_SCENE + rate * mpx, 1),
         "memory_bytes": summary["bytes_in_memory"],
         "output_bytes": written,
         "parts_bytes": written,
@@ -203,15 +211,14 @@ def _check_names(found: Sequence[Mapping[str, Any]]) -> None:
         seen[name] = each["line"]
 
 
-def expected_cpu_s(config: RunConfig, mpx: float) -> float:
-    """Return the CPU seconds a scene of so many megapixels takes, by what scenes took here before."""
+def cpu_s_per_mpx(config: RunConfig) -> float:
+    """Return the CPU seconds a megapixel takes by the configuration's method: as the last scenes here did."""
     costs = []
-    for place in sorted((state_folder(config) / JOBS).glob(f"*/{COST}"), key=os.path.getmtime)[-50:]:
+    for place in sorted((state_folder(config) / JOBS).glob(f"*/{COST}"), key=os.path.getmtime)[-RECENT:]:
         cost = read_json(place) or {}
         if cost.get("method") == config.fuse.method and cost.get("mpx") and cost.get("cpu_s"):
             costs.append((cost["cpu_s"] - CPU_S_PER_SCENE) / cost["mpx"])
-    rate = statistics.median(costs) if costs else CPU_S_PER_MPX
-    return CPU_S_PER_SCENE + max(rate, 0.1) * mpx
+    return max(statistics.median(costs), 0.1) if costs else CPU_S_PER_MPX
 
 
 def _free_bytes(folder: Path) -> int:
@@ -252,7 +259,8 @@ def _done(row: BatchRow) -> tuple[BatchRow, Outcome | None]:
             row.ref.name, "", FAILED, code=fault.code, message=str(fault), retry=may_retry(fault)
         )
     key = scene_key(row.config, ref)
-    before = next((each for each in rows(row.config) if each.key == key and each.state in JUDGED), None)
+    with ledger(row.config) as book:
+        before = next((each for each in select(book, "key = ?", [key]) if each.state in JUDGED), None)
     return replace(row, ref=ref), _outcome(before) if before else None
 
 

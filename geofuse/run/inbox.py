@@ -215,9 +215,9 @@ def _beside(one: Row, other: Row) -> bool:
 
 def _whole(source: str, config: RunConfig) -> SceneRef:
     """Return the scene if it is whole: checksums, bands, metadata, headers; raises what it lacks."""
-    check_manifest(source, required=config.inbox.manifest == "required")
     ref = ref_of_path(source)
     select_bands(opened(ref), config.scene.bands)
+    check_manifest(source, required=config.inbox.manifest == "required")  # last: it reads every byte
     return ref
 
 

@@ -329,7 +329,7 @@ def _stage_publish(work: Work) -> dict[str, Any]:
             access=rights.access,
             license_id=rights.license,
             attribution=rights.attribution,
-            acquired=rights.acquired,
+            acquired=rights.acquired or work.ref.origin.get("acquired"),
         ),
     )
     return keep(work.job, "publish", {**done, "out": str(out)})

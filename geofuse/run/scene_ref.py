@@ -15,10 +15,13 @@ from geofuse.config import RunConfig, SceneConfig, config_digest
 from geofuse.errors import ProductError, UsageError
 from geofuse.run.planning import Request
 from geofuse.scenes import landsat
+from geofuse.scenes.ledger import read_json
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.pixels import sha256_of
 from geofuse.scenes.scene import Scene
 
+STAC_ITEM = "stac-item.json"
+"""What a downloaded scene's item is kept as, beside its assets."""
 RASTERS = (".tif", ".tiff", ".jp2")
 _PAN = re.compile(r"(?:^|[_.-])pan(?:[_.-]|$)|panchromatic", re.IGNORECASE)
 Sum = Callable[[str], str]
@@ -85,7 +88,15 @@ def ref_of_path(path: str) -> SceneRef:
             wanted="a Landsat scene, or one raster with pan in its name and its MS",
             path=place,
         )
-    return SceneRef(name, None, fine[0], coarse, origin={"folder": place})
+    return SceneRef(name, None, fine[0], coarse, origin={"folder": place, **_stac_item(place)})
+
+
+def _stac_item(folder: str) -> dict[str, Any]:
+    """Return what the STAC item says that a pair was downloaded with: its id and its time."""
+    item = read_json(Path(folder) / STAC_ITEM)
+    if item is None:
+        return {}
+    return {"stac_item": item.get("id"), "acquired": (item.get("properties") or {}).get("datetime")}
 
 
 def files_of(ref: SceneRef) -> list[tuple[str, str]]:

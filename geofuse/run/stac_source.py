@@ -23,6 +23,7 @@ from geofuse import __version__
 from geofuse.config import StacConfig, surroundings
 from geofuse.errors import CorruptError, ProductError, ReadError, UsageError
 from geofuse.run.downloads import TIMEOUT_S, check_whole, download
+from geofuse.run.scene_ref import STAC_ITEM
 from geofuse.scenes import landsat
 from geofuse.scenes.cog.commit import sync, write_faults
 from geofuse.scenes.footprints import area_of
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     import pystac
 
 FETCHED = ".fetched.json"
-ITEM = "stac-item.json"
 MOST_BYTES = 64 << 20
 _CHECKSUMS = {"1220": "sha256", "1114": "sha1", "1340": "sha512", "d50110": "md5"}
 """Multihash codes with their lengths, and the digests they mean."""
@@ -259,7 +259,7 @@ def _fetch_item(
         else:
             _copy(href, target, said, source)
     with write_faults(place):
-        write_json(staged / ITEM, item.to_dict(include_self_link=False, transform_hrefs=False))
+        write_json(staged / STAC_ITEM, item.to_dict(include_self_link=False, transform_hrefs=False))
         if place.is_dir():
             shutil.rmtree(place)
         staged.replace(place)

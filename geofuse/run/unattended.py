@@ -6,10 +6,11 @@ import logging
 from dataclasses import dataclass, replace
 
 from geofuse.config import RunConfig
-from geofuse.errors import GeofuseError
+from geofuse.errors import GeofuseError, LockedError
 from geofuse.run.events import Tell, quiet
 from geofuse.run.inbox import Scan, scan
-from geofuse.run.scene_ref import SceneRef
+from geofuse.run.scene_ledger import RUNNING, Row, died, ledger, row_of
+from geofuse.run.scene_ref import SceneRef, source_of
 from geofuse.run.whole_scene import Outcome, failed, run_scene
 
 log = logging.getLogger(__name__)
@@ -35,14 +36,31 @@ def look_and_run(config: RunConfig, *, tell: Tell = quiet) -> Shift:
 
         fetch(config.stac)
     found = scan(config)
-    outcomes = [run_or_tell(config, row.ref, tell=tell) for row in found.ready if row.ref is not None]
+    outcomes = [
+        run_or_tell(config, row.ref, tell=tell)
+        for row in found.ready
+        if row.ref is not None and still_ready(config, row)
+    ]
     return Shift(found, tuple(outcomes))
+
+
+def still_ready(config: RunConfig, row: Row) -> bool:
+    """Say whether nobody else took a scene up since it was found."""
+    with ledger(config) as book:
+        now = row_of(book, row.source, config)
+    return now is not None and (now.state, now.key, now.attempts) == (row.state, row.key, row.attempts)
 
 
 def run_or_tell(config: RunConfig, ref: SceneRef, *, tell: Tell = quiet) -> Outcome:
     """Run a scene; its fault is in the outcome, and in the ledger."""
     try:
         return run_scene(config, ref, tell=tell)
+    except LockedError as fault:
+        with ledger(config) as book:
+            row = row_of(book, source_of(ref), config)
+        if row is None or row.state != RUNNING or died(config, row):
+            return failed(config, ref, fault)
+        return Outcome(ref.name, row.key, RUNNING, message="another process is at it")
     except GeofuseError as fault:
         log.info("%s: [%s] %s", ref.name, fault.code, fault)
         return failed(config, ref, fault)

@@ -42,7 +42,7 @@ class Outcome:
     key: str
     """Of its inputs and its configuration."""
     state: str
-    """published, review, rejected, unpublished or failed."""
+    """published, review, rejected, unpublished or failed; running where another process is at it."""
     verdict: str = ""
     """PASS, REVIEW or REJECT."""
     reasons: tuple[str, ...] = ()

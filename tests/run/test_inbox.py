@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import resource
 import shutil
@@ -212,6 +213,23 @@ def test_lists_of_checksums(deliveries: Path, tmp_path: Path) -> None:
     (folder / "SHA256SUMS").write_text("not a checksum")
     with pytest.raises(ProductError, match="line 1 is no checksum"):
         check_manifest(str(folder))
+
+
+def test_two_at_once_make_one_product(deliveries: Path, inbox: Path, tmp_path: Path) -> None:
+    config = config_of(inbox, inbox={"settle": 0})
+    path = tmp_path / "run.yaml"
+    write_json(path, config_to_json(config))
+    for name in ("one", "two"):
+        shutil.copytree(deliveries / name, inbox / name)
+    command = [sys.executable, "-m", "geofuse.cli", "inbox", str(path), "--json", "--no-progress"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    told = [json.loads(child.communicate(timeout=120)[0]) for child in both]
+    assert [child.returncode for child in both] == [0, 0]
+    ran = [each["state"] for one in told for each in one["ran"]]
+    assert ran.count("published") >= 2
+    assert set(ran) <= {"published", "running"}
+    assert [entry.version for entry in catalog.find(inbox.parent / "archive")] == ["1", "1"]
+    assert {row.attempts for row in rows(config)} == {1}
 
 
 def test_a_died_run_is_taken_up_again_but_not_for_ever(deliveries: Path, inbox: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_scene_goes_through_all_stages_once(make: Make, tmp_path: Path) -> Non
     assert said["attribution"] == "by our own people"
     assert said["geofuse:quality"]["r_ergas"] == record["acceptance"]["measured"]["r_ergas"]
     assert {asset["roles"][0] for asset in item["assets"].values()} == {
-        *("data", "mask", "quicklook", "report", "provenance"),
+        *("data", "mask", "input", "quicklook", "report", "provenance"),
     }
     for model, place in (
         (stac_pydantic.Catalog, "catalog.json"),

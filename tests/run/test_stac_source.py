@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from geofuse.run.downloads import download
 from geofuse.run.scene_ledger import rows
 from geofuse.run.stac_source import fetch, search
 from geofuse.run.unattended import look_and_run
+from geofuse.scenes import catalog
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,20 @@ def test_items_become_products_once(api: Api, scenes: Path, tmp_path: Path) -> N
     assert look_and_run(config).outcomes == ()  # what is done and cleaned up is not downloaded again
     assert len(api.downloads) == count
     assert not (folder / "item-0").exists()
+
+
+def test_a_pair_gets_its_time_from_its_item(api: Api, scenes: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pair"
+    folder.mkdir()
+    for band, name in (("B8", "fine"), ("B2", "blue"), ("B3", "green")):
+        shutil.copy(next((scenes / "scene0").glob(f"*_{band}.TIF")), folder / f"x_{name}.tif")
+    item = add_scene(api, folder, "some-pair", datetime="2023-02-01T03:04:05Z")
+    item["assets"] = {{"fine": "pan"}.get(key, key): asset for key, asset in item["assets"].items()}
+    config = config_of(api, tmp_path)
+    assert [each.state for each in look_and_run(config).outcomes] == ["published"]
+    (entry,) = catalog.find(tmp_path / "archive")
+    said = catalog.load(tmp_path / "archive", entry)["properties"]
+    assert said["datetime"] == "2023-02-01T03:04:05Z"
 
 
 def test_a_download_goes_on_where_it_broke_off(api: Api, scenes: Path, tmp_path: Path) -> None:
