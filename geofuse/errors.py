@@ -147,6 +147,19 @@ class WriteError(GeofuseError):
     exit_status = 4
 
 
+class BucketError(GeofuseError):
+    """An object store has no such bucket, or does not let us in: no credentials, or not enough."""
+
+    code = "bucket"
+
+
+class StoreError(GeofuseError):
+    """An object store is away, or failed."""
+
+    code = "store"
+    exit_status = 4
+
+
 class ChangedError(GeofuseError):
     """An input changed, shrank or vanished while it was being read."""
 

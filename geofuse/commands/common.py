@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geofuse.run.planning import Request
+    from geofuse.scenes.cog.objects import Target
     from geofuse.scenes.scene import Scene
 
 SCENE_HELP = "scene folder or .tar (Landsat 8/9 Level-1)"
@@ -240,6 +241,30 @@ def request_of(arguments: argparse.Namespace) -> Request:
     )
 
 
+def work_option(parser: Any) -> None:
+    """Add where the work lies of a product that goes into an object store."""
+    parser.add_argument(
+        "--work",
+        metavar="DIR",
+        help="with an object store: where parts and product lie until they are uploaded (the user's cache)",
+    )
+
+
+def target_from(address: str, work: str | None) -> Target | None:
+    """Return the place in an object store that an address names; None where it is a file's."""
+    if "://" not in address:
+        return None
+    from pathlib import Path
+
+    from geofuse.config import surroundings
+    from geofuse.scenes.cog import objects
+
+    found = surroundings()
+    return objects.target_of(
+        address, work=Path(work or found.work_folder).absolute(), retry_s=found.store_retry_s
+    )
+
+
 def print_json(value: Any) -> None:
     """Print one JSON object."""
     print(json.dumps(value, indent=2, sort_keys=True))
@@ -275,7 +300,7 @@ def progress_bars(hidden: bool) -> Iterator[Callable[[str, int, int, int], None]
                 desc=f"{stage:16}",
                 total=total / 1e6,
                 initial=resumed / 1e6,
-                unit="Mpx",
+                unit="MB" if stage == "upload" else "Mpx",
                 disable=True if hidden else None,
                 bar_format=BAR,
             )

@@ -14,12 +14,16 @@ from geofuse.commands.common import (
     scene_of,
     scene_options,
     stoppable,
+    target_from,
+    work_option,
 )
+from geofuse.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from geofuse.run.planning import Request
+    from geofuse.scenes.cog.objects import Target
     from geofuse.scenes.scene import Scene
 
 FUSE_EXAMPLES = """\
@@ -28,6 +32,7 @@ FUSE_EXAMPLES = """\
   geofuse fuse --pan PAN.tif --ms MS.tif --method gsa --compress deflate --out sharp.tif
   geofuse fuse --pan PAN.tif --ms MS.tif --method pan-gan-ms --adapt --out sharp.tif
   geofuse fuse --pan B8.TIF --ms B4.TIF --ms B3.TIF --ms B2.TIF --scheduler dask --workers 8 --out rgb.tif
+  geofuse fuse LC08.tar --out s3://products/2024/sharp.tif
 """
 
 
@@ -42,8 +47,12 @@ def add(commands: Any) -> None:
     )
     scene_options(fuse)
     fuse.add_argument(
-        "--out", required=True, metavar="OUT.tif", help="the product; OUT.json, OUT.png lie beside it"
+        "--out",
+        required=True,
+        metavar="OUT.tif",
+        help="the product, or s3://BUCKET/OUT.tif (gs://, az://); OUT.json, OUT.png lie beside it",
     )
+    work_option(fuse)
     method_options(fuse)
     fuse.add_argument(
         "--scheduler",
@@ -62,6 +71,7 @@ def add(commands: Any) -> None:
     plan = add_command(commands, "plan", _plan, text="show what would be done; reads no pixels")
     scene_options(plan)
     plan.add_argument("--out", metavar="OUT.tif", help="where the product would go: checks the disk")
+    work_option(plan)
     method_options(plan)
     plan.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -89,19 +99,25 @@ def _fuse(arguments: argparse.Namespace) -> None:
 
     prepare()
 
+    from geofuse.run import delivery
     from geofuse.run.calibrating import calibrated_plan
     from geofuse.run.executors import executor
     from geofuse.run.fuse import fuse_to_cog
 
-    out = Path(arguments.out)
+    target = target_from(arguments.out, arguments.work)
+    out = target.local if target else Path(arguments.out)
+    _check_shared(target, arguments)
     with progress_bars(arguments.no_progress) as progress, stoppable():
+        if target:
+            delivery.prepare(target)
         scene, request, notes = scene_of(arguments), request_of(arguments), tuple[str, ...]()
         if arguments.adapt:
             request, notes = _adapted(scene, request, out, hidden=arguments.no_progress)
         plan = calibrated_plan(scene, request, out, progress=progress)
         plan = replace(plan, notes=(*plan.notes, *notes))
         with executor(arguments.scheduler, plan.workers) as runner:
-            record = fuse_to_cog(plan, out, runner=runner, overwrite=arguments.overwrite, progress=progress)
+            how: dict[str, Any] = {"runner": runner, "overwrite": arguments.overwrite, "progress": progress}
+            record = delivery.fuse_to_object(plan, target, **how) if target else fuse_to_cog(plan, out, **how)
     if arguments.json:
         print_json(record)
         return
@@ -115,6 +131,15 @@ def _fuse(arguments: argparse.Namespace) -> None:
         print(f"note: {warning}")
 
 
+def _check_shared(target: Target | None, arguments: argparse.Namespace) -> None:
+    """Refuse workers of other hosts where the folder of the work may be this one's own."""
+    if target and arguments.work is None and "://" in arguments.scheduler:
+        raise UsageError(
+            f"--scheduler {arguments.scheduler} without --work",
+            wanted="a folder that all workers share: their parts lie there until they are uploaded",
+        )
+
+
 def _plan(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
@@ -122,11 +147,13 @@ def _plan(arguments: argparse.Namespace) -> None:
     from geofuse.run.report import plan_text
 
     plan = make_plan(scene_of(arguments), request_of(arguments))
-    out = Path(arguments.out) if arguments.out else None
-    if out:
-        check_out(plan, out)
-        check_disk(plan, out)
-    summary = plan_summary(plan, out)
+    target = target_from(arguments.out, arguments.work) if arguments.out else None
+    if target:
+        check_disk(plan, target.local)
+    elif arguments.out:
+        check_out(plan, Path(arguments.out))
+        check_disk(plan, Path(arguments.out))
+    summary = plan_summary(plan, arguments.out)
     if not arguments.no_calibrate:
         if arguments.method == "auto":
             summary["method"] = "auto"

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from geofuse.commands.common import add_command, print_json, progress_bars, scene_of, scene_options
+from geofuse.commands.common import (
+    add_command,
+    print_json,
+    progress_bars,
+    scene_of,
+    scene_options,
+    target_from,
+    work_option,
+)
 
 
 def add(commands: Any) -> None:
@@ -16,7 +24,8 @@ def add(commands: Any) -> None:
     methods = add_command(commands, "methods", _methods, text="list the fusion methods")
     methods.add_argument("--json", action="store_true", help="print one JSON object")
     verify = add_command(commands, "verify", _verify, text="check a product: COG, georeferencing, checksums")
-    verify.add_argument("product", metavar="OUT.tif")
+    verify.add_argument("product", metavar="OUT.tif", help="a file, or s3://BUCKET/OUT.tif (gs://, az://)")
+    work_option(verify)
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     demo = add_command(commands, "demo", _demo, text="simulate a scene with known truth, fuse it, score it")
     demo.add_argument("dir", nargs="?", default="demo", metavar="DIR", help="folder to write to (demo)")
@@ -55,9 +64,11 @@ def _methods(arguments: argparse.Namespace) -> None:
 def _verify(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from geofuse.run.delivery import verify_object
     from geofuse.scenes.provenance import verify
 
-    record = verify(Path(arguments.product))
+    target = target_from(arguments.product, arguments.work)
+    record = verify_object(target) if target else verify(Path(arguments.product))
     if arguments.json:
         print_json(
             {"product": arguments.product, "valid": True, "sha256": record["assets"]["data"]["sha256"]}

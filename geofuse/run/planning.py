@@ -407,7 +407,7 @@ def check_disk(plan: Plan, out: Path) -> None:
         )
 
 
-def plan_summary(plan: Plan, out: Path | None = None) -> dict[str, Any]:
+def plan_summary(plan: Plan, out: Path | str | None = None) -> dict[str, Any]:
     """Return what `geofuse plan` shows, as JSON values."""
     tiles = tiles_of(plan.grid.height, plan.grid.width, plan.tile_px)
     return {

@@ -127,10 +127,11 @@ def companions(out: Path, *, mask: bool) -> list[Path]:
 def read_record(path: Path) -> dict[str, Any] | None:
     """Read a product's record; None where there is none, or where it is torn or something else."""
     record = read_json(path)
-    return record if record is not None and _is_record(record) else None
+    return record if record is not None and is_record(record) else None
 
 
-def _is_record(value: dict[str, Any]) -> bool:
+def is_record(value: dict[str, Any]) -> bool:
+    """Whether JSON has what a product's record must have."""
     assets, grid = value.get("assets"), value.get("grid")
     return (
         isinstance(value.get("fingerprint"), str)

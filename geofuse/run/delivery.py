@@ -1,0 +1,189 @@
+"""Products into an object store: made on this machine, or by workers in a shared folder, then uploaded whole.
+
+The rule of a disk holds here too. The companions are uploaded first, under the fingerprint's name; the tif
+appears next, at once, when its multipart upload is completed; then the companions get their names. `verify` and
+the next run finish what a run that was killed in between left.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from geofuse import __version__
+from geofuse.errors import ExistsError, VerifyError
+from geofuse.run.executors import Executor
+from geofuse.run.fuse import Progress, fuse_to_cog, silent
+from geofuse.scenes import ledger
+from geofuse.scenes.cog import objects
+from geofuse.scenes.cog.commit import write_faults
+from geofuse.scenes.cog.objects import Target
+from geofuse.scenes.pixels import sha256_of
+from geofuse.scenes.provenance import asset_paths, companions, is_record, verify
+from geofuse.scenes.tiles import Plan, fingerprint
+
+
+def prepare(target: Target) -> None:
+    """Make the folder of a target's work, and see that the store answers.
+
+    Where a product is there already its record is fetched, so that what was measured for it is not measured
+    again. Raises BucketError, StoreError, WriteError.
+    """
+    finish_half_object(target)
+    record = _record(target)
+    with write_faults(target.local.parent):
+        target.local.parent.mkdir(parents=True, exist_ok=True)
+    place = ledger.json_path(target.local)
+    if record is not None and not place.exists():
+        ledger.write_json(place, record)
+
+
+def fuse_to_object(
+    plan: Plan, target: Target, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
+) -> dict[str, Any]:
+    """Run a plan into an object store; returns the provenance.
+
+    The same plan again is a no-op; a run that was stopped, or could not upload, goes on. Raises what
+    `fuse_to_cog` raises, BucketError and StoreError.
+    """
+    key = fingerprint(plan, __version__)
+    with ledger.locked(_lock(target)):
+        finish_half_object(target)
+        try:
+            record = _already_there(target, key, mask=plan.mask is not None, overwrite=overwrite)
+        except ExistsError:
+            _tidy(target)
+            raise
+        if record is None:
+            _try_to_write(target)
+            record = fuse_to_cog(plan, target.local, runner=runner, overwrite=True, progress=progress)
+            _upload(target, record, progress)
+        shutil.rmtree(target.local.parent, ignore_errors=True)
+    return record
+
+
+def _lock(target: Target) -> Path:
+    """Return what is locked while this machine makes and uploads the product."""
+    return target.local.with_name(f"{target.local.stem}.upload")
+
+
+def _tidy(target: Target) -> None:
+    """Remove the folder of the work where there is no work in it but the record that was fetched."""
+    folder = target.local.parent
+    fetched = {ledger.json_path(target.local).name, f".{_lock(target).name}.lock"}
+    if {path.name for path in folder.iterdir()} <= fetched:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def verify_object(target: Target) -> dict[str, Any]:
+    """Download a product with its companions and check it as one on a disk; returns its record.
+
+    Raises VerifyError, BucketError, StoreError, WriteError.
+    """
+    finish_half_object(target)
+    folder = target.local.parent
+    with write_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=folder, prefix="verify-")
+    with scratch as name:
+        out = Path(name) / target.local.name
+        if not objects.get_file(target, target.key, out):
+            raise VerifyError("there is no such product", path=target.uri)
+        for path in companions(out, mask=True):
+            objects.get_file(target, target.beside(path.name), path)
+        try:
+            record = verify(out)
+        except VerifyError as fault:
+            place = target.uri.removesuffix(out.name) + Path(fault.path or out).name
+            raise VerifyError(fault.found, wanted=fault.wanted, do=fault.do, path=place) from fault
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    return record
+
+
+def finish_half_object(target: Target) -> None:
+    """Give companions their names where a run died right after its tif appeared."""
+    waiting = [key for key in objects.names_under(target, _staging(target)) if key.endswith(".json")]
+    there = objects.head(target, target.key) if waiting else None
+    for key in waiting:
+        record = objects.get_json(target, key)
+        if there is None or record is None or not is_record(record):
+            continue
+        data = record["assets"]["data"]
+        if there == (data["bytes"], data["sha256"]):
+            _name_companions(target, record)
+
+
+def _already_there(target: Target, key: str, *, mask: bool, overwrite: bool) -> dict[str, Any] | None:
+    """Return the record of the same product; None where there is nothing, or what may be overwritten."""
+    record = _record(target)
+    if objects.head(target, target.key) is not None:
+        if record is not None and record["fingerprint"] == key and _whole(target, record):
+            return record
+        found = "is there already, made from other inputs or parameters"
+    else:
+        names = [path.name for path in companions(target.local, mask=mask)]
+        there = [name for name in names if objects.head(target, target.beside(name)) is not None]
+        if not there or (record is not None and record["assets"]["data"].get("name") == target.local.name):
+            return None
+        found = f"{there[0]} is there already, and not of an earlier run"
+    if overwrite:
+        return None
+    raise ExistsError(
+        found, wanted="a new name", do="choose another --out, or say --overwrite", path=target.uri
+    )
+
+
+def _record(target: Target) -> dict[str, Any] | None:
+    record = objects.get_json(target, target.beside(ledger.json_path(target.local).name))
+    return record if record is not None and is_record(record) else None
+
+
+def _whole(target: Target, record: dict[str, Any]) -> bool:
+    """Whether all assets are there, of the recorded sizes and written with the recorded checksums."""
+    sizes = {asset["sha256"]: asset["bytes"] for asset in record["assets"].values()}
+    return all(
+        objects.head(target, target.beside(path.name)) == (sizes[sha256], sha256)
+        for path, sha256 in asset_paths(target.local, record)
+    )
+
+
+def _try_to_write(target: Target) -> None:
+    """Find out before the work whether the store would take it."""
+    key = f"{_staging(target)}/started.json"
+    objects.put_json(target, key, {"geofuse": __version__})
+    objects.remove(target, key)
+
+
+def _upload(target: Target, record: dict[str, Any], progress: Progress) -> None:
+    """Upload a finished product: companions under the fingerprint's name, the tif, then the companions' names."""
+    local = target.local
+    assets = dict(asset_paths(local, record))
+    progress("upload", 0, record["assets"]["data"]["bytes"], 0)
+    for path in companions(local, mask="mask" in record["assets"]):
+        sha256 = assets.get(path) or sha256_of(str(path))
+        objects.put_file(target, _staged(target, path, record), path, sha256=sha256)
+
+    def show(done: int, size: int) -> None:
+        progress("upload", done, size, 0)
+
+    objects.put_file(target, target.key, local, sha256=assets[local], progress=show)
+    _name_companions(target, record)
+
+
+def _name_companions(target: Target, record: dict[str, Any]) -> None:
+    for path in companions(target.local, mask="mask" in record["assets"]):
+        staged = _staged(target, path, record)
+        if objects.head(target, staged) is not None:
+            objects.rename(target, staged, target.beside(path.name))
+
+
+def _staging(target: Target) -> str:
+    """Return the folder of the bucket where companions wait."""
+    return target.beside(ledger.parts_dir(target.local).name)
+
+
+def _staged(target: Target, path: Path, record: dict[str, Any]) -> str:
+    return f"{_staging(target)}/{record['fingerprint']}{path.name.removeprefix(target.local.stem)}"
