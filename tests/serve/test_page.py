@@ -162,6 +162,9 @@ def test_the_time_slider_is_dragged(browser: Any, site: Site) -> None:
 def test_the_swipe_shows_fused_left_and_input_right(browser: Any, site: Site, item: str) -> None:
     with looking(browser, site.url) as view:
         open_item(view, site, item)
+        for _ in range(2):
+            view.get_by_role("button", name="Zoom in").click()
+            settle(view)
         box = on_the_map(view)
         knob = view.get_by_role("slider", name="Swipe")
         knob.focus()
@@ -180,9 +183,10 @@ def test_the_swipe_shows_fused_left_and_input_right(browser: Any, site: Site, it
             both = seen(view, box)
             whole = view.locator(".map").bounding_box()
             at = round(whole["x"] + to * whole["width"] - box["x"])
-            # the handle itself is 42 px wide; beside it every pixel is that of its side
-            np.testing.assert_array_equal(both[:, : at - 26], fused[:, : at - 26])
-            np.testing.assert_array_equal(both[:, at + 26 :], plain[:, at + 26 :])
+            # the handle is 42 px wide and casts a shadow; beside it every pixel is that of its side,
+            # but for the rounding of a picture that is scaled to the screen in two halves
+            np.testing.assert_allclose(both[:, : at - 36], fused[:, : at - 36], atol=3)
+            np.testing.assert_allclose(both[:, at + 36 :], plain[:, at + 36 :], atol=3)
             assert float(knob.get_attribute("aria-valuenow")) == pytest.approx(100 * to, abs=1)
 
 

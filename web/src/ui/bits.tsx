@@ -73,7 +73,7 @@ async function toClipboard(text: string): Promise<void> {
 export function Section({ title, children, aside }: { title: string; children: ComponentChildren; aside?: ComponentChildren }) {
   return (
     <section class="section">
-      <div class="sectionhead"><h3>{title}</h3>{aside}</div>
+      <div class="sectionhead"><h2>{title}</h2>{aside}</div>
       {children}
     </section>
   );

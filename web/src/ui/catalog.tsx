@@ -24,6 +24,7 @@ export function Catalog() {
   }, []);
   return (
     <div class="catalog">
+      <h1 class="aside">Scenes</h1>
       <div class="search">
         <Icon name="search" />
         <input
