@@ -254,9 +254,9 @@ def relative_ergas(net: MsGenerator, pair: Pair, device: torch.device) -> float:
     return float(with_net / without.clamp_min(1e-12))
 
 
-def judged_of(pair: Pair) -> Tensor:
-    """Return which fine pixels of a window are judged (R h, R w): usable, off the border."""
-    ratio, edge = pair.about.ratio, BORDER_CPX
+def judged_of(pair: Pair, edge: int = BORDER_CPX) -> Tensor:
+    """Return which fine pixels of a window are judged (R h, R w): usable, `edge` MS pixels off the border."""
+    ratio = pair.about.ratio
     inside = torch.zeros_like(pair.usable)
     inside[edge:-edge, edge:-edge] = pair.usable[edge:-edge, edge:-edge]
     return inside.repeat_interleave(ratio, 0).repeat_interleave(ratio, 1)

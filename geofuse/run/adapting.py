@@ -17,7 +17,7 @@ from geofuse import __version__
 from geofuse.errors import WeightsError
 from geofuse.nets import training
 from geofuse.nets.data import Pair, Places, places_in, renamed, representative
-from geofuse.nets.gate import Verdict, block_sums, judge
+from geofuse.nets.gate import LEAST_BLOCKS, Verdict, block_sums, judge
 from geofuse.nets.models import MsGenerator
 from geofuse.nets.residual import Diet, MsTrainer, Objective, judged_of, residual_of
 from geofuse.nets.training import Schedule
@@ -34,8 +34,12 @@ HELD_ROWS = 0.3
 """Share of the rows, the last ones, that is never learnt from."""
 STRIPE_CPX = 16
 """Width of the stripes of held-out pixels that stop the training and that judge it, in turn."""
-BLOCK_PX = 32
-"""Side of the gate's blocks."""
+BLOCK_CPX = 8
+"""Side of the gate's blocks, in MS pixels."""
+JUDGED_BORDER_CPX = 2
+"""Border of a window that is not judged: a small scene has little else."""
+CROPS_CPX = (16, 8)
+"""Sides of patches tried: a small scene has no room for large ones."""
 PATCHES = 96
 """Patches that represent the scene."""
 SCHEDULE = Schedule(steps=400, rate=4e-4, warm=10, average=0.98, judge_every=40, patience=3, cpu_seconds=40.0)
@@ -134,7 +138,15 @@ def _learn(
     if places is None or not stops:
         return facts, before
     net.requires_grad_(True)
-    trainer = MsTrainer(net, learnt, places, held=stops, schedule=schedule, objective=Objective(), diet=DIET)
+    trainer = MsTrainer(
+        net,
+        learnt,
+        places,
+        held=stops,
+        schedule=schedule,
+        objective=Objective(),
+        diet=replace(DIET, crop_cpx=places.crop_cpx),
+    )
     first = {name: value.clone() for name, value in net.state_dict().items()}
     was = trainer.judge()
     kept, progress = training.run(trainer, schedule, tell=tell)
@@ -168,19 +180,21 @@ def _split(pairs: Sequence[Pair], halo: int) -> tuple[list[Pair], list[Pair], li
             usable = held.usable.clone()
             usable[:, ~columns] = False
             part = replace(held, usable=usable)
-            if bool(judged_of(part).any()):
+            if bool(judged_of(part, JUDGED_BORDER_CPX).any()):
                 into.append(renamed(part, name=f"{pair.about.name}, {name}"))
     return learnt, stops, judges
 
 
 def _places(pairs: Sequence[Pair], halo: int, seed: int) -> Places | None:
     """Return the patches that represent the scene; None where none fits."""
-    try:
-        chosen = representative(pairs, DIET.crop_cpx, halo, count=PATCHES, seed=seed)
-        return places_in(pairs, DIET.crop_cpx, halo, chosen=chosen)
-    except WeightsError as error:
-        log.warning("nothing is learnt: %s", error)
-        return None
+    for side in CROPS_CPX:
+        try:
+            chosen = representative(pairs, side, halo, count=PATCHES, seed=seed)
+            return places_in(pairs, side, halo, chosen=chosen)
+        except WeightsError as error:
+            log.info("%s", error)
+    log.warning("nothing is learnt: the scene has no clear patch large enough")
+    return None
 
 
 def _verdict(net: MsGenerator, pairs: Sequence[Pair]) -> Verdict:
@@ -190,8 +204,9 @@ def _verdict(net: MsGenerator, pairs: Sequence[Pair]) -> Verdict:
         step = pair.scale.numpy()[:, None, None]
         wanted = pair.wanted.float().numpy() * step
         added = residual_of(net, pair, training.cpu()).numpy() * step
-        judged = judged_of(pair).numpy()
-        sums.append(block_sums(wanted, np.zeros_like(wanted), added, judged, BLOCK_PX))
+        judged = judged_of(pair, JUDGED_BORDER_CPX).numpy()
+        side = BLOCK_CPX * pair.about.ratio
+        sums.append(block_sums(wanted, np.zeros_like(wanted), added, judged, side))
         means.append(pair.mean.numpy() * judged.sum())
         weight.append(judged.sum())
     if not sums:
@@ -206,11 +221,14 @@ def adapted_request(
     """Adapt to the scene that is to be fused into ``out``; returns the request with the weights in it.
 
     The weights are kept beside the product as NAME.network.safetensors, so that the same command goes on without
-    training again. Where the gate refuses, the request is for ridge.
+    training again. Where the gate refuses, the request is for ridge; where there is too little to judge by, for the
+    weights as they were.
     """
     made = adapt(
         scene, request, out.with_name(f"{out.stem}.network.safetensors"), weights=request.network, tell=tell
     )
+    if made.told["gate"]["blocks"] < LEAST_BLOCKS:
+        return replace(request, method=KIND), made
     if not made.used:
         return replace(request, method="ridge", network=None), made
     return replace(request, method=KIND, network=str(made.path)), made
@@ -219,6 +237,8 @@ def adapted_request(
 def summary(made: Adapted) -> str:
     """Say in a line what adapting came to."""
     told = made.told
+    if told["gate"]["blocks"] < LEAST_BLOCKS:
+        return "too small a scene to adapt to: the weights stay what they were"
     gain = 100.0 * told["gate"]["gain"]
     verdict = (
         f"{gain:.2f} % below ridge + back-projection in ERGAS on rows never learnt from"
