@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ from geofuse.scenes.sniffing import file_of
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".download", ".aria2")
 MOST_FILES = 10_000
+AT_ONCE = 200
+"""Rows in one transaction: each costs a wait for the disk."""
 INCOMPLETE = (ProductError, CorruptError, FormatError, BandError)
 """Faults that more bytes may cure, as long as nobody's patience has ended."""
 
@@ -72,6 +74,10 @@ class _Look:
     """The ledger."""
     now: float
     """Seconds since 1970."""
+    pending: list[tuple[Row | None, Row]] = field(default_factory=list)
+    """Rows as they were and as they are to be, not written yet."""
+    seen: dict[str, Row] = field(default_factory=dict)
+    """Rows as the ledger has them now, by their place."""
 
 
 def scan(config: RunConfig, *, clock: Callable[[], float] = time.time) -> Scan:
@@ -79,12 +85,12 @@ def scan(config: RunConfig, *, clock: Callable[[], float] = time.time) -> Scan:
 
     Raises ReadError where a folder cannot be read, WriteError where the ledger cannot be written.
     """
-    found: list[Row] = []
     with ledger(config) as book:
         look = _Look(config, book, clock())
         for path, settle_s in arrivals(config):
-            found.append(_looked_at(look, path, settle_s))
-    found.sort(key=lambda row: (row.seen, row.source))
+            _looked_at(look, path, settle_s)
+        _write(look)
+    found = sorted(look.seen.values(), key=lambda row: (row.seen, row.source))
     ready = [row for row in found if row.state == READY][: config.inbox.limit]
     return Scan(
         tuple(ready),
@@ -116,20 +122,25 @@ def _entries(folder: str) -> Iterator[str]:
             yield entry.path
 
 
-def _looked_at(look: _Look, path: str, settle_s: float) -> Row:
+def _looked_at(look: _Look, path: str, settle_s: float) -> None:
     """Bring the row of one arrival up to date."""
     before = row_of(look.book, path, look.config)
     row = before or new_row(path, look.config, Path(path).name)
     row = _rested(row, look, first=before is None)
     if row.state == RUNNING:
-        return _swap(look, before, _revived(row, look.config))
-    if look.now - row.rests < settle_s:
-        return _swap(look, before, _arriving(row, "still changing"))
-    if row.state == FAILED and row.not_before <= look.now:
-        row = replace(row, state=READY)
-    if row.known == row.signature and row.state != WAITING:
-        return _swap(look, before, row)
-    return _swap(look, before, replace(_identified(row, look), known=row.signature))
+        row = _revived(row, look.config)
+    elif look.now - row.rests < settle_s:
+        row = _arriving(row, "still changing")
+    else:
+        if row.state == FAILED and row.not_before <= look.now:
+            row = replace(row, state=READY)
+        if row.known != row.signature or row.state == WAITING:
+            row = replace(_identified(row, look), known=row.signature)
+    look.seen[path] = row
+    if row != before:
+        look.pending.append((before, row))
+    if len(look.pending) >= AT_ONCE:
+        _write(look)
 
 
 def _rested(row: Row, look: _Look, *, first: bool) -> Row:
@@ -192,6 +203,7 @@ def _identified(row: Row, look: _Look) -> Row:
     except GeofuseError as fault:
         return replace(row, state=PARKED, code=fault.code, reason=str(fault))
     ref = with_digest(ref, lambda path: _summed(look.book, path))
+    _write(look)  # a copy may be among what was seen just now
     key = scene_key(look.config, ref)
     others = [
         other
@@ -233,22 +245,24 @@ def _summed(book: sqlite3.Connection, path: str) -> str:
     return found
 
 
-def _swap(look: _Look, before: Row | None, after: Row) -> Row:
-    """Write a row unless somebody else did since it was read; returns what the ledger says then."""
-    if before == after:
-        return after
+def _write(look: _Look) -> None:
+    """Write the rows that changed, but those somebody else changed since they were read."""
+    if not look.pending:
+        return
     book = look.book
     book.execute("BEGIN IMMEDIATE")
     try:
-        current = row_of(book, after.source, look.config)
-        if current == before:
-            current = put(book, after)
+        for before, after in look.pending:
+            current = row_of(book, after.source, look.config)
+            if current == before:
+                current = put(book, after)
+            assert current is not None
+            look.seen[after.source] = current
         book.execute("COMMIT")
     except BaseException:
         book.rollback()
         raise
-    assert current is not None
-    return current
+    look.pending.clear()
 
 
 def scan_to_json(found: Scan) -> dict[str, Any]:
