@@ -232,8 +232,17 @@ def children_of(config: RunConfig, place: Place) -> list[Child]:
         "worker": [sys.executable, "-m", "flows.deploy", "serve", str(settings)],
     }
     if place.page_port:
-        page = [sys.executable, "-m", "geofuse.cli", "serve", str(config.catalog.folder)]
-        commands["page"] = [*page, "--host", place.host, "--port", str(place.page_port)]
+        page = [
+            sys.executable,
+            "-m",
+            "geofuse.cli",
+            "serve",
+            str(config.catalog.folder),
+            "--host",
+            place.host,
+        ]
+        trust = ["--trust-local"] if _is_loopback(place.host) else []
+        commands["page"] = [*page, "--port", str(place.page_port), *trust]
     logs = place.state / "logs"
     logs.mkdir(exist_ok=True)
     return [Child(name, command, around, logs / f"{name}.log") for name, command in commands.items()]

@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
     when.add_argument("--every", metavar="TIME", help="between two looks: 30s, 10m, 6h (10m)")
     when.add_argument("--cron", metavar="TEXT", help='times of the looks instead, such as "15 * * * *"')
     up.add_argument("--port", type=int, default=4200, metavar="P", help="of the runs' server and UI (4200)")
-    up.add_argument("--page-port", type=int, default=8000, metavar="P", help="of the analysts' page (8000)")
+    up.add_argument("--page-port", type=int, default=8080, metavar="P", help="of the analysts' page (8080)")
     up.add_argument("--no-page", action="store_true", help="without the analysts' page")
     up.add_argument("--metrics-port", type=int, metavar="P", help="of Prometheus metrics (none)")
     up.add_argument("--host", default="127.0.0.1", metavar="ADDR", help="address to listen at (127.0.0.1)")

@@ -109,6 +109,8 @@ def stop(process: subprocess.Popen[str]) -> int:
     for child in family:
         if child.is_running():
             child.kill()
+    if process.stdout is not None:
+        process.stdout.close()
     return process.returncode
 
 

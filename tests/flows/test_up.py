@@ -1,0 +1,189 @@
+"""`geofuse up` as people use it: scenes dropped, watched in the UI, killed, stopped; minutes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from operating import ROOT, geofuse_up, until
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import temporary_settings
+
+from flows.up import Place, checked_place, free_port
+from geofuse.config import config_from
+from geofuse.errors import UsageError
+from geofuse.run.scene_ledger import rows
+from geofuse.scenes.catalog import find
+
+BROWSER = "/usr/bin/chromium"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def asked(place: Place) -> Iterator[SyncPrefectClient]:
+    """Speak to a server from this process."""
+    settings = {"api.url": place.api, "client.max_retries": 3, "home": place.state / "test-client"}
+    with temporary_settings(updates=settings), get_client(sync_client=True) as client:
+        yield client
+
+
+def runs(client: SyncPrefectClient, flow: str) -> list[FlowRun]:
+    """Return a flow's runs."""
+    found = client.read_flow_runs(limit=200)
+    flows = {each.id: each.name for each in client.read_flows()}
+    return [run for run in found if flows.get(run.flow_id) == flow]
+
+
+def configured(folder: Path, text: str = "") -> str:
+    """Write a configuration of this test."""
+    path = folder / "run.yaml"
+    path.write_text(f"name: test\nevents: {{metrics_port: {free_port()}}}\n{text}")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (Place(Path(), host="0.0.0.0"), "no authentication"),
+        (Place(Path(), host="::"), "no authentication"),
+        (Place(Path(), host="operations.example.org"), "no authentication"),
+        (Place(Path(), auth="secret"), "no colon"),
+    ],
+)
+def test_a_server_for_everybody_without_authentication_is_refused(place: Place, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        checked_place(place)
+
+
+def test_a_taken_port_is_said_before_anything_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="is taken"):
+        checked_place(Place(Path(), port=taken.getsockname()[1]))
+
+
+def test_the_command_says_why_it_refuses(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "geofuse.cli", "up", "--catalog", str(tmp_path / "catalog")]
+    inbox = ["--inbox", str(tmp_path / "inbox")]
+    for options, words in (
+        ([], "no --inbox"),
+        ([*inbox, "--host", "0.0.0.0"], "no authentication"),
+        ([*inbox, "--every", "soon"], "a time such as"),
+    ):
+        done = subprocess.run([*command, *options], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def copy_slowly(source: Path, target: Path, seconds: float) -> None:
+    """Copy a folder as a slow line does: file after file, each in pieces."""
+    target.mkdir()
+    files = sorted(source.iterdir())
+    for path in files:
+        data = path.read_bytes()
+        with (target / path.name).open("wb") as stream:
+            for piece in np.array_split(np.frombuffer(data, np.uint8), 4):
+                stream.write(piece.tobytes())
+                stream.flush()
+                time.sleep(seconds / len(files) / 4)
+
+
+@pytest.mark.slow
+def test_a_dropped_landsat_scene_goes_into_the_catalogue_by_itself(landsat: Path, tmp_path: Path) -> None:
+    config = configured(tmp_path, "inbox: {settle: 8s}\n")
+    (tmp_path / "inbox").mkdir()
+    with geofuse_up(tmp_path, "--config", config, "--cron", "* * * * *", "--page-port", str(free_port())) as (
+        process,
+        place,
+    ):
+        begun = time.time()
+        copy_slowly(landsat, tmp_path / "inbox" / landsat.name, 100.0)
+        ended = time.time()
+        with asked(place) as client:
+            scheduled = runs(client, "watch-inbox")
+            assert len(scheduled) >= 3, "the schedule makes runs ahead of time"
+            looks = [run for run in scheduled if run.start_time and run.start_time.timestamp() < ended]
+            assert looks, "it was looked at while it was copied"
+            assert not runs(client, "fuse-scene"), "a folder that is being copied waits"
+            assert begun < ended
+
+            def published() -> Any:
+                return [run for run in runs(client, "fuse-scene") if run.state and run.state.is_final()]
+
+            (run,) = until(published, 200, "finished scene", 2.0)
+            assert run.state is not None
+            assert run.state.is_completed(), run.state
+            assert run.name.startswith(landsat.name)
+            (item,) = find(tmp_path / "catalog")
+            shutil.copytree(tmp_path / "inbox" / landsat.name, tmp_path / "inbox" / "again")
+            looked = len([run for run in runs(client, "watch-inbox") if run.state and run.state.is_final()])
+            until(
+                lambda: (
+                    len([r for r in runs(client, "watch-inbox") if r.state and r.state.is_final()])
+                    > looked + 1
+                ),
+                200,
+                "two more looks",
+                2.0,
+            )
+            assert len(runs(client, "fuse-scene")) == 1
+            assert [found.version for found in find(tmp_path / "catalog")] == [item.version]
+            see(place, run, tmp_path)
+        metrics = config_from({"catalog": {"folder": str(tmp_path / "catalog")}})
+        assert {row.state for row in rows(metrics)} == {"published", "duplicate"}
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0
+        assert not [child for child in children if child.is_running()], "nothing is left behind"
+
+
+def see(place: Place, run: FlowRun, folder: Path) -> None:
+    """Look at the run in a browser, which may speak to nobody but the server; keep the screenshots."""
+    if not Path(BROWSER).exists():
+        return
+    playwright = pytest.importorskip("playwright.sync_api")
+    shots = Path(os.path.abspath(folder)) / "screenshots"
+    shots.mkdir()
+    base = place.api.removesuffix("/api")
+    with asked(place) as client:
+        pages = [each for each in client.read_artifacts() if each.type == "markdown"]
+    sent: list[str] = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.on("requestfinished", lambda request: sent.append(request.url))
+        for name, path, words in (
+            ("runs", "/runs", run.name),
+            ("run", f"/runs/flow-run/{run.id}", "publish"),
+            ("page", f"/artifacts/artifact/{pages[0].id}", "Verdict"),
+        ):
+            page.goto(base + path)
+            page.get_by_text(words).first.wait_for(timeout=60_000)
+            page.wait_for_timeout(1500)
+            page.screenshot(path=str(shots / f"{name}.png"))
+        assert page.locator("img[src^='data:image/jpeg']").count() == 1
+        browser.close()
+    outside = [url for url in sent if not url.startswith((base, "data:", "blob:"))]
+    assert not outside, "the UI reaches nobody but its server"
