@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -150,7 +151,7 @@ class Run:
 
     def work(self) -> Outcome:
         """Do the stages, show the page, tell log and hooks; returns the outcome, of a fault too."""
-        self.tell(now_event("scene_started", self.ref.name, self.key))
+        self.tell(now_event("scene_started", self.ref.name, self.key, run=running.id, pid=os.getpid()))
         fault: GeofuseError | None = None
         try:
             with claimed(self.config, self.ref) as claim, _stopped_is_no_fault():

@@ -52,6 +52,8 @@ def drop(small_pair: Pair) -> Callable[..., Path]:
         folder.mkdir(parents=True)
         shutil.copy(small_pair.pan, folder / f"{name}_pan.tif")
         shutil.copy(small_pair.ms, folder / f"{name}_ms.tif")
+        with (folder / f"{name}_ms.tif").open("ab") as stream:
+            stream.write(name.encode())  # other contents: not the same scene twice
         return folder
 
     return dropped

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -187,3 +187,47 @@ def see(place: Place, run: FlowRun, folder: Path) -> None:
         browser.close()
     outside = [url for url in sent if not url.startswith((base, "data:", "blob:"))]
     assert not outside, "the UI reaches nobody but its server"
+
+
+REVIEW = """\
+inbox: {settle: 0}
+catalog: {acquired: "2024-05-12T10:00:00Z"}
+fuse: {method: gsa, calibrate: false}
+assess: {enabled: false}
+accept: {profile: review.yaml}
+"""
+
+
+@pytest.mark.slow
+def test_what_waits_for_a_person_goes_on_by_command_or_in_the_ui(
+    tmp_path: Path, drop: Callable[[Path, str], Path]
+) -> None:
+    (tmp_path / "review.yaml").write_text(
+        "profile: review\nversion: 1\nchecks: {nodata_share: {review_above: -1.0, why: always}}\n"
+    )
+    config = configured(tmp_path, REVIEW)
+    for name in ("by-command", "in-the-ui", "rejected"):
+        drop(tmp_path / "inbox", name)
+    with geofuse_up(tmp_path, "--config", config, "--every", "10s", "--no-page") as (_, place):
+        with asked(place) as client:
+
+            def states() -> dict[str, str]:
+                return {r.name.split()[0]: r.state.name for r in runs(client, "fuse-scene") if r.state}
+
+            until(lambda: list(states().values()) == ["Suspended"] * 3, 240, "three suspended runs", 1.0)
+            assert not (tmp_path / "catalog" / "index.sqlite").exists() or not find(tmp_path / "catalog")
+            accept = [sys.executable, "-m", "geofuse.cli", "accept", "--catalog", str(tmp_path / "catalog")]
+            for name, more in (("by-command", []), ("rejected", ["--reject"])):
+                subprocess.run([*accept, name, "--by", "Ann", *more], check=True, cwd=ROOT)
+            (paused,) = [r for r in runs(client, "fuse-scene") if r.name.startswith("in-the-ui")]
+            client.resume_flow_run(paused.id, run_input={"accept": True, "by": "Bea"})
+            wanted = {"by-command": "Completed", "in-the-ui": "Completed", "rejected": "Rejected"}
+            until(lambda: states() == wanted, 240, "decided runs", 1.0)
+        assert len(find(tmp_path / "catalog")) == 2
+        found = rows(config_from({"catalog": {"folder": str(tmp_path / "catalog")}}))
+        assert {row.name: row.state for row in found} == {
+            "by-command": "published",
+            "in-the-ui": "published",
+            "rejected": "rejected",
+        }
+        assert ["Bea" in row.reason for row in found if row.name == "in-the-ui"] == [True]
