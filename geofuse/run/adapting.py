@@ -34,8 +34,10 @@ HELD_ROWS = 0.3
 """Share of the rows, the last ones, that is never learnt from."""
 STRIPE_CPX = 16
 """Width of the stripes of held-out pixels that stop the training and that judge it, in turn."""
-BLOCK_CPX = 8
-"""Side of the gate's blocks, in MS pixels."""
+BLOCKS_CPX = (8, 4)
+"""Sides of the gate's blocks, in MS pixels: the smaller where the larger are too few."""
+ENOUGH_BLOCKS = 8
+"""Blocks that are enough."""
 JUDGED_BORDER_CPX = 2
 """Border of a window that is not judged: a small scene has little else."""
 CROPS_CPX = (16, 8)
@@ -95,7 +97,7 @@ def adapt(
         "scene": scene.scene_id,
         "bands": list(names),
         "from": {"name": card.name, "sha256": card.sha256},
-        "shares": list(verdict.shares),
+        "shares": list(verdict.shares) if verdict.blocks >= LEAST_BLOCKS else [1.0] * len(names),
         "used": verdict.used,
         "gate": asdict(verdict),
         "cpu_seconds": round(time.process_time() - began, 1),
@@ -199,20 +201,28 @@ def _places(pairs: Sequence[Pair], halo: int, seed: int) -> Places | None:
 
 def _verdict(net: MsGenerator, pairs: Sequence[Pair]) -> Verdict:
     """Judge a network on the stripes that judge."""
-    sums, means, weight = [], [], []
+    seen = []
     for pair in pairs:
         step = pair.scale.numpy()[:, None, None]
-        wanted = pair.wanted.float().numpy() * step
-        added = residual_of(net, pair, training.cpu()).numpy() * step
         judged = judged_of(pair, JUDGED_BORDER_CPX).numpy()
-        side = BLOCK_CPX * pair.about.ratio
-        sums.append(block_sums(wanted, np.zeros_like(wanted), added, judged, side))
-        means.append(pair.mean.numpy() * judged.sum())
-        weight.append(judged.sum())
-    if not sums:
-        bands = net.spec.bands or 1
-        return Verdict((0.0,) * bands, 0.0, False, (0.0,) * bands, (0.0,) * bands, 0)
-    return judge(np.concatenate(sums), (np.sum(means, axis=0) / np.sum(weight)).tolist())
+        rows = np.flatnonzero(judged.any(axis=1))
+        at = slice(int(rows[0]), int(rows[-1]) + 1)
+        wanted = (pair.wanted.float().numpy() * step)[:, at]
+        added = (residual_of(net, pair, training.cpu()).numpy() * step)[:, at]
+        seen.append((wanted, added, judged[at], pair))
+    bands = net.spec.bands or 1
+    verdict = Verdict((0.0,) * bands, 0.0, False, (0.0,) * bands, (0.0,) * bands, 0)
+    for side in BLOCKS_CPX if seen else ():
+        sums = [
+            block_sums(wanted, np.zeros_like(wanted), added, judged, side * pair.about.ratio)
+            for wanted, added, judged, pair in seen
+        ]
+        weights = np.array([float(judged.sum()) for _, _, judged, _ in seen])
+        means = np.average([pair.mean.numpy() for *_, pair in seen], axis=0, weights=weights)
+        verdict = judge(np.concatenate(sums), means.tolist())
+        if verdict.blocks >= ENOUGH_BLOCKS:
+            break
+    return verdict
 
 
 def adapted_request(

@@ -152,7 +152,9 @@ def test_fuse_adapts_and_records_it(tiny: Path, scene: Pair, tmp_path: Path) -> 
     record = json.loads(out.with_suffix(".json").read_text())
     weights = tmp_path / "sharp.network.safetensors"
     assert any("adapted to the scene" in warning for warning in record["warnings"])
-    if read_card(weights).training["adapted"]["used"]:
+    told = read_card(weights).training["adapted"]
+    assert told["gate"]["blocks"] >= 4
+    if told["used"] and record["method"]["name"] == "pan-gan-ms":
         assert record["parameters"]["network"]["sha256"] == file_sha256(weights)
     else:
         assert record["method"]["name"] == "ridge"
