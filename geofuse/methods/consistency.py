@@ -95,6 +95,12 @@ def fused_strips(
     after: After,
 ) -> Iterator[Strip]:
     """Fuse a core strip by strip, as `fuse_patch` does at once."""
+    elsewhere = getattr(method, "fuse_whole", None)
+    if elsewhere is not None:
+        found = elsewhere(patch, params, observation, options=options, core=core, after=after)
+        if found is not None:
+            yield slice(0, found.shape[1]), found
+            return
     strips = _strips_of(method, patch, params, observation, options=options, shares=after.shares)
     if not after.rounds:
         yield from strips

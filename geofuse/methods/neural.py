@@ -117,7 +117,7 @@ class MsNetwork:
         self, patch: Patch, params: Params, observation: Observation, *, options: Options
     ) -> NDArray[Any]:
         """Fuse the core."""
-        from geofuse.nets.inference import engine, ms_residual
+        from geofuse.nets.inference import engine, on_host
 
         network = network_of(options, self.about.name)
         running = engine(network)
@@ -130,9 +130,28 @@ class MsNetwork:
         out = np.ascontiguousarray(found.base[:, *inner])
         shares = np.asarray(network.get("shares") or [1.0] * len(out), out.dtype)
         first = found.fine[0], found.fine[2]
-        residual = ms_residual(running, found.common, found.own, first=first, core=patch.core)
+        residual = on_host(running, (found.common, found.own), first=first, core=patch.core)
         out += (shares * found.scale)[:, None, None] * residual
         return out
+
+    def fuse_whole(
+        self,
+        patch: Patch,
+        params: Params,
+        observation: Observation,
+        *,
+        options: Options,
+        core: Window,
+        after: Any,
+    ) -> NDArray[Any] | None:
+        """Fuse and back-project a core on a GPU; None where the tile is fused here."""
+        return _on_gpu(self, patch, params, observation, options=options, core=core, after=after)
+
+    def eased(self) -> dict[str, int]:
+        """Return what a GPU's memory, or its values, cost since this was asked last."""
+        from geofuse.methods.on_device import eased
+
+        return eased()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +194,50 @@ class FineNetwork:
         self, patch: Patch, params: Params, observation: Observation, *, options: Options
     ) -> NDArray[Any]:
         """Fuse the core."""
-        from geofuse.nets.inference import engine, fine_product
+        from geofuse.nets.inference import engine, on_host
 
         running = engine(network_of(options, self.about.name))
         planes = pan_gan_inputs(patch, params.values, observation, options=options)
-        made = fine_product(running, planes, core=patch.core)
+        made = on_host(running, (planes,), first=(patch.core[0], patch.core[2]), core=patch.core)
         centre, half = range_of(params.values["levels"])
         kind = patch.coarse.dtype
         return np.asarray(centre[:-1, None, None] + half[:-1, None, None] * made, kind)
+
+    def fuse_whole(
+        self,
+        patch: Patch,
+        params: Params,
+        observation: Observation,
+        *,
+        options: Options,
+        core: Window,
+        after: Any,
+    ) -> NDArray[Any] | None:
+        """Fuse and back-project a core on a GPU; None where the tile is fused here."""
+        return _on_gpu(self, patch, params, observation, options=options, core=core, after=after)
+
+    def eased(self) -> dict[str, int]:
+        """Return what a GPU's memory, or its values, cost since this was asked last."""
+        from geofuse.methods.on_device import eased
+
+        return eased()
+
+
+def _on_gpu(
+    method: Any,
+    patch: Patch,
+    params: Params,
+    observation: Observation,
+    *,
+    options: Options,
+    core: Window,
+    after: Any,
+) -> NDArray[Any] | None:
+    if network_of(options, method.about.name)["device"] == "cpu":
+        return None
+    from geofuse.methods.on_device import fuse_whole
+
+    return fuse_whole(method, patch, params, observation, options=options, core=core, after=after)
 
 
 def network_of(options: Options, name: str) -> Mapping[str, Any]:

@@ -132,43 +132,71 @@ def blocks_across(inner_px: int, ratio: int) -> int:
     return (inner_px - 2) // ratio + 2
 
 
-def ms_residual(
-    running: Engine, common: NDArray[Any], own: NDArray[Any], *, first: tuple[int, int], core: Window
+class NotFiniteError(ArithmeticError):
+    """A network gave a value that is no number."""
+
+
+def on_host(
+    running: Engine, planes: tuple[NDArray[Any], ...], *, first: tuple[int, int], core: Window
 ) -> NDArray[np.float32]:
-    """Return the residual (B, rows, cols) over a core, in units of each band's scale.
+    """Run a network over planes on the host, one inner tile at a time: (B, rows, cols) over the core; see `run_tiles`.
 
-    common (Cc, h + 2k, w + 2k) and own (B, Cb, ...) begin k blocks before the one whose first fine pixel is ``first``.
+    WeightsError where it gives what is no number.
     """
-    assert isinstance(running.net, MsGenerator)
-    ratio, side = running.spec.ratio, running.inner_px
-    blocks, halo = blocks_across(side, ratio), 2 * running.net.halo
-    out = np.empty((len(own), core[1] - core[0], core[3] - core[2]), np.float32)
-    shared = torch.from_numpy(common).to(running.device, running.kind)
-    each = torch.from_numpy(own).to(running.device, running.kind)
     with torch.inference_mode():
-        for row, col in _inner_tiles(core, side):
-            # blocks from the one that holds the inner tile's first pixel on
-            at = [(start - begin) // ratio for start, begin in zip((row, col), first, strict=True)]
-            made = running.net(
-                _cut(shared, at, blocks + halo)[None].contiguous(memory_format=torch.channels_last),
-                _cut(each, at, blocks + halo)[None],
-            )[0]
-            origin = first[0] + ratio * at[0], first[1] + ratio * at[1]
-            _paste(made, origin, (row, row + side, col, col + side), core, out)
+        given = tuple(torch.from_numpy(plane).to(running.device) for plane in planes)
+        try:
+            made = run_tiles(running, given, first=first, core=core, batch=1)
+        except NotFiniteError as error:
+            raise WeightsError(
+                "the network gives values that are not finite", wanted="finite ones", do="train it again"
+            ) from error
+        return np.asarray(made.cpu().numpy())
+
+
+def run_tiles(
+    running: Engine,
+    planes: tuple[Tensor, ...],
+    *,
+    first: tuple[int, int],
+    core: Window,
+    batch: int,
+    inner_px: int = 0,
+) -> Tensor:
+    """Run a network over a core in inner tiles of one shape, ``batch`` at a time: (B, rows, cols), float32.
+
+    Planes (..., h + 2k, w + 2k) begin k places before the one whose first fine pixel is ``first``: blocks of R x R
+    pixels for a network on the MS grid, else pixels. NotFiniteError where the result is no number.
+    """
+    ratio = running.spec.ratio if isinstance(running.net, MsGenerator) else 1
+    side, halo = inner_px or running.inner_px, 2 * running.net.halo
+    across = (blocks_across(side, ratio) if ratio > 1 else side) + halo
+    given = [plane.to(running.kind) for plane in planes]
+    out = torch.empty(0)
+    tiles = list(_inner_tiles(core, side))
+    for start in range(0, len(tiles), batch):
+        chunk = tiles[start : start + batch]
+        # places from the one that holds the inner tile's first pixel on
+        at = [[(edge - begin) // ratio for edge, begin in zip(tile, first, strict=True)] for tile in chunk]
+        fed = [_stacked(plane, at, across, batch) for plane in given]
+        made = running.net(*fed)
+        if not start:
+            size = core[1] - core[0], core[3] - core[2]
+            out = torch.empty((made.shape[1], *size), dtype=torch.float32, device=made.device)
+        for tile, place, result in zip(chunk, at, made, strict=False):
+            origin = first[0] + ratio * place[0], first[1] + ratio * place[1]
+            _paste(result, origin, (tile[0], tile[0] + side, tile[1], tile[1] + side), core, out)
+    if not bool(torch.isfinite(out).all()):
+        raise NotFiniteError
     return out
 
 
-def fine_product(running: Engine, planes: NDArray[Any], *, core: Window) -> NDArray[np.float32]:
-    """Return a fine-grid network's output (B, rows, cols) over a core; planes (C, H + 2k, W + 2k) begin k before it."""
-    side, halo = running.inner_px, 2 * running.net.halo
-    out = np.empty((running.spec.bands, core[1] - core[0], core[3] - core[2]), np.float32)
-    whole = torch.from_numpy(planes).to(running.device, running.kind)
-    with torch.inference_mode():
-        for row, col in _inner_tiles(core, side):
-            part = _cut(whole, [row - core[0], col - core[2]], side + halo)[None]
-            made = running.net(part.contiguous(memory_format=torch.channels_last))[0]
-            _paste(made, (row, col), (row, row + side, col, col + side), core, out)
-    return out
+def _stacked(planes: Tensor, at: list[list[int]], side: int, batch: int) -> Tensor:
+    """Return squares of planes as one batch, filled up to its size: channels last where there is one stack of them."""
+    cuts = [_cut(planes, place, side) for place in at]
+    cuts += [torch.zeros_like(cuts[0])] * (batch - len(cuts))
+    made = torch.stack(cuts)
+    return made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
 
 
 def _inner_tiles(core: Window, side: int) -> Iterator[tuple[int, int]]:
@@ -190,13 +218,9 @@ def _cut(planes: Tensor, at: list[int], side: int) -> Tensor:
     return out
 
 
-def _paste(made: Tensor, origin: tuple[int, int], tile: Window, core: Window, out: NDArray[Any]) -> None:
+def _paste(made: Tensor, origin: tuple[int, int], tile: Window, core: Window, out: Tensor) -> None:
     """Lay the part of a result (B, H, W) from ``origin`` on that lies in both the inner tile and the core."""
     row0, row1 = max(tile[0], core[0]), min(tile[1], core[1])
     col0, col1 = max(tile[2], core[2]), min(tile[3], core[3])
-    part = made[:, row0 - origin[0] : row1 - origin[0], col0 - origin[1] : col1 - origin[1]].float().cpu()
-    if not bool(torch.isfinite(part).all()):
-        raise WeightsError(
-            "the network gives values that are not finite", wanted="finite ones", do="train it again"
-        )
-    out[:, row0 - core[0] : row1 - core[0], col0 - core[2] : col1 - core[2]] = part.numpy()
+    part = made[:, row0 - origin[0] : row1 - origin[0], col0 - origin[1] : col1 - origin[1]]
+    out[:, row0 - core[0] : row1 - core[0], col0 - core[2] : col1 - core[2]] = part

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from geofuse.geometry import AxisMap, Taps, cubic_taps, gaussian_taps, shifted
+from geofuse.geometry import AxisMap, Taps, cubic_taps, gaussian_taps, reach_coarse, shifted
 
 Axes = tuple[AxisMap, AxisMap]
 Window = tuple[int, int, int, int]
@@ -27,16 +28,25 @@ def matrix(taps: Taps, stop: int, *, start: int = 0, mirror: bool = False) -> Te
 
     Taps beyond the inputs fold back symmetrically (``mirror``, as pads at a scene's edge do) or raise IndexError.
     """
+    return torch.from_numpy(_dense(taps, start, stop, "mirror" if mirror else "refuse").astype(np.float32))
+
+
+def _dense(taps: Taps, start: int, stop: int, beyond: str) -> NDArray[np.float64]:
+    """Lay a tap table out; taps beyond the inputs "mirror", are dropped ("zero"), or are refused ("refuse")."""
     count, size = taps.weights.shape[0], stop - start
     at = taps.first[:, None] + np.arange(taps.weights.shape[1]) - start
-    if mirror:
+    weights = np.asarray(taps.weights, np.float64)
+    inside = (at >= 0) & (at < size)
+    if beyond == "mirror":
         at = at % (2 * size)
         at = np.where(at < size, at, 2 * size - 1 - at)
-    elif at.size and (at.min() < 0 or at.max() >= size):
+    elif beyond == "zero":
+        at, weights = np.clip(at, 0, size - 1), np.where(inside, weights, 0.0)
+    elif not inside.all():
         raise IndexError(f"taps {at.min()}..{at.max()} leave {size} inputs")
     table = np.zeros((count, size))
-    np.add.at(table, (np.arange(count)[:, None], at), taps.weights)
-    return torch.from_numpy(table.astype(np.float32))
+    np.add.at(table, (np.arange(count)[:, None], at), weights)
+    return table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +107,24 @@ def up(axes: Axes, shifts_px: Shifts, *, coarse: Window, fine: Window, mirror: b
         return torch.stack([matrix(taps, last, start=first, mirror=mirror) for taps in made])
 
     return Resampler(table(0, *fine[:2], *coarse[:2]), table(1, *fine[2:], *coarse[2:]))
+
+
+def round_trip(
+    axes: Axes, gains: Sequence[float], shifts_px: Shifts, *, source: Window, target: Window
+) -> Resampler:
+    """D(U(.)) of each band from a coarse window to another, as one table per axis; beyond the source is 0."""
+    keys = list(zip(gains, shifts_px, strict=True))
+
+    def table(axis: int, first: int, last: int, start: int, stop: int) -> Tensor:
+        made = []
+        for gain, shift in keys[:1] if len(set(keys)) == 1 else keys:
+            seen = gaussian_taps(shifted(axes[axis], shift[axis]), gain, start, stop)
+            fine = reach_coarse(seen)
+            lifted = cubic_taps(shifted(axes[axis], shift[axis]), *fine)
+            made.append(_dense(seen, *fine, "refuse") @ _dense(lifted, first, last, "zero"))
+        return torch.from_numpy(np.stack(made).astype(np.float32))
+
+    return Resampler(table(0, *source[:2], *target[:2]), table(1, *source[2:], *target[2:]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -187,7 +187,8 @@ def _make(
     """Make what is missing of the parts, and the product from them; returns counters and assets."""
     parts_key = f"{key}-{plan.tile_px}"
     extras = _apply_all(plan, params, folder, parts_key, runner=runner, progress=progress)
-    counts = {name: sum(extra[name] for extra in extras) for name in ("valid", "saturated", "moved")}
+    names = dict.fromkeys(name for extra in extras for name in extra)
+    counts = {name: sum(extra.get(name, 0) for extra in extras) for name in names}
     if not counts["valid"]:
         raise _nothing_valid()
     progress("assemble", 0, 1, 0)
@@ -299,6 +300,8 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
         )
         counts["saturated"] += saturated
         counts["moved"] += moved
+    if plan.options["network"]:
+        counts |= base.get(plan.method).eased()  # type: ignore[attr-defined]
     patch = replace(patch, core=core, valid=valid)
     return Core(pixels, valid, counts, mask_of(plan, patch, job.pedestal) if plan.mask else None)
 

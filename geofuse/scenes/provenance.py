@@ -35,6 +35,12 @@ def provenance(
     warnings = list(plan.notes)
     if counts["saturated"]:
         warnings.append(f"{counts['saturated']} values were outside {plan.spec.dtype} and saturate")
+    if counts.get("network_halved"):
+        warnings.append(f"the GPU's memory made less of a batch or tile {counts['network_halved']} times")
+    if counts.get("network_on_cpu"):
+        warnings.append(
+            f"{counts['network_on_cpu']} tiles went to the CPU: the GPU's memory or its values failed"
+        )
     if counts["moved"]:
         warnings.append(f"{counts['moved']} valid values equal to nodata were moved by one step")
     return {

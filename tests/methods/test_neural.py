@@ -13,6 +13,7 @@ from geofuse.errors import MethodError, WeightsError, WorkerError
 from geofuse.geometry import AxisMap
 from geofuse.methods import neural
 from geofuse.methods.base import Params, get
+from geofuse.methods.consistency import After, fuse_patch, margin_px
 from geofuse.methods.observation import Observation
 from geofuse.nets.weights import Card, file_sha256, save_weights
 from tests.methods.scenes import LANDSAT, NAMES, Cutter, Scene, aligned, applied, fitted, make_scene
@@ -155,3 +156,68 @@ def test_what_is_missing_is_said(folder: Path) -> None:
 def test_a_worker_without_the_planned_gpu_refuses(folder: Path) -> None:
     with pytest.raises(WorkerError, match="no CUDA device here"):
         inference.engine({**network(folder, "pan-gan-ms", 4), "device": "cuda:0", "runs_on": "some GPU"})
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+@pytest.mark.parametrize("name", ["pan-gan", "pan-gan-ms"])
+def test_a_whole_tile_on_a_device_is_what_the_kernels_give(name: str, rounds: int, folder: Path) -> None:
+    """The device's path, here on torch's CPU: the same numbers but for the order of additions."""
+    from geofuse.methods import on_device
+
+    planned = {**network(folder, name, 2), "shares": [1.0, 0.5, 1.0]}
+    scene = scene_at("2, half a pixel", planned, holes=False)
+    method, params = get(name), fitted(scene, name)
+    margin = margin_px(scene.observation, rounds, scene.options)
+    core = (41, 83, 46, 90)
+    grown = (core[0] - margin, core[1] + margin, core[2] - margin, core[3] + margin)
+    patch = Cutter(scene, method, spare=(margin, margin)).cut(core)
+    patch = replace(patch, core=grown, valid=np.ones((grown[1] - grown[0], grown[3] - grown[2]), bool))
+    after = After(rounds, (1.0, 0.7, 1.0))
+    given: Any = {"options": scene.options, "core": core, "after": after}
+    wanted = fuse_patch(method, patch, params, scene.observation, **given)
+    found = on_device.fuse_whole(method, patch, params, scene.observation, **given)
+    assert found is not None
+    np.testing.assert_allclose(found, wanted, atol=0.02, rtol=1e-5)
+    assert on_device.eased() == {}
+    holed = replace(patch, fine_valid=np.zeros_like(patch.fine_valid))
+    assert on_device.fuse_whole(method, holed, params, scene.observation, **given) is None
+
+
+def test_short_memory_halves_the_batch_then_the_tile_then_goes_to_the_cpu(folder: Path) -> None:
+    device = pytest.importorskip("geofuse.nets.device")
+    seen: list[tuple[int, int]] = []
+
+    def run(batch: int, inner_px: int) -> Any:
+        seen.append((batch, inner_px))
+        if batch * inner_px > limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return np.zeros((1, 2, 2), np.float32)
+
+    eased = device.Eased(4)
+    limit = 300
+    assert eased.fuse(run, 256, 64)[1] == 2
+    assert seen == [(4, 256), (2, 256), (1, 256)]
+    assert eased.fuse(run, 256, 64)[1] == 0  # later tiles remember
+    limit = 100
+    found, halved = eased.fuse(run, 256, 64)
+    assert found is not None
+    assert halved == 2
+    assert seen[-1] == (1, 64)
+    limit = 10
+    assert eased.fuse(run, 256, 64) == (None, 1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["pan-gan", "pan-gan-ms"])
+def test_a_gpu_gives_what_the_cpu_gives(name: str, folder: Path) -> None:
+    planned = network(folder, name, 4)
+    scene = scene_at("4", planned, holes=False)
+    params = fitted(scene, name)
+    wanted = applied(scene, name, params)
+    there = {**planned, "device": "cuda:0", "runs_on": inference.describe("cuda:0")}
+    remote = replace(scene, options=replace(scene.options, network=there))
+    patch = Cutter(remote, get(name)).cut((0, 150, 0, 170))
+    given: Any = {"options": remote.options, "core": patch.core, "after": After()}
+    found = fuse_patch(get(name), patch, params, scene.observation, **given)
+    np.testing.assert_allclose(found, wanted[:, :150, :170], atol=1.0, rtol=1e-3)
