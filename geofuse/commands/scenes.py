@@ -125,7 +125,7 @@ def _look_text(found: dict[str, list[dict[str, Any]]]) -> str:
     lines = []
     for state, rows in found.items():
         lines.append(f"{len(rows)} {state}")
-        lines += [f"  {row['name']}: {row['reason']}".rstrip(": ") for row in rows]
+        lines += [f"  {row['name']}: {_plain(row['reason'])}".rstrip(": ") for row in rows]
     return "\n".join(lines)
 
 
@@ -141,7 +141,13 @@ def _outcomes_text(outcomes: Sequence[Outcome]) -> str:
 
 def _why(text: str) -> str:
     """Return a reason short enough for a table, without the path it begins with."""
-    return (text.partition(": ")[2] if text.startswith("/") else text)[:90]
+    return _plain(text)[:90]
+
+
+def _plain(text: str) -> str:
+    """Return a reason without the path it begins with."""
+    head, _, rest = text.partition("/")
+    return head + rest.partition(": ")[2] if head in ("", "not whole yet: ") and rest else text
 
 
 def _status(outcomes: Sequence[Outcome]) -> int:

@@ -168,6 +168,7 @@ def batch_plan(batch: Sequence[BatchRow]) -> dict[str, Any]:
 
 def _estimate(row: BatchRow, rate: float) -> dict[str, Any]:
     told: dict[str, Any] = {"line": row.line, "name": row.ref.name, "priority": row.priority}
+    told["name_has_key"] = "{key}" in row.config.output.name
     nothing = {"out": "", "mpx": 0.0, "cpu_s": 0.0, "memory_bytes": 0, "tiles": 0}
     nothing |= {"output_bytes": 0, "parts_bytes": 0, "catalog_bytes": 0, "method": row.config.fuse.method}
     try:
@@ -177,7 +178,7 @@ def _estimate(row: BatchRow, rate: float) -> dict[str, Any]:
         return {**told, **nothing, "code": fault.code, "message": str(fault)}
     summary = plan_summary(plan)
     mpx = plan.grid.height * plan.grid.width / 1e6
-    job = Job(row.config, "0" * 32, Path())
+    job = Job(row.config, "KEY", Path())
     written = summary["output_bytes_estimate"]
     return {
         **told,
@@ -200,7 +201,7 @@ def _check_names(found: Sequence[Mapping[str, Any]]) -> None:
     seen: dict[str, int] = {}
     for each in found:
         name = each["out"]
-        if not name or "00000000" in Path(name).name:
+        if not name or each["name_has_key"]:
             continue
         if name in seen:
             raise ExistsError(
