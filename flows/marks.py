@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 import httpx
@@ -21,7 +23,9 @@ from prefect.states import Crashed
 from flows.telling import patiently
 
 HOST, PID, BORN = "geofuse.host", "geofuse.pid", "geofuse.born"
-REAP_SECONDS = 20.0
+HEARTBEAT = "prefect.flow-run.heartbeat"
+REAP_SECONDS, SILENCE_SECONDS = 15.0, 65.0
+"""Between two looks; and twice the time between two heartbeats: a dead run is seen within 80 s."""
 PAGE = 200
 MESSAGE = "Its process is gone. The next look at the inbox takes the scene up where it stopped."
 UNDER_WAY = (StateType.RUNNING, StateType.CANCELLING)
@@ -56,24 +60,39 @@ def is_gone(run: FlowRun) -> bool | None:
         return True
 
 
-def reap(*, starting: bool = False) -> int:
+def reap(*, starting: bool = False, silence_s: float | None = None) -> int:
     """Set runs to Crashed whose process is gone, and the tasks they left; returns how many runs.
 
-    `starting`: this is the only worker and it has started nothing yet, so that a run that is Pending, or
-    Running without a mark, is nobody's either.
+    Of this host's processes that is known at once. Those of other hosts are gone where no heartbeat came for
+    `silence_s`; None leaves them alone. `starting`: this is the only worker and it has started nothing yet, so
+    that a run that is Pending, or Running without a mark, is nobody's either.
     """
     count = 0
     with get_client(sync_client=True) as client:
         kinds = [*UNDER_WAY, StateType.PENDING] if starting else list(UNDER_WAY)
         for run in _runs(client, kinds):
             gone = is_gone(run)
-            if gone or (gone is None and starting and HOST not in (run.labels or {})):
+            if gone is None:
+                marked = HOST in (run.labels or {})
+                gone = _silent(client, run, silence_s) if marked and silence_s else starting and not marked
+            if gone:
                 client.set_flow_run_state(run.id, Crashed(message=MESSAGE), force=True)
                 _log.warning("run %s: %s", run.name, MESSAGE)
                 count += 1
         for run in _runs(client, [StateType.CRASHED], limit=50):
             _bury_tasks(client, run)
     return count
+
+
+def _silent(client: SyncPrefectClient, run: FlowRun, silence_s: float) -> bool:
+    """Say whether a run's last heartbeat is that old; one that never had any is not judged by them."""
+    wanted = {"event": {"name": [HEARTBEAT]}, "resource": {"id": [f"prefect.flow-run.{run.id}"]}}
+    answer = client.request("POST", "/events/filter", json={"filter": wanted, "limit": 1})
+    events = answer.json()["events"]
+    if not events:
+        return False
+    last = datetime.fromisoformat(events[0]["occurred"])
+    return (datetime.now(UTC) - last).total_seconds() > silence_s
 
 
 def _runs(client: SyncPrefectClient, kinds: list[StateType], *, limit: int = PAGE) -> Iterator[FlowRun]:
@@ -94,13 +113,19 @@ def _bury_tasks(client: SyncPrefectClient, run: FlowRun) -> None:
 
 
 def reap_always(stop: threading.Event) -> threading.Thread:
-    """Look every few seconds, in a thread, until told to stop; a server that is away is no fault."""
+    """Look every few seconds, in a thread, until told to stop.
+
+    A server that was away is no fault, and what it did not hear of other hosts meanwhile says nothing.
+    """
 
     def work() -> None:
+        since = time.monotonic()
         while not stop.wait(REAP_SECONDS):
+            heard = time.monotonic() - since > SILENCE_SECONDS
             try:
-                reap()
+                reap(silence_s=SILENCE_SECONDS if heard else None)
             except (httpx.HTTPError, OSError) as error:
+                since = time.monotonic()
                 _log.info("no look for dead runs: %s", error)
             except Exception:
                 _log.exception("looking for dead runs")

@@ -1,12 +1,17 @@
-"""Prometheus metrics, computed from the event log and the disks: one truth, no registry shared by processes."""
+"""Prometheus metrics, computed from the event log and the disks: one truth, no registry shared by processes.
+
+`geofuse up` serves them. Elsewhere `python -m flows.metrics CONFIG.yaml` serves them on loopback at the
+configuration's `events.metrics_port`, and `python -m flows.metrics CONFIG.yaml FILE.prom` writes them once.
+"""
 
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,9 @@ from prometheus_client import CollectorRegistry, start_http_server, write_to_tex
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from flows.eventlog import read_events
+from flows.settings import disks, event_log
+from geofuse.config import load_config
+from geofuse.errors import GeofuseError, UsageError
 
 HOUR_S = 3600.0
 BUCKETS_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, float("inf"))
@@ -24,8 +32,8 @@ BUCKETS_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, float("inf"))
 class Metrics:
     """A collector: reads what was added to the log since the last scrape."""
 
-    def __init__(self, log: Path, disks: Mapping[str, Path]) -> None:
-        self.log, self.disks = log, dict(disks)
+    def __init__(self, log: Path, places: Mapping[str, Path]) -> None:
+        self.log, self.places = log, dict(places)
         self.lock = threading.Lock()
         self._forget()
 
@@ -126,7 +134,7 @@ class Metrics:
     def _disks(self) -> Iterator[Metric]:
         free = GaugeMetricFamily("geofuse_disk_free_bytes", "Free bytes of a disk.", labels=["place"])
         total = GaugeMetricFamily("geofuse_disk_bytes", "Size of a disk.", labels=["place"])
-        for place, folder in self.disks.items():
+        for place, folder in self.places.items():
             if folder.exists():
                 usage = shutil.disk_usage(folder)
                 free.add_metric([place], usage.free)
@@ -139,20 +147,44 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, text, value=value)
 
 
-def registry_of(log: Path, disks: Mapping[str, Path]) -> CollectorRegistry:
+def registry_of(log: Path, places: Mapping[str, Path]) -> CollectorRegistry:
     """Return a registry with these metrics alone."""
     registry = CollectorRegistry()
-    registry.register(Metrics(log, disks))
+    registry.register(Metrics(log, places))
     return registry
 
 
-def serve_metrics(log: Path, disks: Mapping[str, Path], *, host: str, port: int) -> int:
+def serve_metrics(log: Path, places: Mapping[str, Path], *, host: str, port: int) -> int:
     """Answer scrapes at http://HOST:PORT/metrics from a thread; returns the port."""
-    server, _ = start_http_server(port, host, registry_of(log, disks))
+    server, _ = start_http_server(port, host, registry_of(log, places))
     return int(server.server_port)
 
 
-def write_metrics(log: Path, disks: Mapping[str, Path], textfile: Path) -> None:
+def write_metrics(log: Path, places: Mapping[str, Path], textfile: Path) -> None:
     """Write them for node_exporter's textfile collector, completely or not at all."""
     textfile.parent.mkdir(parents=True, exist_ok=True)
-    write_to_textfile(str(textfile), registry_of(log, disks))
+    write_to_textfile(str(textfile), registry_of(log, places))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve, or write a text file."""
+    if len(arguments) not in (1, 2):
+        sys.stderr.write(f"{__doc__}\n")
+        return 2
+    try:
+        config = load_config(arguments[0])
+        if len(arguments) == 2:
+            write_metrics(event_log(config), disks(config), Path(arguments[1]))
+            return 0
+        if config.events.metrics_port is None:
+            raise UsageError("no port", wanted="events.metrics_port in the configuration", path=arguments[0])
+        serve_metrics(event_log(config), disks(config), host="127.0.0.1", port=config.events.metrics_port)
+    except GeofuseError as error:
+        sys.stderr.write(f"geofuse: error [{error.code}] {error}\n")
+        return error.exit_status
+    threading.Event().wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

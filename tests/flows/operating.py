@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +70,15 @@ def started_server(folder: Path, **more: Any) -> Iterator[Server]:
 
 
 @contextmanager
-def geofuse_up(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], Place]]:
-    """Run `geofuse up` on free ports with its folders under `folder`; yields it once it says it is ready."""
+def geofuse_up(
+    folder: Path, *options: str, before: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[str], Place]]:
+    """Run `geofuse up` on free ports with its folders under `folder`; yields it once it says it is ready.
+
+    `before`: a command that runs it, such as strace.
+    """
     place = Place(folder / "catalog.state" / "up", port=free_port())
-    command = [sys.executable, "-m", "geofuse.cli", "up", "--inbox", str(folder / "inbox")]
+    command = [*before, sys.executable, "-m", "geofuse.cli", "up", "--inbox", str(folder / "inbox")]
     command += ["--catalog", str(folder / "catalog"), "--port", str(place.port), *options]
     process = subprocess.Popen(
         command,
@@ -100,7 +105,8 @@ def stop(process: subprocess.Popen[str]) -> int:
     """End it as a person would, and its children with it."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     if process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        target = family[0] if "strace" in str(process.args) else process
+        target.send_signal(signal.SIGINT)
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:

@@ -135,3 +135,16 @@ def test_metrics_are_what_the_log_says(tmp_path: Path) -> None:
     textfile = tmp_path / "node" / "geofuse.prom"
     write_metrics(log, {"state": tmp_path}, textfile)
     assert scrape(textfile.read_text())['geofuse_scenes_total{outcome="published"}'] == 2
+
+
+def test_metrics_of_a_configuration_as_a_text_file(tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("catalog: {folder: archive}\n")
+    record(tmp_path / "archive.state" / "events.jsonl", "scene_ended", scene="a", state="published")
+    out = tmp_path / "geofuse.prom"
+    command = [sys.executable, "-m", "flows.metrics", str(config)]
+    assert subprocess.run([*command, str(out)]).returncode == 0
+    assert scrape(out.read_text())['geofuse_scenes_total{outcome="published"}'] == 1
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "events.metrics_port" in refused.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import shutil
 import signal
 import socket
@@ -231,3 +233,27 @@ def test_what_waits_for_a_person_goes_on_by_command_or_in_the_ui(
             "rejected": "rejected",
         }
         assert ["Bea" in row.reason for row in found if row.name == "in-the-ui"] == [True]
+
+
+ADDRESS = re.compile(r"inet_(?:addr\\(|pton\\(AF_INET6, )\"([^\"]+)\"")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+def test_nothing_phones_home(tmp_path: Path, drop: Callable[[Path, str], Path]) -> None:
+    """Every connection of every process of `geofuse up`, from its start to its end, stays on this machine."""
+    drop(tmp_path / "inbox", "alpha")
+    config = configured(tmp_path, REVIEW.replace("review.yaml", "generic"))
+    trace = tmp_path / "trace"
+    wrap = ("strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg", "-o", str(trace))
+    options = ("--config", config, "--every", "10s", "--no-page")
+    with geofuse_up(tmp_path, *options, before=wrap) as (_, place), asked(place) as client:
+
+        def ended() -> list[FlowRun]:
+            found = runs(client, "fuse-scene")
+            return [run for run in found if run.state and (run.state.is_final() or run.state.is_paused())]
+
+        until(ended, 280, "a run")
+    found = {address for line in trace.read_text().splitlines() for address in ADDRESS.findall(line)}
+    assert found, "connections were seen"
+    assert {address for address in found if not ipaddress.ip_address(address).is_loopback} == set()
