@@ -1,6 +1,8 @@
 """Deployments: what `geofuse up` serves, and the limits a production server needs.
 
-`python -m flows.deploy serve CONFIG.yaml` registers the flows with the server and runs what it schedules.
+`python -m flows.deploy serve CONFIG.yaml` registers the flows with the server and runs what it schedules;
+`limit NAME [SLOTS]` makes the limit that guards a GPU; `reap` sets runs to Crashed whose process is gone, on this
+host by its process table, on others by their heartbeats, until it is stopped.
 """
 
 from __future__ import annotations
@@ -136,12 +138,15 @@ def end_children() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `serve CONFIG` or `limit NAME [SLOTS]`."""
+    """Run `serve CONFIG`, `limit NAME [SLOTS]` or `reap`."""
     if len(arguments) == 2 and arguments[0] == "serve":
         serve(arguments[1])
         return 0
     if len(arguments) in (2, 3) and arguments[0] == "limit":
         ensure_limit(arguments[1], int(arguments[2]) if len(arguments) == 3 else 1)
+        return 0
+    if list(arguments) == ["reap"]:
+        reap_always(threading.Event()).join()
         return 0
     sys.stderr.write(f"{__doc__}\n")
     return 2

@@ -189,7 +189,8 @@ class Run:
         self.answers[self.stage] = done.result()
         self.seconds[self.stage] = round(time.monotonic() - begun, 3)
         if self.stage == "calibrate":
-            name_run(f"{self.ref.name} {self.answers['calibrate']['method']}")
+            name = self.answers["inspect"]["scene"] if self.ref.path else self.ref.name
+            name_run(f"{name} {self.answers['calibrate']['method']}")
 
     def _show(self, fault: GeofuseError | None) -> None:
         key = shown.slug(self.ref.name)
