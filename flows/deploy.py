@@ -12,7 +12,9 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -125,16 +127,27 @@ async def _serve(runner: Runner) -> None:
 
 
 def end_children() -> None:
-    """Ask every process of a flow to end, and wait until they have; those that do not are killed."""
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        try:
-            child.terminate()
-        except psutil.NoSuchProcess:
-            continue
-    _, left = psutil.wait_procs(children, timeout=STOP_SECONDS)
+    """Ask every process of a flow to end, and wait until they have; those that do not are killed.
+
+    They are looked at, not waited for: their exit status is the runner's to take.
+    """
+    left = psutil.Process().children(recursive=True)
     for child in left:
-        child.kill()
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
+    give_up = time.monotonic() + STOP_SECONDS
+    while (left := [child for child in left if _lives(child)]) and time.monotonic() < give_up:
+        time.sleep(0.1)
+    for child in left:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
+def _lives(child: psutil.Process) -> bool:
+    try:
+        return bool(child.is_running() and child.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -49,6 +49,11 @@ def _place(value: str, info: ValidationInfo) -> str:
     return os.path.normpath(os.path.join(base, os.path.expanduser(value)))
 
 
+def _profile_place(value: str, info: ValidationInfo) -> str:
+    """Make a profile's path absolute; a plain name is one of those that come along."""
+    return _place(value, info) if value.endswith((".yaml", ".yml")) else value
+
+
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
 Size = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
 Place = Annotated[str, AfterValidator(_place)]
@@ -181,7 +186,7 @@ class AssessConfig:
 class AcceptConfig:
     """Who decides about a product."""
 
-    profile: str = "auto"
+    profile: Annotated[str, AfterValidator(_profile_place)] = "auto"
     """auto: the sensor's own; a name of those that come along; or a file."""
 
 
