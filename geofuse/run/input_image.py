@@ -114,8 +114,16 @@ def _spec(
             colors=tuple(band.color for band in bands),
             scales=facts.scales[: len(bands)],
             offsets=facts.offsets[: len(bands)],
+            tags=_tags(record, facts),
         )
     )
+
+
+def _tags(record: dict[str, Any], facts: RasterFacts) -> dict[str, str]:
+    """Return what the input says of itself: the product's credit above all."""
+    kept = ("AREA_OR_POINT", "TIFFTAG_SOFTWARE", "TIFFTAG_COPYRIGHT")
+    said = {name: text for name, text in facts.tags.items() if name in kept}
+    return {**said, "TIFFTAG_IMAGEDESCRIPTION": f"{record['scene']['id']} unsharpened"}
 
 
 def _tile(window: Window, row: int, col: int) -> Window:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import import_module
 
+import uvicorn
 from fastapi import FastAPI
 
 from geofuse import __version__
@@ -81,12 +82,14 @@ def make_app(settings: Settings) -> FastAPI:
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until interrupted; raises UsageError for a host beyond loopback without tokens."""
-    import uvicorn
-
     if host not in LOOPBACK and not settings.token_required:
         raise UsageError(f"host {host} without tokens", wanted="a token from everybody beyond loopback")
-    app = make_app(settings)
-    config = uvicorn.Config(
+    uvicorn.Server(configured(make_app(settings), settings, host=host, port=port)).run()
+
+
+def configured(app: FastAPI, settings: Settings, *, host: str, port: int) -> uvicorn.Config:
+    """Return how the application is run: deadlines, one process, no word of who serves."""
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -96,8 +99,8 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=settings.public_url is not None,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=32 << 10,
     )
-    uvicorn.Server(config).run()
