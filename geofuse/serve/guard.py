@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 COOKIE = "geofuse_session"
 UPLOADS = "/api/uploads"
 LONGEST_TARGET = 4096
+LONGEST_HEADER = 16 << 10
+DRAIN_BYTES = 64 << 20
 OPEN_PATHS = re.compile(r"/|/assets/[^/]+|/favicon\.ico|/robots\.txt|/healthz|/api/session")
 """What is answered without a token where one is required: the page's own files, and the way to sign in."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -58,17 +61,17 @@ class Guard:
         answer = _Answer(send, self.counts)
         refusal = self._refusal(scope)
         if refusal is not None:
+            if refusal[0] == 413:
+                await self._drained(scope, receive)
             await answer.refuse(*refusal)
             return
         self.working += 1
         try:
             if scope["method"] == "HEAD":  # as GET, and the server below leaves the body out
                 scope = {**scope, "method": "GET", "state": {**scope["state"], "head": True}}
-            await self.app(scope, self._bounded(scope, receive), answer.send)
-        except _TooMuch:
-            await answer.refuse(413, "limit", "a body that is larger than the server takes")
-        except TimeoutError:
-            await answer.refuse(408, "slow", "the request did not arrive in time")
+            await self.app(scope, self._bounded(scope, receive, answer), answer.send)
+        except _Refused:
+            pass
         except Exception:
             _log.exception("%s %s", scope["method"], scope["path"])
             await answer.refuse(500, "error", "the server failed; it is in its log")
@@ -82,6 +85,8 @@ class Guard:
             return 503, "busy", f"{self.working} requests at work; try again in {RETRY_S} s"
         if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_TARGET:
             return 414, "limit", f"an address longer than {LONGEST_TARGET} bytes"
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > LONGEST_HEADER:
+            return 431, "limit", f"a header of more than {LONGEST_HEADER} bytes"
         if not self._host_known(headers.get(b"host", b"").decode("latin-1")):
             return 421, "host", "a host name this server does not answer to"
         if scope["method"] not in SAFE and _foreign(headers):
@@ -116,8 +121,19 @@ class Guard:
         limits = self.settings.limits
         return limits.upload_bytes if scope["path"] == UPLOADS else limits.body_bytes
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """Return a `receive` that waits so long and takes so much of a body, no more."""
+    async def _drained(self, scope: Scope, receive: Receive) -> None:
+        """Take in a body that is too large, within bounds: a client that still sends hears no refusal."""
+        left = DRAIN_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.limits.body_s):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
+
+    def _bounded(self, scope: Scope, receive: Receive, answer: _Answer) -> Receive:
+        """Return a `receive` that waits so long and takes so much of a body, no more, and says so itself."""
         if scope["method"] in SAFE:
             return receive
         most, limits = self._most(scope), self.settings.limits
@@ -128,29 +144,36 @@ class Guard:
             nonlocal seen, done
             if done:  # what comes after the body is the client's leaving: that may take its time
                 return await receive()
-            async with asyncio.timeout_at(min(clock() + limits.body_s, stop)):
-                message = await receive()
+            try:
+                async with asyncio.timeout_at(min(clock() + limits.body_s, stop)):
+                    message = await receive()
+            except TimeoutError as fault:
+                await answer.refuse(408, "slow", "the request did not arrive in time")
+                raise _Refused from fault
             seen += len(message.get("body", b""))
             if seen > most:
-                raise _TooMuch
+                await answer.refuse(413, "limit", f"a body of more than {most} bytes")
+                raise _Refused
             done = not message.get("more_body", False)
             return message
 
         return bounded
 
 
-class _TooMuch(Exception):
-    """A body went on beyond its bound."""
+class _Refused(Exception):
+    """A body went on beyond its bounds, and the client has been told."""
 
 
 class _Answer:
     """Sends an answer with what every answer carries."""
 
     def __init__(self, send: Send, counts: dict[str, int]) -> None:
-        self.forward, self.counts, self.started = send, counts, False
+        self.forward, self.counts, self.started, self.over = send, counts, False, False
 
     async def send(self, message: Message) -> None:
-        """Send on a message."""
+        """Send on a message; nothing more after a refusal."""
+        if self.over:
+            return
         if message["type"] == "http.response.start":
             self.started = True
             key = f"{message['status'] // 100}xx"
@@ -182,6 +205,7 @@ class _Answer:
             headers.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+        self.over = True
 
 
 def token_in(headers: dict[bytes, bytes]) -> str | None:
