@@ -114,11 +114,13 @@ def _inbox(arguments: argparse.Namespace) -> int:
     with told(arguments.no_progress) as tell, stoppable():
         shift = look_and_run(config, tell=tell)
     if arguments.json:
-        print_json({"scan": scan_to_json(shift.scan), "ran": list(map(outcome_to_json, shift.outcomes))})
+        ran = list(map(outcome_to_json, shift.outcomes))
+        print_json({"scan": scan_to_json(shift.scan), "ran": ran, "faults": list(shift.faults)})
     else:
         print(_outcomes_text(shift.outcomes))
         print(_look_text({name: rows for name, rows in scan_to_json(shift.scan).items() if name != "ready"}))
-    return _status(shift.outcomes)
+        print("".join(f"not fetched: {fault}\n" for fault in shift.faults), end="")
+    return _status(shift.outcomes) or (4 if shift.faults else 0)
 
 
 def _look_text(found: dict[str, list[dict[str, Any]]]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 import time
@@ -41,6 +42,7 @@ from geofuse.scenes.opening import select_bands
 from geofuse.scenes.pixels import sha256_of
 from geofuse.scenes.sniffing import file_of
 
+log = logging.getLogger(__name__)
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 UNFINISHED = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".download", ".aria2")
 MOST_FILES = 10_000
@@ -126,7 +128,10 @@ def _looked_at(look: _Look, path: str, settle_s: float) -> None:
     """Bring the row of one arrival up to date."""
     before = row_of(look.book, path, look.config)
     row = before or new_row(path, look.config, Path(path).name)
-    row = _rested(row, look, first=before is None)
+    try:
+        row = _rested(row, look, first=before is None)
+    except OSError:
+        return  # gone meanwhile, or not to be looked into now: the next look will tell
     if row.state == RUNNING:
         row = _revived(row, look.config)
     elif look.now - row.rests < settle_s:
@@ -191,9 +196,9 @@ def _arriving(row: Row, reason: str) -> Row:
 
 
 def _identified(row: Row, look: _Look) -> Row:
-    """Find out whether an arrival is whole and new."""
+    """Find out whether an arrival is whole and new; a fault of one must not keep the others from being seen."""
     try:
-        ref = _whole(row.source, look.config)
+        ref = with_digest(_whole(row.source, look.config), lambda path: _summed(look.book, path))
     except ReadError as fault:
         return replace(row, state=WAITING, code=fault.code, reason=str(fault))
     except INCOMPLETE as fault:
@@ -202,15 +207,24 @@ def _identified(row: Row, look: _Look) -> Row:
         return replace(row, state=WAITING if patient else PARKED, code=fault.code, reason=told, ref=None)
     except GeofuseError as fault:
         return replace(row, state=PARKED, code=fault.code, reason=str(fault))
-    ref = with_digest(ref, lambda path: _summed(look.book, path))
+    except OSError as fault:
+        return replace(row, state=WAITING, code="read", reason=f"cannot be read: {fault}")
+    except sqlite3.Error:
+        raise
+    except Exception as fault:
+        log.exception("%s", row.source)
+        return replace(row, state=PARKED, code="internal", reason=f"{type(fault).__name__}: {fault}")
     _write(look)  # a copy may be among what was seen just now
-    key = scene_key(look.config, ref)
+    return _known_or_new(replace(row, ref=ref, name=ref.name), scene_key(look.config, ref), look)
+
+
+def _known_or_new(row: Row, key: str, look: _Look) -> Row:
+    """Tell a duplicate, what is known already, and what is to be run."""
     others = [
         other
         for other in select(look.book, "key = ? AND source != ?", [key, row.source])
         if other.state in JUDGED or (other.state != DUPLICATE and _beside(other, row))
     ]
-    row = replace(row, ref=ref, name=ref.name)
     if others:
         reason = f"the same contents as {others[0].source}"
         return replace(row, key=key, state=DUPLICATE, code="", reason=reason, verdict="")

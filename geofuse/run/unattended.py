@@ -24,24 +24,35 @@ class Shift:
     """What was found."""
     outcomes: tuple[Outcome, ...]
     """How each scene ended that was ready."""
+    faults: tuple[str, ...] = ()
+    """Why the source of downloads, or an item of it, could not be had; what had arrived was run all the same."""
 
 
 def look_and_run(config: RunConfig, *, tell: Tell = quiet) -> Shift:
     """Fetch what is to be fetched, look, and run what is ready; faults of a scene end that scene alone.
 
-    Raises what `scan` and the search of a STAC source raise.
+    Raises what `scan` raises.
     """
-    if config.stac is not None:
-        from geofuse.run.stac_source import fetch
-
-        fetch(config.stac)
+    faults = fetch_faults(config)
     found = scan(config)
     outcomes = [
         run_or_tell(config, row.ref, tell=tell)
         for row in found.ready
         if row.ref is not None and still_ready(config, row)
     ]
-    return Shift(found, tuple(outcomes))
+    return Shift(found, tuple(outcomes), faults)
+
+
+def fetch_faults(config: RunConfig) -> tuple[str, ...]:
+    """Fetch what a STAC source has that is new; returns what could not be had, and why."""
+    if config.stac is None:
+        return ()
+    from geofuse.run.stac_source import fetch
+
+    try:
+        return tuple(f"{each.item}: {each.fault}" for each in fetch(config.stac) if each.fault)
+    except GeofuseError as fault:
+        return (str(fault),)
 
 
 def still_ready(config: RunConfig, row: Row) -> bool:

@@ -265,6 +265,27 @@ def test_a_fault_of_the_storage_is_tried_again_later_then_parked(deliveries: Pat
     assert states(config)["one"] == ("parked", "write")
 
 
+def test_an_arrival_that_breaks_the_look_does_not_hide_the_others(
+    deliveries: Path, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(inbox, inbox={"settle": 0})
+    for name in ("one", "two"):
+        shutil.copytree(deliveries / name, inbox / name)
+    import geofuse.run.inbox as module
+
+    real = module.opened
+
+    def broken(ref: SceneRef) -> Any:
+        if ref.name == "one":
+            raise ZeroDivisionError("oh")
+        return real(ref)
+
+    monkeypatch.setattr(module, "opened", broken)
+    found = scan(config)
+    assert [row.name for row in found.ready] == ["two"]
+    assert [(row.name, row.code) for row in found.parked] == [("one", "internal")]
+
+
 def test_files_that_changed_since_they_were_found_are_looked_at_again(deliveries: Path, inbox: Path) -> None:
     config = config_of(inbox, inbox={"settle": 0})
     shutil.copytree(deliveries / "one", inbox / "one")

@@ -231,6 +231,16 @@ def test_a_static_catalogue_over_http_and_on_disk(api: Api, scenes: Path, tmp_pa
     assert "on this machine" in fetch(far)[0].fault  # a catalogue elsewhere must not read files here
 
 
+def test_a_source_that_is_down_does_not_stop_what_has_arrived(api: Api, scenes: Path, tmp_path: Path) -> None:
+    shutil.copytree(scenes / "scene0", tmp_path / "inbox" / "here")
+    config = config_of(
+        Api("http://127.0.0.1:9"), tmp_path, inbox={"folder": str(tmp_path / "inbox"), "settle": 0}
+    )
+    shift = look_and_run(config)
+    assert [each.state for each in shift.outcomes] == ["published"]
+    assert "no answer that is STAC" in shift.faults[0]
+
+
 def test_sources_that_are_none_and_tokens(
     api: Api, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
