@@ -108,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> None:
         scene = {"path": "", "pan": arguments.pan, "ms": arguments.ms}
     config = configured(arguments.config, arguments, scene=_named(scene))
     with told(arguments.no_progress) as tell, stoppable():
-        outcome = run_scene(config, scene_ref(config), tell=tell)
+        outcome = run_scene(config, scene_ref(config, digest=False), tell=tell)
     if arguments.json:
         print_json(outcome_to_json(outcome))
         return

@@ -23,8 +23,8 @@ from geofuse.errors import ConfigError, ExistsError, GeofuseError, UsageError
 from geofuse.run.events import Tell, quiet
 from geofuse.run.pipeline_faults import may_retry
 from geofuse.run.planning import make_plan, plan_summary
-from geofuse.run.scene_ledger import FAILED, JUDGED, Row, ledger, select
-from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, scene_ref, with_digest
+from geofuse.run.scene_ledger import FAILED, JUDGED, Row, digested, ledger, select
+from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, scene_ref
 from geofuse.run.stage_records import JOBS, Job, job_folder, product_path
 from geofuse.run.unattended import run_or_tell
 from geofuse.run.whole_scene import COST, Outcome
@@ -254,7 +254,7 @@ def _worth(outcome: Outcome) -> bool:
 def _done(row: BatchRow) -> tuple[BatchRow, Outcome | None]:
     """Return the line with its scene's digest, and how it ended where it did before."""
     try:
-        ref = row.ref if row.ref.digest else with_digest(row.ref)
+        ref = row.ref if row.ref.digest else digested(row.config, row.ref)
     except GeofuseError as fault:
         return row, Outcome(
             row.ref.name, "", FAILED, code=fault.code, message=str(fault), retry=may_retry(fault)

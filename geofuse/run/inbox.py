@@ -36,11 +36,10 @@ from geofuse.run.scene_ledger import (
     put,
     row_of,
     select,
+    summed,
 )
 from geofuse.run.scene_ref import SceneRef, opened, ref_of_path, scene_key, with_digest
 from geofuse.scenes.opening import select_bands
-from geofuse.scenes.pixels import sha256_of
-from geofuse.scenes.sniffing import file_of
 
 log = logging.getLogger(__name__)
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
@@ -198,7 +197,7 @@ def _arriving(row: Row, reason: str) -> Row:
 def _identified(row: Row, look: _Look) -> Row:
     """Find out whether an arrival is whole and new; a fault of one must not keep the others from being seen."""
     try:
-        ref = with_digest(_whole(row.source, look.config), lambda path: _summed(look.book, path))
+        ref = with_digest(_whole(row.source, look.config), lambda path: summed(look.book, path))
     except ReadError as fault:
         return replace(row, state=WAITING, code=fault.code, reason=str(fault))
     except INCOMPLETE as fault:
@@ -245,18 +244,6 @@ def _whole(source: str, config: RunConfig) -> SceneRef:
     select_bands(opened(ref), config.scene.bands)
     check_manifest(source, required=config.inbox.manifest == "required")  # last: it reads every byte
     return ref
-
-
-def _summed(book: sqlite3.Connection, path: str) -> str:
-    """Return a file's SHA-256, from the ledger where the file did not change since."""
-    facts = os.stat(file_of(path))
-    stamp = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}"
-    row = book.execute("SELECT stamp, sha256 FROM sums WHERE path = ?", [path]).fetchone()
-    if row is not None and row[0] == stamp:
-        return str(row[1])
-    found = sha256_of(path)
-    book.execute("REPLACE INTO sums (path, stamp, sha256) VALUES (?, ?, ?)", [path, stamp, found])
-    return found
 
 
 def _write(look: _Look) -> None:

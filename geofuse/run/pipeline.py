@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from geofuse.run.inspecting import inspect_scene
 from geofuse.run.pipeline_faults import fault_to_json
 from geofuse.run.planning import Request, check_disk, check_out, plan_summary
 from geofuse.run.publishing import Wishes, publish
+from geofuse.run.scene_ledger import digested
 from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, source_of, with_digest
 from geofuse.run.stage_records import (
     Job,
@@ -111,7 +113,7 @@ def _done_before(name: str, job: Job) -> dict[str, Any] | None:
 
 
 def _stage_inspect(work: Work) -> dict[str, Any]:
-    if with_digest(work.ref).digest != work.ref.digest:
+    if digested(work.config, work.ref).digest != work.ref.digest:
         raise ChangedError(
             "its files are not those that were found",
             do="let it rest, and look again",
@@ -363,7 +365,17 @@ def _whole(job: Job, found: dict[str, Any]) -> bool:
     record = read_json(json_path(out))
     if record is None or record.get("assets", {}).get("data", {}).get("sha256") != found["answer"]["sha256"]:
         return False
-    return all(path.is_file() and sha256_of(str(path)) == digest for path, digest in asset_paths(out, record))
+    return all(path.is_file() and _sum(path) == digest for path, digest in asset_paths(out, record))
+
+
+def _sum(path: Path) -> str:
+    facts = path.stat()
+    return _sum_of(str(path), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _sum_of(path: str, *stamp: int) -> str:
+    return sha256_of(path)  # three stages ask for the same product, one after the other
 
 
 def _parts_whole(job: Job, found: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.config import RunConfig, config_digest, config_to_json, state_folder
-from geofuse.errors import GeofuseError, LockedError, WriteError
+from geofuse.errors import GeofuseError, LockedError, ReadError, WriteError
 from geofuse.run.pipeline_faults import may_retry
-from geofuse.run.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_key, source_of
+from geofuse.run.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_key, source_of, with_digest
 from geofuse.run.stage_records import job_folder
 from geofuse.scenes.cog.commit import write_faults
 from geofuse.scenes.ledger import locked, write_json
+from geofuse.scenes.pixels import sha256_of
+from geofuse.scenes.sniffing import file_of
 
 log = logging.getLogger(__name__)
 LEDGER = "scenes.sqlite"
@@ -177,6 +180,30 @@ def row_of(book: sqlite3.Connection, source: str, config: RunConfig) -> Row | No
     """Return what is known of a place under a configuration."""
     found = select(book, "source = ? AND config = ?", [source, config_digest(config)])
     return found[0] if found else None
+
+
+def summed(book: sqlite3.Connection, path: str) -> str:
+    """Return a file's SHA-256, as noted where the file did not change since; reads it otherwise."""
+    facts = os.stat(file_of(path))
+    stamp = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}"
+    row = book.execute("SELECT stamp, sha256 FROM sums WHERE path = ?", [path]).fetchone()
+    if row is not None and row[0] == stamp:
+        return str(row[1])
+    found = sha256_of(path)
+    book.execute("REPLACE INTO sums (path, stamp, sha256) VALUES (?, ?, ?)", [path, stamp, found])
+    return found
+
+
+def digested(config: RunConfig, ref: SceneRef) -> SceneRef:
+    """Return a scene with the digest of what its files hold now; those that were read before are not read again.
+
+    Raises ReadError where a file is gone or unreadable, and what listing the scene's files raises.
+    """
+    try:
+        with ledger(config) as book:
+            return with_digest(ref, lambda path: summed(book, path))
+    except OSError as fault:
+        raise ReadError(f"cannot be read: {fault.strerror}", path=source_of(ref)) from fault
 
 
 def row_to_json(row: Row) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from geofuse.run.scene_ledger import (
     UNPUBLISHED,
     Claim,
     claimed,
+    digested,
 )
-from geofuse.run.scene_ref import SceneRef, scene_key, with_digest
+from geofuse.run.scene_ref import SceneRef, scene_key
 from geofuse.run.stage_records import job_folder
 from geofuse.scenes.ledger import read_json, write_json
 
@@ -103,7 +104,7 @@ def run_scene(
 
     Raises the fault of a stage that no retry cures, after the ledger has it.
     """
-    ref = ref if ref.digest else with_digest(ref)
+    ref = ref if ref.digest else digested(config, ref)
     key = scene_key(config, ref)
     begun = time.monotonic()
     tell(now_event("scene_started", ref.name, key))
