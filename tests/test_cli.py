@@ -60,8 +60,13 @@ def test_every_command_explains_itself_with_examples(capsys: pytest.CaptureFixtu
         (["fuse", "PAIR", "--out", "x.tif", "--memory", "5x"], "usage", 2, "4GiB"),
         (["fuse", "PAIR", "--out", "x.tif", "--memory", "100MB"], "memory", 3, "smaller --tile"),
         (["fuse", "PAIR", "--out", "x.tif", "--compress", "zip"], "usage", 2, "zstd"),
-        (["fuse", "PAIR", "--out", "x.tif", "--scheduler", "moon"], "usage", 2, "threads"),
-        (["fuse", "PAIR", "--out", "x.tif", "--scheduler", "tcp://127.0.0.1:9"], "worker", 4, "scheduler"),
+        (["fuse", "PAIR", "--out", "x.tif", "--no-calibrate", "--scheduler", "moon"], "usage", 2, "threads"),
+        (
+            ["fuse", "PAIR", "--out", "x.tif", "--no-calibrate", "--scheduler", "tcp://127.0.0.1:9"],
+            "worker",
+            4,
+            "scheduler",
+        ),
         (["fuse", "PAIR", "--out", "none/x.tif"], "write", 4, "folder"),
         (["fuse", "PAIR", "--out", "x.tif", "--window", "0", "0", "0", "5"], "area", 2, ""),
         (["fuse", "PAIR", "--out", "x.tif", "--bbox", "1", "1", "2", "2"], "area", 2, ""),
@@ -89,7 +94,7 @@ def test_faults_are_one_line_with_code_and_status(
 def test_json_is_one_object_and_nothing_else(pair: Pair, tmp_path: Path) -> None:
     out = tmp_path / "x.tif"
     commands = [
-        ["fuse", *pair_options(pair), "--out", str(out), "--json", "--level", "1"],
+        ["fuse", *pair_options(pair), "--out", str(out), "--json", "--level", "1", "--no-calibrate"],
         ["plan", *pair_options(pair), "--json"],
         ["inspect", *pair_options(pair), "--json"],
         ["methods", "--json"],
@@ -162,7 +167,7 @@ def test_too_small_a_disk_is_refused_before_reading(
 
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    assert main(["fuse", *pair_options(pair), "--out", str(tmp_path / "x.tif")]) == 3
+    assert main(["fuse", *pair_options(pair), "--no-calibrate", "--out", str(tmp_path / "x.tif")]) == 3
     assert "[disk]" in capsys.readouterr().err
     assert main(["plan", *pair_options(pair), "--out", str(tmp_path / "x.tif")]) == 3
 

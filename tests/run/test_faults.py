@@ -154,8 +154,21 @@ def test_schedulers_that_are_none_are_refused_at_once(name: str) -> None:
 # --- workers and clusters --------------------------------------------------------------------------------------
 
 
-def test_a_worker_killed_in_a_run_costs_nothing_but_time(pair: Pair, tmp_path: Path, cluster: Dask) -> None:
-    assert main(command(pair, tmp_path / "reference.tif", "--level", "12")) == 0
+SLOW = ("--window", "200", "200", "1000", "1000", "--level", "12")
+"""Four tiles that take long enough for something to happen meanwhile."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What comes of them when nothing happens."""
+    out = tmp_path_factory.mktemp("undisturbed") / "x.tif"
+    assert main(command(pair, out, *SLOW)) == 0
+    return out.read_bytes()
+
+
+def test_a_worker_killed_in_a_run_costs_nothing_but_time(
+    pair: Pair, tmp_path: Path, cluster: Dask, undisturbed: bytes
+) -> None:
     out = tmp_path / "x.tif"
     victims = list(cluster.client.run(os.getpid).values())
     killed: list[int] = []
@@ -170,10 +183,10 @@ def test_a_worker_killed_in_a_run_costs_nothing_but_time(pair: Pair, tmp_path: P
     killer = threading.Thread(target=kill)
     killer.start()
     address = cluster.client.scheduler.address
-    assert main(command(pair, out, "--level", "12", "--scheduler", address)) == 0
+    assert main(command(pair, out, *SLOW, "--scheduler", address)) == 0
     killer.join()
     assert killed, "the run was over before the worker could be killed"
-    assert out.read_bytes() == (tmp_path / "reference.tif").read_bytes()
+    assert out.read_bytes() == undisturbed
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -212,7 +225,7 @@ def test_workers_that_die_before_they_are_up_are_no_endless_wait() -> None:
 
 
 def test_a_cluster_that_ends_in_a_run_is_one_line(
-    pair: Pair, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    pair: Pair, tmp_path: Path, capfd: pytest.CaptureFixture[str], undisturbed: bytes
 ) -> None:
     out = tmp_path / "x.tif"
     with executor("dask", 1) as runner:
@@ -225,7 +238,7 @@ def test_a_cluster_that_ends_in_a_run_is_one_line(
 
         ender = threading.Thread(target=end)
         ender.start()
-        assert main(command(pair, out, "--level", "15", "--scheduler", runner.client.scheduler.address)) == 4
+        assert main(command(pair, out, *SLOW, "--scheduler", runner.client.scheduler.address)) == 4
         ender.join()
     text = capfd.readouterr().err
     assert re.search(r"^geofuse: error \[worker\] the cluster was lost at tile \d", text, re.M), text
@@ -233,9 +246,8 @@ def test_a_cluster_that_ends_in_a_run_is_one_line(
     assert not out.exists()
     kept = len(list(parts_dir(out).glob("*.part")))
     assert kept >= 1
-    assert main(command(pair, out, "--level", "15")) == 0
-    assert main(command(pair, tmp_path / "reference.tif", "--level", "15")) == 0
-    assert out.read_bytes() == (tmp_path / "reference.tif").read_bytes()
+    assert main(command(pair, out, *SLOW)) == 0
+    assert out.read_bytes() == undisturbed
 
 
 def test_workers_of_another_release_are_refused(
@@ -291,7 +303,7 @@ def traced(pair: Pair, out: Path, trace: Path, *inject: str) -> subprocess.Compl
         f"trace={calls}",
         *(f"-einject={calls}:{fault}" for fault in inject),
     ]
-    small = ("--scheduler", "serial", "--method", "gsa", "--window", "256", "256", "512", "512")
+    small = ("--scheduler", "serial", "--method", "gsa", "--window", "256", "256", "400", "400")
     words = command(pair, out, *small, calibrated=True)
     running = [sys.executable, "-m", "geofuse.cli", *words]
     tracing = ["strace", "-f", "--seccomp-bpf", "-o", str(trace), *watched]

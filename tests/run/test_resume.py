@@ -32,10 +32,14 @@ def arguments(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> li
     return [*base, "--tile", "512", "--workers", "2", "--level", "3", *look, *more]
 
 
-def started(pair: Pair, out: Path, *, calibrated: bool = False) -> subprocess.Popen[bytes]:
+def started(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> subprocess.Popen[bytes]:
     """The same in a process of its own."""
-    words = arguments(pair, out, calibrated=calibrated)
+    words = arguments(pair, out, *more, calibrated=calibrated)
     return subprocess.Popen([sys.executable, "-m", "geofuse.cli", *words])
+
+
+PIECE = ("--window", "200", "200", "600", "600")
+"""Four tiles, and a quarter of the windows that calibration looks at."""
 
 
 def checksum(path: Path) -> str:
@@ -44,27 +48,27 @@ def checksum(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """A pair that takes long enough to be killed in: PAN 2560 x 2560."""
-    truth = make_truth(2560, rng=np.random.default_rng(5))
+    """A pair that takes long enough to be killed in: PAN 1600 x 1600, 16 tiles."""
+    truth = make_truth(1600, rng=np.random.default_rng(5))
     return write_pair(tmp_path_factory.mktemp("large"), truth, CAMERA, slant_deg=8.0, seed=5)
 
 
-def kill_and_resume(pair: Pair, folder: Path, kills: int, *, seed: int, calibrated: bool) -> int:
+def kill_and_resume(pair: Pair, folder: Path, kills: int, *more: str, seed: int, calibrated: bool) -> int:
     """Kill a run at random moments, each followed by the same command; return how many died unfinished."""
     rng, reference = np.random.default_rng(seed), folder / "reference.tif"
     begun = time.monotonic()
-    assert started(pair, reference, calibrated=calibrated).wait() == 0
+    assert started(pair, reference, *more, calibrated=calibrated).wait() == 0
     undisturbed = time.monotonic() - begun
     unfinished = 0
     for number in range(kills):
         out = folder / f"{number}.tif"
-        run = started(pair, out, calibrated=calibrated)
+        run = started(pair, out, *more, calibrated=calibrated)
         time.sleep(rng.uniform(0.3, 1.0) * undisturbed)
         run.send_signal(signal.SIGKILL)
         unfinished += run.wait() == -signal.SIGKILL
         if out.exists():
             assert checksum(out) == checksum(reference), "a torn file under the final name"
-        assert started(pair, out, calibrated=calibrated).wait() == 0
+        assert started(pair, out, *more, calibrated=calibrated).wait() == 0
         assert checksum(out) == checksum(reference)
         assert verify(out)["fingerprint"]
         assert not parts_dir(out).exists()
@@ -79,7 +83,7 @@ def test_killed_runs_go_on_to_the_same_bytes(large: Pair, tmp_path: Path) -> Non
 def test_runs_killed_while_they_calibrate_or_later_go_on_to_the_same_bytes(
     pair: Pair, tmp_path: Path
 ) -> None:
-    assert kill_and_resume(pair, tmp_path, 2, seed=1, calibrated=True) >= 1
+    assert kill_and_resume(pair, tmp_path, 2, *PIECE, seed=1, calibrated=True) >= 1
 
 
 @pytest.mark.slow
@@ -158,14 +162,14 @@ def test_two_at_once_make_one_product(large: Pair, tmp_path: Path) -> None:
     verify(out)
 
 
-def interrupted(pair: Pair, out: Path, *, calibrated: bool = False) -> Path:
+def interrupted(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> Path:
     """Leave a run's folder with all its parts but without a product."""
     import geofuse.run.fuse as module
 
     original = module.publish_product
     try:
         module.publish_product = lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
-        assert main(arguments(pair, out, calibrated=calibrated)) == 130
+        assert main(arguments(pair, out, *more, calibrated=calibrated)) == 130
     finally:
         module.publish_product = original
     return parts_dir(out)
@@ -203,12 +207,12 @@ def test_a_flipped_bit_in_a_part_is_found_and_only_that_tile_made_again(pair: Pa
 @pytest.mark.parametrize(("share", "calibrated"), [(0.0, False), (0.3, True), (0.9, False)])
 def test_a_torn_ledger_is_rebuilt(pair: Pair, tmp_path: Path, share: float, calibrated: bool) -> None:
     """And with it what calibration found, which is measured again."""
-    assert main(arguments(pair, tmp_path / "reference.tif", calibrated=calibrated)) == 0
+    assert main(arguments(pair, tmp_path / "reference.tif", *PIECE, calibrated=calibrated)) == 0
     out = tmp_path / "x.tif"
-    ledger = interrupted(pair, out, calibrated=calibrated) / "ledger.json"
+    ledger = interrupted(pair, out, *PIECE, calibrated=calibrated) / "ledger.json"
     data = ledger.read_bytes()
     ledger.write_bytes(data[: int(len(data) * share)])
-    assert main(arguments(pair, out, calibrated=calibrated)) == 0
+    assert main(arguments(pair, out, *PIECE, calibrated=calibrated)) == 0
     assert checksum(out) == checksum(tmp_path / "reference.tif")
 
 
