@@ -313,7 +313,7 @@ def _card(
         config.name,
         config.method,
         asdict(net.spec),
-        ratio=config.network.ratio,
+        ratio=config.network.ratio if config.method == "pan-gan-ms" else 0,
         halo=net.halo,
         bands=tuple(config.network.bands or ()),
         training=json.loads(json.dumps(told)),

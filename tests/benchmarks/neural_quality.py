@@ -136,6 +136,19 @@ def row(name: str, place: Path, weights: str | None) -> dict[str, Any]:
     return {"name": name, **found}
 
 
+def pan_gan(weights: str) -> str:
+    """Compare Pan-GAN's generator, trained on the Landsat scene, with upsampling on its clear window, as Markdown."""
+    lines = ["| product | back-projections | ERGAS | SCC |", "|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as name:
+        _, place = next(landsat(Path(name)))
+        for method, network in (("exp", None), ("pan-gan", weights), ("ridge", None)):
+            for rounds in (0, 3):
+                asked = Request(method=method, network=network, device="cpu", back_projections=rounds)
+                found = judged(place, asked, f"{method}_{rounds}")
+                lines.append(f"| `{method}` | {rounds} | {found['ergas']:.3f} | {found['scc']:.4f} |")
+    return "\n".join(lines)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as Markdown."""
     lines = [
@@ -161,7 +174,11 @@ def main() -> None:
     parser.add_argument("--network", help="weights instead of the shipped ones")
     parser.add_argument("--only", default="", help="pairs whose name holds this")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--pan-gan", metavar="FILE", help="only: weights of pan-gan on the Landsat window")
     arguments = parser.parse_args()
+    if arguments.pan_gan:
+        print(pan_gan(arguments.pan_gan))
+        return
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for make in (landsat, sentinel, drawn):
