@@ -19,6 +19,7 @@ from geofuse.config import (
     state_folder,
 )
 from geofuse.errors import ConfigError
+from geofuse.scenes.sensors import SENSORS
 
 WRONG = [
     ("fuze: {}", r"unknown key fuze; .*did you mean fuse\?"),
@@ -121,7 +122,8 @@ def test_what_comes_along_is_named_for_short_and_works_where_one_is(
 
 def test_profiles_by_sensor_by_name_and_by_file(tmp_path: Path) -> None:
     assert accept_profile("auto", "landsat8").profile == "landsat"
-    assert accept_profile("auto", "pleiades").profile == "generic"
+    assert accept_profile("auto", "pleiades").profile == "vhr"
+    assert accept_profile("auto", "prisma").profile == "generic"
     with pytest.raises(ConfigError, match="did you mean landsat"):
         accept_profile("lansat", "landsat8")
     own = tmp_path / "own.yaml"
@@ -140,3 +142,4 @@ def test_every_check_of_the_profiles_that_come_along_is_measured() -> None:
         profile = accept_profile(path.stem, "")
         assert set(profile.checks) <= set(CHECKS)
         assert all(limits.why for limits in profile.checks.values()), "a limit says why"
+        assert set(profile.sensors) <= set(SENSORS)

@@ -85,14 +85,15 @@ def configured(path: str | None, arguments: argparse.Namespace, **sections: dict
 
 
 @contextmanager
-def told(hidden: bool) -> Iterator[Tell]:
-    """Show the events of a run as bars, on a terminal."""
+def told(hidden: bool, *, many: bool = False) -> Iterator[Tell]:
+    """Show the events of a run as bars, on a terminal; of many scenes each bar says whose it is."""
     with progress_bars(hidden) as progress:
 
         def tell(event: Event) -> None:
             if event.kind == "progress":
                 data = event.data
-                progress(data["what"], data["done_px"], data["total_px"], data["resumed_px"])
+                what = f"{event.scene[:24]} {data['what']}" if many else data["what"]
+                progress(what, data["done_px"], data["total_px"], data["resumed_px"])
 
         yield tell
 

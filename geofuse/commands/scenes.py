@@ -111,7 +111,7 @@ def _inbox(arguments: argparse.Namespace) -> int:
         look = scan(config)
         print_json(scan_to_json(look)) if arguments.json else print(_look_text(scan_to_json(look)))
         return 0
-    with told(arguments.no_progress) as tell, stoppable():
+    with told(arguments.no_progress, many=True) as tell, stoppable():
         shift = look_and_run(config, tell=tell)
     if arguments.json:
         ran = list(map(outcome_to_json, shift.outcomes))
@@ -170,7 +170,7 @@ def _batch(arguments: argparse.Namespace) -> int:
         print_json(plan) if arguments.json else print(_plan_text(plan))
         return 2 if plan["scenes_bad"] else 0
     target = Path(arguments.summary) if arguments.summary else manifest.with_suffix(".done.csv")
-    with told(arguments.no_progress) as tell, stoppable():
+    with told(arguments.no_progress, many=True) as tell, stoppable():
         done = run_batch(batch, tell=tell)
     write_summary(target, done)
     outcomes = [outcome for _, outcome in done]
@@ -228,7 +228,7 @@ def _reprocess(arguments: argparse.Namespace) -> int:
             print(table(told_rows, ["item", "why"]) if told_rows else "nothing is out of date")
         return 0
     outcomes = []
-    with told(arguments.no_progress) as tell, stoppable():
+    with told(arguments.no_progress, many=True) as tell, stoppable():
         for each in stale:
             if each.ref is not None:
                 if arguments.all:
