@@ -34,14 +34,16 @@ Window = tuple[int, int, int, int]
 _log = logging.getLogger(__name__)
 
 
-def write_input(out: Path, record: dict[str, Any], facts: RasterFacts) -> bool:
+def write_input(out: Path, record: dict[str, Any], facts: RasterFacts, *, beside: Path) -> bool:
     """Write the input of the product with that record and header at `out`; False where it cannot be had again.
+
+    Files are looked for where the record says, then in the folder `beside`.
 
     That is no fault: the files may have been moved or changed since, and a product is whole without them.
     Raises WriteError.
     """
     try:
-        scene, chosen = _opened(record)
+        scene, chosen = _opened(record, beside)
         window = _window(facts.grid, scene.coarse.grid)
     except GeofuseError as fault:
         _log.info("%s is published without its input: %s", record["scene"]["id"], fault)
@@ -61,23 +63,31 @@ def write_input(out: Path, record: dict[str, Any], facts: RasterFacts) -> bool:
     return True
 
 
-def _opened(record: dict[str, Any]) -> tuple[Scene, tuple[int, ...]]:
+def _opened(record: dict[str, Any], beside: Path) -> tuple[Scene, tuple[int, ...]]:
     """Open the scene a record names, and find its bands; raises ChangedError where a file is another now."""
-    paths = [item["path"] for item in record["inputs"]]
+    inputs = [{**item, "path": _found(item["path"], beside)} for item in record["inputs"]]
+    paths = [item["path"] for item in inputs]
     if record["scene"]["sensor"].startswith("landsat"):
         first = paths[0]
         scene = open_scene(file_of(first) if first.startswith(TAR) else os.path.dirname(first))
     else:
         scene = open_pair(paths[0], paths[1:])
     chosen = select_bands(scene, record["parameters"]["bands"])
-    known = {os.path.realpath(file_of(item["path"])): item for item in record["inputs"]}
+    known = {_name(item["path"]): item["sha256"] for item in inputs}
     for path in sorted({scene.coarse.bands[index].path for index in chosen}):
-        item = known.get(os.path.realpath(file_of(path)))
-        if path.startswith(TAR):
-            item = next((one for one in record["inputs"] if one["path"] == path), None)
-        if item is None or sha256_of(path) != item["sha256"]:
+        if sha256_of(path) != known.get(_name(path)):
             raise ChangedError("no longer what the product was made from", path=path)
     return scene, chosen
+
+
+def _found(path: str, beside: Path) -> str:
+    """Return where an input is: relative paths were so to the folder in which the product was made."""
+    near = beside / Path(path).name
+    return str(near) if not path.startswith(TAR) and not os.path.exists(path) and near.is_file() else path
+
+
+def _name(path: str) -> str:
+    return path if path.startswith(TAR) else os.path.realpath(path)
 
 
 def _window(fine: Grid, coarse: Grid) -> Window:

@@ -137,7 +137,7 @@ def _place(
     place = catalog.item_folder(folder, draft.record["scene"]["sensor"], draft.item_id)
     sweep(place, before)
     sources = _sources(out, draft, reports)
-    with _input_of(folder, place, draft, before) as found:
+    with _input_of(folder, out, draft, before) as found:
         return _put(folder, place, draft, before=before, sources=[*sources, *found])
 
 
@@ -166,17 +166,18 @@ def _put(
 
 @contextmanager
 def _input_of(
-    folder: Path, place: Path, draft: Draft, before: dict[str, Any] | None
+    folder: Path, out: Path, draft: Draft, before: dict[str, Any] | None
 ) -> Iterator[list[AssetSource]]:
     """Make the product's unsharpened input, where it can be had and is not there already; gone afterwards."""
     if before is not None and _same_product(before, draft.record):
         asset = before["assets"].get("input")
+        place = catalog.item_folder(folder, draft.record["scene"]["sensor"], draft.item_id)
         if asset is not None and intact(place, asset):
             yield []
             return
     with tempfile.TemporaryDirectory(dir=folder, prefix=".input-", suffix=".tmp") as drafts:
         made = Path(drafts) / "input.tif"
-        there = write_input(made, draft.record, draft.facts)
+        there = write_input(made, draft.record, draft.facts, beside=out.parent)
         yield [AssetSource("input", "input", made, f"{draft.item_id}.input.tif")] if there else []
 
 

@@ -21,10 +21,16 @@ export function IconButton({ icon, label, pressed, onClick, class: kind = "" }: 
   );
 }
 
+/** "PASS", "pass": Pass */
+export function sentence(word: string): string {
+  const plain = word.toLowerCase().replace(/[-_]/g, " ");
+  return plain.charAt(0).toUpperCase() + plain.slice(1);
+}
+
 export function Verdict({ verdict }: { verdict: string | null | undefined }) {
   if (!verdict) return null;
   const tone = /^(good|pass|ok|accept)/i.test(verdict) ? "good" : /^(bad|fail|reject|poor)/i.test(verdict) ? "bad" : "fair";
-  return <span class={`pill ${tone}`}>{verdict.charAt(0).toUpperCase() + verdict.slice(1).replace(/[-_]/g, " ")}</span>;
+  return <span class={`pill ${tone}`}>{sentence(verdict)}</span>;
 }
 
 export function Trouble({ fault, retry, retryLabel = "Try again" }: { fault: Fault; retry?: (() => void) | undefined; retryLabel?: string }) {

@@ -7,7 +7,7 @@ import { countFilters } from "../route.ts";
 import { clearFilters, filter, fresh, hovered, loadScenes, moreScenes, openScene, route, scenes, stale } from "../store.ts";
 import type { Count, SceneFeature } from "../types.ts";
 import { phone } from "./app.tsx";
-import { Choice, Trouble, Verdict } from "./bits.tsx";
+import { Choice, sentence, Trouble, Verdict } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 import { Timeline } from "./timeline.tsx";
 
@@ -82,7 +82,7 @@ function Filters() {
         <div class="row"><span>Quality</span>
           <Choice
             label="Quality" value={filters.verdict ?? ""} onChange={(id) => filter({ verdict: id || null })}
-            options={[{ id: "", label: "Any" }, ...keep(verdicts, filters.verdict).map((one) => ({ id: one.id, label: counted(one, one.id) }))]}
+            options={[{ id: "", label: "Any" }, ...keep(verdicts, filters.verdict).map((one) => ({ id: one.id, label: counted(one, sentence(one.id)) }))]}
           />
         </div>
       )}

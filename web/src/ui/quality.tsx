@@ -15,6 +15,8 @@ export function QualityTab({ scene }: { scene: Detail }) {
   const found = Object.entries(scene.quality ?? {}).filter((pair): pair is [string, number] => typeof pair[1] === "number");
   const order = Object.keys(METRICS);
   found.sort((a, b) => order.indexOf(a[0]) - order.indexOf(b[0]));
+  const said = scene.item.properties["geofuse:verdict_reasons"];
+  const reasons = Array.isArray(said) ? said.map(String) : [];
   const known = found.filter(([name]) => name in METRICS);
   return (
     <>
@@ -31,13 +33,14 @@ export function QualityTab({ scene }: { scene: Detail }) {
                   <tr key={name}>
                     <th scope="row"><Symbol text={metric?.label ?? name} /><span><Symbol text={metric?.what ?? ""} /></span></th>
                     <td class="n">{significant(value)}</td>
-                    <td class="n quiet">{name === "psnr" ? "high" : metric?.best}</td>
+                    <td class="n quiet">{metric?.best}</td>
                   </tr>
                 );
               })}
             </tbody>
           </table>
         )}
+        {reasons.length > 0 && <ul class="warnings">{reasons.map((text) => <li key={text}>{text}</li>)}</ul>}
         {known.length > 0 && <p class="quiet">Read several together: each of them can be fooled alone.</p>}
       </Section>
       {scene.report && (
