@@ -26,7 +26,7 @@ from flows.settings import disks, event_log
 from geofuse.config import RunConfig, child_surroundings, config_to_json
 from geofuse.errors import LockedError, UsageError, WorkerError
 
-START_SECONDS = 120.0
+START_SECONDS = 240.0
 """For a server to answer: 6 to 25 s is usual, the first start makes the database."""
 STOP_SECONDS = 20.0
 """For a child to end by itself: a scene at work stops within 10."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,10 +118,9 @@ def copy_slowly(source: Path, target: Path, seconds: float) -> None:
 def test_a_dropped_landsat_scene_goes_into_the_catalogue_by_itself(landsat: Path, tmp_path: Path) -> None:
     config = configured(tmp_path, "inbox: {settle: 8s}\n")
     (tmp_path / "inbox").mkdir()
-    with geofuse_up(tmp_path, "--config", config, "--cron", "* * * * *", "--page-port", str(free_port())) as (
-        process,
-        place,
-    ):
+    page = free_port()
+    options = ("--config", config, "--cron", "* * * * *", "--page-port", str(page))
+    with geofuse_up(tmp_path, *options) as (process, place):
         begun = time.time()
         copy_slowly(landsat, tmp_path / "inbox" / landsat.name, 100.0)
         ended = time.time()
@@ -153,6 +154,8 @@ def test_a_dropped_landsat_scene_goes_into_the_catalogue_by_itself(landsat: Path
             assert len(runs(client, "fuse-scene")) == 1
             assert [found.version for found in find(tmp_path / "catalog")] == [item.version]
             see(place, run, tmp_path)
+            with urllib.request.urlopen(f"http://127.0.0.1:{page}/api/items") as answer:
+                assert [each["id"] for each in json.load(answer)["features"]] == [item.id]
         metrics = config_from({"catalog": {"folder": str(tmp_path / "catalog")}})
         assert {row.state for row in rows(metrics)} == {"published", "duplicate"}
         children = psutil.Process(process.pid).children(recursive=True)
