@@ -68,6 +68,7 @@ def fuse(config: RunConfig, folder: Path) -> Path:
     return Path(state.result()["out"])
 
 
+@pytest.mark.slow
 def test_a_cluster_that_speaks_tls_makes_the_same_bytes(
     tmp_path: Path, drop: Drop, configured: Configured, quick: Sections, certificates: tuple[str, str, str]
 ) -> None:
