@@ -135,7 +135,7 @@ def test_a_dropped_landsat_scene_goes_into_the_catalogue_by_itself(landsat: Path
             def published() -> Any:
                 return [run for run in runs(client, "fuse-scene") if run.state and run.state.is_final()]
 
-            (run,) = until(published, 200, "finished scene", 2.0)
+            (run,) = until(published, 900, "finished scene", 2.0)
             assert run.state is not None
             assert run.state.is_completed(), run.state
             assert run.name == "LC80200392015216LGN00 ridge"
@@ -219,7 +219,7 @@ def test_what_waits_for_a_person_goes_on_by_command_or_in_the_ui(
             def states() -> dict[str, str]:
                 return {r.name.split()[0]: r.state.name for r in runs(client, "fuse-scene") if r.state}
 
-            until(lambda: list(states().values()) == ["Suspended"] * 3, 240, "three suspended runs", 1.0)
+            until(lambda: list(states().values()) == ["Suspended"] * 3, 900, "three suspended runs", 1.0)
             assert not (tmp_path / "catalog" / "index.sqlite").exists() or not find(tmp_path / "catalog")
             accept = [sys.executable, "-m", "geofuse.cli", "accept", "--catalog", str(tmp_path / "catalog")]
             for name, more in (("by-command", []), ("rejected", ["--reject"])):
@@ -227,7 +227,7 @@ def test_what_waits_for_a_person_goes_on_by_command_or_in_the_ui(
             (paused,) = [r for r in runs(client, "fuse-scene") if r.name.startswith("in-the-ui")]
             client.resume_flow_run(paused.id, run_input={"accept": True, "by": "Bea"})
             wanted = {"by-command": "Completed", "in-the-ui": "Completed", "rejected": "Rejected"}
-            until(lambda: states() == wanted, 240, "decided runs", 1.0)
+            until(lambda: states() == wanted, 900, "decided runs", 1.0)
         assert len(find(tmp_path / "catalog")) == 2
         found = rows(config_from({"catalog": {"folder": str(tmp_path / "catalog")}}))
         assert {row.name: row.state for row in found} == {
@@ -256,7 +256,7 @@ def test_nothing_phones_home(tmp_path: Path, drop: Callable[[Path, str], Path]) 
             found = runs(client, "fuse-scene")
             return [run for run in found if run.state and (run.state.is_final() or run.state.is_paused())]
 
-        until(ended, 280, "a run")
+        until(ended, 900, "a run")
     found = {address for line in trace.read_text().splitlines() for address in ADDRESS.findall(line)}
     assert found, "connections were seen"
     assert {address for address in found if not ipaddress.ip_address(address).is_loopback} == set()
