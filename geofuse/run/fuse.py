@@ -58,6 +58,7 @@ from geofuse.scenes.tiles import (
     plan_from_json,
     plan_tiles,
     plan_to_json,
+    swaths,
 )
 
 log = logging.getLogger(__name__)
@@ -325,7 +326,7 @@ def _apply_all(
     """Make every part that is not there yet; returns all counters in the tiles' order."""
     tiles = plan_tiles(plan)
     known = {tile.index: check_part(ledger.part_path(folder, tile.index), fingerprint=key) for tile in tiles}
-    missing = [tile for tile in tiles if known[tile.index] is None]
+    missing = [tile for tile in swaths(plan, tiles, plan.tile_px) if known[tile.index] is None]
     total = sum(map(_pixels, tiles))
     done = resumed = total - sum(map(_pixels, missing))
     progress("fuse", done, total, resumed)

@@ -26,11 +26,11 @@ from rasterio.session import DummySession
 from rasterio.warp import transform
 
 from geofuse.errors import ChangedError, CorruptError, FormatError, GeorefError, UsageError
+from geofuse.scenes.decoded import drop, read_cells
 from geofuse.scenes.handles import (
     Handle,
     check_unchanged,
     close_handles,
-    drop,
     handle_of,
     listening,
     stamp_of,
@@ -57,7 +57,7 @@ __all__ = [
 Window = tuple[int, int, int, int]
 T = TypeVar("T")
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 24 << 20
 WARP_BLOCK_PX = 256
 WARP_KNOT_PX = 8
 WARP_COARSENING = 4
@@ -393,7 +393,7 @@ def _planes(dataset: Any, bands: list[int], window: Window, path: str) -> list[N
     if max(bands) > dataset.count:
         raise ChangedError(f"the file has {dataset.count} bands now, had {max(bands)}", path=path)
     if len({dataset.dtypes[band - 1] for band in bands}) == 1:
-        return list(dataset.read(bands, window=_pairs(window)))
+        return list(read_cells(dataset, bands, window, path))
     return [dataset.read(band, window=_pairs(window)) for band in bands]
 
 

@@ -70,16 +70,16 @@ def stretch(
     out = np.zeros((*ok.shape, 3 if valid is None else 4), np.uint8)
     model, model_ok = (shown, ok) if like is None else _shown(*like)
     if ok.any() and model_ok.any():
-        inside = shown[:, ok]  # (3 or 1, n)
-        floor, ceiling = np.percentile(model[:, model_ok], [low, high], axis=1)
-        span = ceiling - floor
+        ends = np.array([np.percentile(plane[model_ok], [low, high]) for plane in model], np.float64)
+        floor, span = ends[:, 0], ends[:, 1] - ends[:, 0]
         span = span ** (1.0 - BALANCE) * span.mean() ** BALANCE
         # A constant band has no range: it is shown dark, not divided by.
         scale = np.divide(1.0, span, out=np.zeros_like(span), where=span > 0.0)
-        level = np.clip((inside - floor[:, None]) * scale[:, None], 0.0, 1.0).astype(np.float32)
-        level **= np.float32(1.0 / gamma)  # single precision has vector code for it
-        for channel in range(3):
-            out[..., channel][ok] = np.rint(np.float32(255.0) * level[min(channel, len(level) - 1)])
+        for channel in range(3):  # one plane at a time: a picture is small, five copies of it are not
+            band = min(channel, len(shown) - 1)
+            level = np.clip((shown[band][ok] - floor[band]) * scale[band], 0.0, 1.0).astype(np.float32)
+            level **= np.float32(1.0 / gamma)  # single precision has vector code for it
+            out[..., channel][ok] = np.rint(np.float32(255.0) * level)
         out[..., 3:][ok] = 255
     return out
 
@@ -111,12 +111,16 @@ def picture_file(pixels: Bytes, form: str, *, title: str, credit: str) -> bytes:
     return memory.getvalue()
 
 
-def _shown(pixels: NDArray[Any], valid: Mask | None) -> tuple[NDArray[np.float64], Mask]:
+def _shown(pixels: NDArray[Any], valid: Mask | None) -> tuple[NDArray[Any], Mask]:
     """The bands that are shown (3 or 1, H, W), and where they can be."""
     bands = _bands_first(np.asarray(pixels), valid)
     ok = np.ones(bands.shape[1:], np.bool_) if valid is None else valid.astype(np.bool_, copy=False)
-    shown = (bands[:3] if len(bands) >= 3 else bands[:1]).astype(np.float64)
-    return shown, ok & np.isfinite(shown).all(axis=0)
+    shown = bands[:3] if len(bands) >= 3 else bands[:1]
+    if shown.dtype.kind != "f":
+        shown = shown.astype(np.float64)
+    for plane in shown:
+        ok = ok & np.isfinite(plane)
+    return shown, ok
 
 
 def quicklook(pixels: NDArray[Any], valid: Mask | None, *, rgb: tuple[int, int, int] | None = None) -> bytes:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import numpy as np
 
 from geofuse.errors import UsageError
 from geofuse.geometry import AxisMap
 from geofuse.scenes.cog import CogSpec, spec_from_json, spec_to_json
+from geofuse.scenes.decoded import ROOM_BYTES, cell_shape
 from geofuse.scenes.scene import Grid, Scene, scene_from_json, scene_to_json
 
 BLOCK_PX = 512
@@ -117,8 +121,28 @@ def plan_tiles(plan: Plan) -> tuple[Tile, ...]:
 
 
 def collect_blocks(plan: Plan) -> tuple[Tile, ...]:
-    """Return the blocks of the first pass, the same for every tile size."""
-    return tiles_of(plan.grid.height, plan.grid.width, COLLECT_PX)
+    """Return the blocks of the first pass in their order, the same for every tile size."""
+    return swaths(plan, tiles_of(plan.grid.height, plan.grid.width, COLLECT_PX), COLLECT_PX)
+
+
+def swaths(plan: Plan, tiles: Sequence[Tile], side: int) -> tuple[Tile, ...]:
+    """Order tiles of a side so that neighbours follow one another: by swaths, each row by row.
+
+    A swath is as wide as the store of decoded pixels allows for one row of tiles and what they look at: so a block
+    is decoded once, at the border of two swaths twice, however wide the scene is. A file in strips is one swath.
+    """
+    across = 0.0
+    for source, bands, scale, halo in (
+        (plan.scene.fine, 1, 1.0, plan.reach[0] + plan.margin_px),
+        (plan.scene.coarse, len(plan.bands), plan.axis_y.scale, plan.reach[1]),
+    ):
+        rows, cols = cell_shape(source.block, source.grid.width)
+        if cols >= source.grid.width:
+            return tuple(tiles)
+        touched = math.ceil((side * scale + 2 * halo) / rows + 1) * rows
+        across += touched * scale * bands * np.dtype(source.bands[0].dtype).itemsize
+    wide = max(1, int(0.8 * ROOM_BYTES / across) // side)
+    return tuple(sorted(tiles, key=lambda tile: (tile.core[2] // side // wide, tile.core[0], tile.core[2])))
 
 
 def checked_tile_px(tile_px: int) -> int:

@@ -112,7 +112,7 @@ def test_refused_tags_and_pixels_are_named(tmp_path: Path) -> None:
 
 def test_defaults_are_written_out() -> None:
     spec = make_spec(**SMALL)
-    assert (spec.compress, spec.level) == ("zstd", 9)
+    assert (spec.compress, spec.level) == ("zstd", 4)
     assert make_spec(**SMALL, compress="deflate").level == 6
     assert make_spec(**SMALL, compress="lzw", level=7).level is None
     assert spec.scales == (1.0, 1.0, 1.0)
@@ -136,7 +136,7 @@ def test_json_both_ways(nodata: float | None) -> None:
 
 def test_only_what_shapes_blocks_is_in_their_key() -> None:
     key = block_key(make_spec(**SMALL))
-    assert block_key(make_spec(**SMALL, tags={"A": "b"}, crs="EPSG:4326", level=9)) == key
+    assert block_key(make_spec(**SMALL, tags={"A": "b"}, crs="EPSG:4326", level=4)) == key
     others = [{"nodata": 0}, {"level": 3}, {"width": 21}, {"overview": "or"}, {"interleave": "band"}]
     for other in (*others, {"validity": "mask"}, {"predictor": "none"}):
         assert block_key(make_spec(**{**SMALL, **other})) != key

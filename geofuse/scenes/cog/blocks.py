@@ -28,6 +28,7 @@ from geofuse.scenes.cog.spec import (
     samples,
     tile_grid,
 )
+from geofuse.scenes.cog.zstd import zstd_encode
 
 LERC_VERSION = 4
 """Version of the LERC blobs: that of libtiff, so that readers as old as GDAL 2.4 decode them."""
@@ -304,7 +305,7 @@ def _between(body: bytes) -> bytes:
 def _compressed(block: Any, spec: CogSpec) -> bytes:
     match spec.compress:
         case "zstd":
-            body = imagecodecs.zstd_encode(block, spec.level)
+            return zstd_encode(block, spec.level or 0)
         case "deflate":
             # libtiff's scale: one step more of libdeflate to match zlib's 6 ... 9.
             level = spec.level or 0
