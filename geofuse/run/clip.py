@@ -23,7 +23,7 @@ from geofuse.scenes.cog import CogSpec, checked_spec
 from geofuse.scenes.pixels import close_handles, inspect, read_raw, read_reduced, read_window
 from geofuse.scenes.planes import good
 from geofuse.scenes.preview import choose_rgb
-from geofuse.scenes.relating import projector, rectangle, same_crs, to_map
+from geofuse.scenes.relating import crs_name, projector, rectangle, same_crs, to_map
 from geofuse.scenes.scene import Band, Grid, Source
 
 BLOCK_PX = 512
@@ -166,8 +166,9 @@ def plan_clip(path: Path, names: Sequence[str], wish: Wish, credit: Credit) -> C
     )
     source = Source(bands, facts.grid, {str(path): facts.driver}, block=facts.block)
     window, grid, nodata = native, window_grid(facts.grid, native), bands[0].nodata
-    if wish.crs is not None and not same_crs(wish.crs, facts.grid.crs):
-        grid = reprojected(grid, wish.crs)
+    target = None if wish.crs is None else _known_crs(wish.crs)
+    if target is not None and not same_crs(target, facts.grid.crs):
+        grid = reprojected(grid, target)
         source = replace(source, grid=grid, warped=True)
         window = (0, grid.height, 0, grid.width)
         nodata = _some_nodata(bands) if nodata is None else nodata
@@ -206,36 +207,39 @@ def window_grid(grid: Grid, window: Window) -> Grid:
     return Grid(grid.crs, corner, row1 - row0, col1 - col0)
 
 
-def reprojected(grid: Grid, crs: str) -> Grid:
-    """Return the grid in another coordinate system that holds this one, north up, with as many pixels an area.
-
-    Its lines lie on whole multiples of its pixel. Raises UsageError for a system that is none, GeorefError
-    where it does not reach.
-    """
+def _known_crs(text: str) -> str:
+    """Return the WKT of a coordinate system; raises UsageError for what is none, or none for maps."""
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
-    if not re.fullmatch(r"EPSG:\d{4,6}", crs):
-        raise UsageError(f"coordinate system {crs!r:.40}", wanted="EPSG:n")
+    if not re.fullmatch(r"EPSG:\d{4,6}", text, re.ASCII):
+        raise UsageError(f"coordinate system {text!r:.40}", wanted="EPSG:n")
     try:
-        target = CRS(crs)
+        found = CRS(text)
     except CRSError as fault:
-        raise UsageError(f"coordinate system {crs}", wanted="one that is known") from fault
-    if not (target.is_projected or target.is_geographic):
-        raise UsageError(f"coordinate system {crs}", wanted="one on a map or in degrees")
-    wkt = target.to_wkt()
+        raise UsageError(f"coordinate system {text}", wanted="one that is known") from fault
+    if not (found.is_projected or found.is_geographic) or len(found.axis_info) > 2:
+        raise UsageError(f"coordinate system {text}", wanted="one on a map or in degrees")
+    return str(found.to_wkt())
+
+
+def reprojected(grid: Grid, wkt: str) -> Grid:
+    """Return the grid in another coordinate system that holds this one, north up, with as many pixels an area.
+
+    Its lines lie on whole multiples of its pixel. Raises GeorefError where the system does not reach.
+    """
     outline = projector(grid.crs, wkt)(
         to_map(grid, rectangle((0.0, 0.0), (float(grid.width), float(grid.height))))
     )
     if not np.isfinite(outline).all():
-        raise GeorefError(f"an area beyond the domain of {crs}", wanted="a system for this place")
+        raise GeorefError(f"an area beyond the domain of {crs_name(wkt)}", wanted="a system for this place")
     x, y = outline.T
     area = 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
     step = float(f"{math.sqrt(area / (grid.height * grid.width)):.9g}")
     west, north = math.floor(x.min() / step), math.ceil(y.max() / step)
     width, height = math.ceil(x.max() / step) - west, north - math.floor(y.min() / step)
     if not step > 0.0 or width * height > max(MOST_GROWTH * grid.height * grid.width, 4096.0):
-        raise GeorefError(f"{width} x {height} pixels in {crs}", wanted="a system for this place")
+        raise GeorefError(f"{width} x {height} pixels in {crs_name(wkt)}", wanted="a system for this place")
     return Grid(wkt, (step, 0.0, west * step, 0.0, -step, north * step), height, width)
 
 
