@@ -5,6 +5,7 @@ An item becomes a folder that appears when all its assets are there with the siz
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -67,9 +68,11 @@ def fetch(
         known = read_json(folder / FETCHED) or {}
         found = []
         for item in search(source):
-            place = folder / _slug(item.id)
+            place, name = folder / _folder_name(item, known), f"{item.collection_id}/{item.id}"
             stamp = _stamp(item, source)
-            if known.get(item.id) == stamp:  # a folder that is gone was cleaned up, after its scene was done
+            if (known.get(name) or {}).get(
+                "stamp"
+            ) == stamp:  # a folder that is gone was cleaned up
                 found.append(Fetched(item.id, str(place), new=False))
                 continue
             try:
@@ -77,7 +80,7 @@ def fetch(
             except (ReadError, CorruptError, ProductError) as fault:
                 found.append(Fetched(item.id, str(place), new=False, fault=str(fault)))
                 continue
-            known[item.id] = stamp
+            known[name] = {"stamp": stamp, "folder": place.name}
             write_json(folder / FETCHED, known)
             found.append(Fetched(item.id, str(place), new=True))
     return found
@@ -288,5 +291,13 @@ def _said(asset: pystac.Asset) -> dict[str, Any]:
     return told
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^\w+-]", "_", text)[:120] or "item"
+def _folder_name(item: pystac.Item, known: Mapping[str, Any]) -> str:
+    """Return an item's folder: its id where that is a name and nobody else has it, else with a digest."""
+    own = f"{item.collection_id}/{item.id}"
+    if own in known:
+        return str(known[own]["folder"])
+    slug = re.sub(r"[^\w+-]", "_", item.id)[:120] or "item"
+    taken = {told["folder"] for told in known.values()}
+    if slug != item.id or slug in taken:
+        slug = f"{slug}-{hashlib.sha256(own.encode()).hexdigest()[:6]}"
+    return slug

@@ -191,6 +191,18 @@ def test_what_is_not_what_the_item_says_is_refused(api: Api, scenes: Path, tmp_p
     assert (tmp_path / "h").is_file()
 
 
+def test_items_of_one_name_get_folders_of_their_own(api: Api, scenes: Path, tmp_path: Path) -> None:
+    add_scene(api, scenes / "scene0", "one")
+    add_scene(api, scenes / "scene1", "one", collection="other")
+    add_scene(api, scenes / "scene0", "../../etc")
+    found = fetch(source(api, tmp_path / "d"))
+    assert [each.fault for each in found] == [""] * 3
+    folders = {Path(each.folder) for each in found}
+    assert len(folders) == 3
+    assert {folder.parent for folder in folders} == {tmp_path / "d"}
+    assert [each.new for each in fetch(source(api, tmp_path / "d"))] == [False] * 3
+
+
 def test_an_item_that_is_updated_is_another_delivery(api: Api, scenes: Path, tmp_path: Path) -> None:
     item = add_scene(api, scenes / "scene0", "one", updated="2024-05-13T00:00:00Z")
     config = config_of(api, tmp_path)
