@@ -49,7 +49,7 @@ HELD_SEED = 7_000_000
 def train(config: TrainConfig, *, overwrite: bool = False, tell: Tell = training.quiet) -> dict[str, Any]:
     """Train what a configuration asks for; returns the card's values, with the weights' path and SHA-256.
 
-    Writes into ``config.folder``: pairs, checkpoints, curve.csv, samples, NAME.safetensors and its card, NAME.json.
+    Writes into ``config.folder``: pairs, checkpoints, curve, samples, NAME.safetensors and its card, NAME.json.
     The same configuration goes on where a run was killed. Raises ExistsError where other weights of that name are
     there, WeightsError, and what opening and calibrating scenes raise.
     """
@@ -71,6 +71,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, tell: Tell = training
         trainer.restore(kept)
         if rank:
             return {}
+        pictures.write_curve(folder, config.name)
         card = _card(config, trainer, progress, sources, key=key, world=world, seconds=time.time() - started)
         return _saved(out, trainer, kept, card)
     finally:
@@ -258,6 +259,7 @@ def _pan_gan_trainer(config: TrainConfig) -> tuple[PanGanTrainer, list[dict[str,
             {
                 "name": scene.scene_id,
                 "origin": "full resolution, no reference",
+                "sensor": scene.sensor,
                 "credit": real.credit,
                 "license": real.license,
                 "observation": plan.observation,
@@ -316,6 +318,7 @@ def _card(
         ratio=config.network.ratio if config.method == "pan-gan-ms" else 0,
         halo=net.halo,
         bands=tuple(config.network.bands or ()),
+        sensors=tuple(sorted({source["sensor"] for source in sources if source.get("sensor")})),
         training=json.loads(json.dumps(told)),
     )
 

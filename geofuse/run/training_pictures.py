@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from geofuse.nets.pan_gan import Full, PanGanTrainer, fused_of
 from geofuse.nets.residual import MsTrainer, residual_of
+from geofuse.nets.training import CURVE
 from geofuse.run.assessment_charts import tick_text
 from geofuse.scenes.ledger import write_bytes
 from geofuse.scenes.preview import before_after, choose_rgb, stretch
@@ -74,6 +75,17 @@ def _middle(image: NDArray[Any]) -> NDArray[Any]:
     side = min(SIDE_PX, height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return image[:, top : top + side, left : left + side]
+
+
+def write_curve(folder: Path, name: str) -> None:
+    """Write curve.svg beside curve.csv: the losses and what is held out, each in units of its first value."""
+    path = folder / CURVE
+    if not path.exists():
+        return
+    columns = path.read_text().splitlines()[0].split(",")
+    shown = [column for column in columns if column not in ("step", "rate")]
+    title = f"{name}: each line in units of its first value, its last value beside it"
+    write_bytes(folder / "curve.svg", curve_svg(path, shown, title=title).encode())
 
 
 def curve_svg(path: Path, names: Sequence[str], *, title: str) -> str:
