@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from geofuse.nets.weights import file_sha256, load_weights, read_card  # noqa: E
 from geofuse.run.scoring import read_raster  # noqa: E402
 from geofuse.run.simulating import Pair, write_pair  # noqa: E402
 
+ROOT = Path(__file__).resolve().parents[2]
 TINY = """\
 name: tiny
 method: pan-gan-ms
@@ -172,3 +176,92 @@ def test_adapt_says_what_does_not_fit(
     assert main([*command, "--out", str(tmp_path / "out.safetensors")]) == 2
     assert "a pickle" in capsys.readouterr().err
     assert not (tmp_path / "out.safetensors").exists()
+
+
+PAN_GAN = """\
+name: tiny-gan
+method: pan-gan
+network: {{ratio: 4, bands: [blue, green, red, nir], first: 8, second: 8, residual: true}}
+data:
+  scenes:
+    - scene: {{pan: {pan}, ms: [{ms}]}}
+      credit: drawn by geofuse
+      license: Apache-2.0
+losses: {{form: matched}}
+schedule: {{steps: 30, rate: 1.0e-3, judge_every: 15, warm: 2, crop_cpx: 16, batch: 2, average: 0.9}}
+folder: gan
+"""
+
+
+def test_pan_gan_learns_without_a_reference_and_fuses(scene: Pair, tmp_path: Path) -> None:
+    (tmp_path / "gan.yaml").write_text(PAN_GAN.format(pan=scene.pan, ms=scene.ms))
+    assert main(["train", str(tmp_path / "gan.yaml"), "--no-progress", "--device", "cpu"]) == 0
+    weights = tmp_path / "gan" / "tiny-gan.safetensors"
+    card = load_weights(weights)[1]
+    assert card.bands == ("blue", "green", "red", "nir")
+    assert card.training["scores"][next(iter(card.training["scores"]))] < 1.0
+    assert (tmp_path / "gan" / "curve.svg").read_text().startswith("<svg")
+    out = tmp_path / "sharp.tif"
+    command = ["fuse", "--pan", str(scene.pan), "--ms", str(scene.ms), "--method", "pan-gan"]
+    command += ["--network", str(weights), "--device", "cpu", "--no-progress", "--out", str(out)]
+    assert main(command) == 0
+    assert json.loads(out.with_suffix(".json").read_text())["method"]["name"] == "pan-gan"
+
+
+def _trained(folder: Path, *, launcher: list[str], kill_after: int | None = None) -> None:
+    """Run `geofuse train` in processes of its own; kill it once a checkpoint of that step is there."""
+    command = [
+        sys.executable,
+        *launcher,
+        "-m",
+        "geofuse.cli",
+        "train",
+        str(folder / "tiny.yaml"),
+        "--no-progress",
+    ]
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(folder),
+        "PYTHONPATH": str(ROOT),
+    }
+    running = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    if kill_after is None:
+        _, errors = running.communicate(timeout=500)
+        assert running.returncode == 0, errors[-2000:]
+        return
+    while running.poll() is None:
+        path = folder / "tiny" / "checkpoint.json"
+        if path.exists() and json.loads(path.read_text())["step"] >= kill_after:
+            break
+        time.sleep(0.01)
+    running.kill()
+    running.communicate()
+    assert not (folder / "tiny" / "tiny.safetensors").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for place in (whole, killed):
+        place.mkdir()
+        (place / "tiny.yaml").write_text(TINY)
+    _trained(whole, launcher=[])
+    _trained(killed, launcher=[], kill_after=50)
+    _trained(killed, launcher=[])
+    weights = [load_weights(place / "tiny" / "tiny.safetensors")[1] for place in (whole, killed)]
+    assert weights[0].sha256 == weights[1].sha256
+    assert weights[0].training["curve"] == weights[1].training["curve"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_train_together(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    _trained(tmp_path, launcher=["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"])
+    card = read_card(tmp_path / "tiny" / "tiny.safetensors")
+    alone = read_card(tiny / "tiny" / "tiny.safetensors")
+    assert card.training["processes"] == 2
+    for name, value in alone.training["scores"].items():
+        assert card.training["scores"][name] == pytest.approx(value, abs=2e-3)
