@@ -55,7 +55,7 @@ def sentinel(folder: Path) -> Iterator[tuple[str, Path]]:
 
     with h5py.File(DATA / "sentinel2" / "S2A_MSIL1C_20170527_T33UUB.mat") as file:
         truth = np.transpose(np.array(file["im10"]), (0, 2, 1))[[2, 1, 0, 3]].astype(np.float32)
-    for ratio in (4, 2):
+    for ratio in (4, 3, 2):
         camera = Camera(
             (0.30, 0.31, 0.33, 0.28), (0.15, 0.3, 0.4, 0.15), 0.0, float(ratio), (0.6, -0.4), (), 2.0
         )
