@@ -55,9 +55,9 @@ def plan_network(
     """
     if method == "pan-gan-ms":
         _check_ratio(ratio, size_px)
+    where, runs_on = _device(device)
     path = find_weights(named, kind=method, bands=bands, ratio=ratio)
     card = read_card(path)
-    where, runs_on = _device(device)
     return {
         "name": card.name,
         "path": str(path),
