@@ -27,7 +27,7 @@ from geofuse.serve.tokens import Keyring
 from geofuse.serve.wire import protocol_with
 
 ROUTERS = (
-    *("sessions", "items", "tiles", "downloads", "clips"),
+    *("sessions", "items", "tiles", "matrices", "downloads", "clips"),
     *("wmts", "stac_api", "features", "styles", "pages"),
 )
 """Modules of this room with a `router` each; the first that matches answers."""

@@ -20,7 +20,7 @@ from geofuse.serve.archive import Archive, Row
 from geofuse.serve.audit import who
 from geofuse.serve.door import Door, TheDoor, TheRow, TheVisitor, known_only
 from geofuse.serve.faults import RESPONSES
-from geofuse.serve.items import unchanged, without_paths
+from geofuse.serve.items import report_text, unchanged, without_paths
 from geofuse.serve.seals import Seals
 from geofuse.serve.sending import FileAnswer, Held, RangeFault, ranges_of
 
@@ -89,6 +89,12 @@ async def download(
         record = without_paths(json.loads(await door.aside(Path.read_bytes, path)))
         headers = {"content-disposition": f'attachment; filename="{path.name}"'}
         return JSONResponse(record, headers=headers)
+    if "report" in roles and row.assets[asset].get("type") == "text/html":
+        name = Path(row.assets[asset]["href"]).name
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(
+            await door.aside(report_text, door, row, asset), media_type="text/html", headers=headers
+        )
     if door.counts.get("downloads_now", 0) >= door.settings.limits.downloads:
         raise BusyError(f"{door.settings.limits.downloads} files are being sent", do="try again later")
     held = await _held(door, row, asset, visitor)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 from hashlib import blake2b
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from geofuse import __version__
-from geofuse.errors import MissingError, UsageError
+from geofuse.errors import GeofuseError, MissingError, UsageError
 from geofuse.run.clip import FORMATS
 from geofuse.scenes.catalog_index import seconds
 from geofuse.scenes.footprints import area_of
@@ -22,7 +23,7 @@ from geofuse.scenes.stac_item import acquired_span
 from geofuse.serve.access import Grant, demand
 from geofuse.serve.archive import Row, Search
 from geofuse.serve.describing import detail, facets, feature, physical_scale, report_key
-from geofuse.serve.door import TheDoor, TheRow, TheVisitor, known_only, root_of
+from geofuse.serve.door import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.faults import RESPONSES
 from geofuse.serve.looks import band_names, look_of
 from geofuse.serve.painting import encode, picture
@@ -242,9 +243,22 @@ async def report(door: TheDoor, found: TheRow) -> Response:
     key = report_key(row)
     if key is None:
         raise MissingError("no report")
-    path = await door.aside(door.archive.asset_path, row, key)
     headers = {"content-security-policy": REPORT_CSP, "cache-control": "private, no-cache"}
-    return FileResponse(path, media_type="text/html", headers=headers)
+    text = await door.aside(report_text, door, row, key)
+    return Response(text, media_type="text/html", headers=headers)
+
+
+def report_text(door: Door, row: Row, key: str) -> str:
+    """Return a report's page; of the inputs' paths, which its record has, only the names."""
+    text = door.archive.asset_path(row, key).read_text(errors="replace")
+    try:
+        record = json.loads(door.archive.asset_path(row, "provenance").read_bytes())
+        folders = {str(source["path"]).rpartition("/")[0] for source in record["inputs"]}
+    except (GeofuseError, OSError, ValueError, KeyError, TypeError):
+        return text
+    for folder in sorted(folders - {""}, key=len, reverse=True):
+        text = text.replace(f"{escape(folder)}/", "").replace(f"{folder}/", "")
+    return text
 
 
 def unchanged(request: Request, tag: str) -> bool:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from geofuse.errors import UsageError
 
-CHUNK_BYTES = 128 << 10
+CHUNK_BYTES = 64 << 10
 """Read and handed on at a time; a client that does not take them holds about three of these."""
 _RANGE = re.compile(r"(\d{0,19})-(\d{0,19})")
 Span = tuple[int, int]

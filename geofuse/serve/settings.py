@@ -28,7 +28,7 @@ class Limits:
     """Longest wait for the next piece of a request's body, and four times it for the whole."""
     send_s: float = 30.0
     """Longest wait for a client to take the next 64 KiB."""
-    body_bytes: int = 1 << 20
+    body_bytes: int = 4 << 20
     """Of a request other than an upload."""
     upload_bytes: int = 10 << 20
     """Of an uploaded area."""

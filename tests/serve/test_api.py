@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -216,6 +217,37 @@ def test_the_description_names_no_outside_address(site: Site) -> None:
     ].keys()
     assert site.ask("/docs").status == 404
     assert "cdn" not in json.dumps(described)
+    matrices = site.ask("/tileMatrixSets/WebMercatorQuad").json()["tileMatrices"]
+    assert (matrices[3]["matrixWidth"], matrices[3]["tileWidth"]) == (8, 256)
+
+
+def test_a_report_is_a_page_of_its_own_without_paths(
+    settings: Settings, product: Path, tmp_path: Path
+) -> None:
+    record = json.loads(product.with_suffix(".json").read_text())
+    page = tmp_path / "report.html"
+    source = record["inputs"][0]["path"]
+    page.write_text(f"<!doctype html><p>made of {source}</p>")
+    folder = tmp_path / "archive"
+    arguments = [
+        "publish",
+        product,
+        "--catalog",
+        folder,
+        "--access",
+        "open",
+        "--acquired",
+        DAY,
+        "--id",
+        "told",
+    ]
+    assert main([*map(str, arguments), "--report", str(page)]) == 0
+    with running(Settings(folder=folder, tokens=tmp_path / "t", audit=tmp_path / "a"), product) as site:
+        known = site.ask("/api/items/told").json()
+        answer = site.ask(known["report"])
+        assert answer.body == b"<!doctype html><p>made of pan.tif</p>"
+        assert "sandbox" in answer.headers["content-security-policy"]
+        assert site.ask("/api/items/told/download/report").body == answer.body
 
 
 def test_health_and_metrics(site: Site) -> None:
