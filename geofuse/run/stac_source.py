@@ -70,9 +70,7 @@ def fetch(
         for item in search(source):
             place, name = folder / _folder_name(item, known), f"{item.collection_id}/{item.id}"
             stamp = _stamp(item, source)
-            if (known.get(name) or {}).get(
-                "stamp"
-            ) == stamp:  # a folder that is gone was cleaned up
+            if (known.get(name) or {}).get("stamp") == stamp:  # a folder that is gone was cleaned up
                 found.append(Fetched(item.id, str(place), new=False))
                 continue
             try:

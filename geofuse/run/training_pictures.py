@@ -58,7 +58,11 @@ def sample(trainer: MsTrainer | PanGanTrainer, step: int) -> bytes:
     parts = [wide[:, at * size : (at + 1) * size] for at in range(3)]
     gray = parts[1].mean(axis=2).astype(np.uint8)
     sheet = before_after(
-        parts[0], gray, parts[2], titles=(first, "truth", f"network, step {step}"), credit="held out"
+        parts[0],
+        gray,
+        parts[2],
+        titles=(first, "truth, mean of the bands", f"network, step {step}"),
+        credit="held out",
     )
     return sheet
 
