@@ -39,8 +39,8 @@ from geofuse.config import RunConfig, load_config
 
 NAME = "geofuse"
 """Of every deployment: `fuse-scene/geofuse`."""
-SPARE_RUNS = 4
-"""Runs besides scenes that a worker may have at a time: looks, batches, cleaning."""
+OTHER_RUNS = 4
+"""Runs that are no scenes a worker may have at a time: looks, batches, cleaning."""
 STOP_SECONDS = 15.0
 CLEAN_CRON = "30 3 * * *"
 
@@ -55,11 +55,8 @@ def schedule_of(config: RunConfig) -> Schedule:
 
 
 def deployments(config: RunConfig, path: str) -> list[RunnerDeployment]:
-    """Return a deployment of every flow, with the configuration at `path` as its parameter."""
+    """Return a deployment of every flow, `fuse-scene` first; the configuration at `path` is their parameter."""
     one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    scenes = ConcurrencyLimitConfig(
-        limit=config.schedule.concurrency, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE
-    )
 
     def make(flow: Any, **more: Any) -> RunnerDeployment:
         made: RunnerDeployment = flow.to_deployment(
@@ -72,7 +69,7 @@ def deployments(config: RunConfig, path: str) -> list[RunnerDeployment]:
         return made
 
     return [
-        make(fuse_scene, concurrency_limit=scenes),
+        make(fuse_scene),
         make(watch_inbox, concurrency_limit=one, schedule=schedule_of(config)),
         make(fuse_batch),
         make(reprocess),
@@ -96,34 +93,42 @@ def serve(path: str) -> None:
     if config.schedule.gpu_limit:
         ensure_limit(config.schedule.gpu_limit)
     reap(starting=True)
-    runner = Runner(name=NAME, limit=config.schedule.concurrency + SPARE_RUNS, pause_on_shutdown=False)
-    for made in deployments(config, path):
-        runner.add_deployment(made)
+    scenes = Runner(name=f"{NAME}-scenes", limit=config.schedule.concurrency, pause_on_shutdown=False)
+    others = Runner(name=NAME, limit=OTHER_RUNS, pause_on_shutdown=False)
+    first, *more = deployments(config, path)
+    scenes.add_deployment(first)
+    for made in more:
+        others.add_deployment(made)
     stop = threading.Event()
     reap_always(stop)
     leash()
     try:
-        asyncio.run(_serve(runner))
+        asyncio.run(_serve([scenes, others]))
     finally:
         stop.set()
 
 
-async def _serve(runner: Runner) -> None:
-    """Run the runner; on a signal first let the flows' processes end and report, then the runner."""
+async def _serve(runners: Sequence[Runner]) -> None:
+    """Run the runners; on a signal first let the flows' processes end and report, then the runners.
+
+    Two of them, because a limit that the server keeps has every waiting scene ask again and again for its turn.
+    """
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
-    work = asyncio.create_task(runner.start())
-    while not runner.started and not work.done():
+    work = {asyncio.create_task(runner.start()) for runner in runners}
+    while not all(runner.started for runner in runners) and not any(task.done() for task in work):
         await asyncio.sleep(0.05)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     waiting = asyncio.create_task(told.wait())
-    await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({*work, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if told.is_set():
         await asyncio.to_thread(end_children)
-        await runner.astop()
+    for runner in runners:
+        if runner.started:
+            await runner.astop()
     waiting.cancel()
-    await asyncio.wait({work}, timeout=STOP_SECONDS)
+    await asyncio.wait(work, timeout=STOP_SECONDS)
 
 
 def end_children() -> None:

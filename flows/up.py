@@ -132,7 +132,6 @@ def prefect_settings(place: Place) -> dict[str, str]:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "geofuse,flows",
         "PREFECT_CLIENT_MAX_RETRIES": "6",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-        "PREFECT_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
         "PREFECT_RUNNER_POLL_FREQUENCY": "5",
         "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
         "PREFECT_CLI_COLORS": "false",

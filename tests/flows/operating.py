@@ -59,6 +59,7 @@ class Server:
 @contextmanager
 def started_server(folder: Path, **more: Any) -> Iterator[Server]:
     """Start a server on a port of its own, and end it."""
+    folder.mkdir(parents=True, exist_ok=True)
     place = Place(folder, port=free_port(), **more)
     around = child_surroundings({**prefect_settings(place), "PYTHONPATH": str(ROOT)})
     server = Server(place, Child("server", server_command(place), around, folder / "server.log"))
