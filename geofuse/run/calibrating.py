@@ -22,7 +22,7 @@ from geofuse.methods.registration import calibration_reach
 from geofuse.run.fuse import Progress, silent
 from geofuse.run.gate import BASE, Gate
 from geofuse.run.patches import field_from, job_of, observation_from
-from geofuse.run.planning import Findings, Request, check_out, make_plan
+from geofuse.run.planning import ENCODING, Findings, Request, check_out, make_plan
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes import ledger
 from geofuse.scenes.opening import select_bands
@@ -79,8 +79,9 @@ def calibrate_scene(scene: Scene, request: Request) -> dict[str, Any]:
 
 def _key(plan: Plan, request: Request) -> str:
     """Return what identifies the findings: the inputs, and all that was asked but encoding and work."""
-    asked = asdict(replace(request, tile_px=None, workers=None, memory_bytes=None, compress="", level=None))
-    del asked["attribution"]
+    asked = asdict(request)
+    for name in (*ENCODING, "tile_px", "workers", "memory_bytes", "attribution"):
+        del asked[name]
     weights = (plan.options["network"] or {}).get("sha256")
     text = json.dumps([__version__, plan.inputs, asked, plan.area, weights], sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

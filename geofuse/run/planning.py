@@ -48,6 +48,10 @@ COMPRESSED_SHARE = 0.5
 """Of the plain size, what a lossless codec leaves of satellite images at most, for the free-disk check."""
 
 
+ENCODING = ("compress", "level", "predictor", "max_error", "interleave", "validity", "sparse", "bigtiff")
+"""What of a request only says how the product is encoded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is wanted of a scene."""
@@ -225,9 +229,8 @@ def _network(
 
 def _encoding(request: Request) -> dict[str, Any]:
     """Return what the request says of the file, as CogSpec's fields."""
-    names = ("compress", "level", "predictor", "max_error", "interleave", "validity", "sparse")
     bigtiff = "yes" if request.bigtiff else "auto"
-    return {**{name: getattr(request, name) for name in names}, "bigtiff": bigtiff}
+    return {**{name: getattr(request, name) for name in ENCODING}, "bigtiff": bigtiff}
 
 
 def sample_bytes(grid: Grid, options: base.Options) -> int:

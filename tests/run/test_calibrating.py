@@ -143,6 +143,8 @@ def test_a_second_run_does_not_calibrate_again(
     monkeypatch.setattr("geofuse.run.calibrating.sample_cores", refuse)
     assert fuse(out, *files(shifted)) == first
     assert out.stat().st_mtime_ns == before
+    fuse(out, *files(shifted), "--mask", "--sparse", "--overwrite")  # the same, encoded otherwise
+    assert out.stat().st_mtime_ns != before
 
 
 @pytest.mark.parametrize("method", ["auto", "mtf-glp-hpm-r"])

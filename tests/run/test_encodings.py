@@ -125,6 +125,27 @@ def test_every_reader_sees_the_same_pixels_valid_in_the_same_places(
     assert (said["validity"], said["sparse"]) == (kind, "--sparse" in options)
 
 
+@pytest.mark.parametrize("option", ["--sparse", "--mask"])
+@pytest.mark.parametrize("size", [("1025", "513"), ("513", "1")], ids=" x ".join)
+def test_tiles_and_blocks_of_one_pixel(
+    pair: Pair, tmp_path: Path, size: tuple[str, str], option: str
+) -> None:
+    """The last row and column of tiles, of blocks and of overview blocks are one pixel wide."""
+    words = ["--window", "150", "500", *size, "--no-calibrate", "--method", "exp", option]
+    made = []
+    for number, tile in enumerate(("512", "1024")):
+        made.append(tmp_path / f"{number}.tif")
+        assert status(made[-1], pair.pan, pair.ms, *words, "--tile", tile) == 0
+    assert made[0].read_bytes() == made[1].read_bytes()
+    assert cog_validate(made[0], strict=True) == (True, [], [])
+    assert main(["verify", str(made[0])]) == 0
+    with rasterio.open(made[0]) as file:
+        assert file.shape == tuple(int(side) for side in size)
+        found, valid = file.read(), file.dataset_mask() > 0
+    assert valid[-1].any()
+    np.testing.assert_array_equal(as_tifffile_reads(made[0]).reshape(found.shape), found)
+
+
 def test_alpha_and_masks_let_every_value_stand(tmp_path: Path) -> None:
     """With nodata a result that comes out as 0 moves to 1; where something else marks, it need not."""
     ms = np.zeros((1, 32, 32), "uint8")

@@ -317,6 +317,7 @@ def test_a_full_disk_is_an_error_and_the_run_goes_on_afterwards(pair: Pair, tmp_
     assert "[write]" in done.stderr
     assert "Traceback" not in done.stderr
     assert not out.exists()
+    assert len(list(parts_dir(out).glob("*.part"))) == 9, "it was full while the product was laid down"
     assert main(arguments(pair, out)) == 0
     assert checksum(out) == checksum(reference)
     with rasterio.open(out) as product:
