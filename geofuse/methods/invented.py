@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from geofuse.geometry import gaussian_reach_px
 from geofuse.methods.closed import gaussian_kernel
@@ -61,6 +60,8 @@ def unsupported(
     upsampled MS; 0 where not ``valid``. ``noise`` is each band's noise variance (B,), which no regression explains
     and which is taken off. Known where all that a pixel's measure looks at is valid.
     """
+    from scipy import ndimage
+
     side = window_px(ratio)
     left, whole = np.empty(image.shape), np.empty(image.shape)
     reach = max(support_reach_px(gain, ratio) for gain in gains)
@@ -144,6 +145,8 @@ def reduced_sums(
 
 def _detail(plane: NDArray[np.floating], kernel: Floats) -> Floats:
     """Return a plane less its low-pass; exact in whole windows only."""
+    from scipy import ndimage
+
     values = plane.astype(np.float64)
     weights = kernel / kernel.sum()
     rows = ndimage.correlate1d(values, weights, axis=0, mode="constant")
@@ -153,6 +156,8 @@ def _detail(plane: NDArray[np.floating], kernel: Floats) -> Floats:
 
 def _box(plane: Floats, side: int) -> Floats:
     """Mean over windows by direct sums: a value does not depend on where a tile begins."""
+    from scipy import ndimage
+
     weights = np.full(side, 1.0 / side)
     rows = ndimage.correlate1d(plane, weights, axis=0, mode="constant")
     both: Floats = ndimage.correlate1d(rows, weights, axis=1, mode="constant")
