@@ -192,11 +192,18 @@ def run_tiles(
 
 
 def _stacked(planes: Tensor, at: list[list[int]], side: int, batch: int) -> Tensor:
-    """Return squares of planes as one batch, filled up to its size: channels last where there is one stack of them."""
+    """Return squares of planes as one batch, filled up to its size, channels last."""
     cuts = [_cut(planes, place, side) for place in at]
     cuts += [torch.zeros_like(cuts[0])] * (batch - len(cuts))
-    made = torch.stack(cuts)
-    return made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
+    return channels_last(torch.stack(cuts))
+
+
+def channels_last(planes: Tensor) -> Tensor:
+    """Lay planes (N, C, h, w) or (N, B, C, h, w) out as convolutions run fastest: the channels of a pixel together."""
+    if planes.dim() == 4:
+        return planes.contiguous(memory_format=torch.channels_last)
+    flat = planes.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    return flat.reshape(*planes.shape[:2], *flat.shape[1:])
 
 
 def _inner_tiles(core: Window, side: int) -> Iterator[tuple[int, int]]:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from geofuse.geometry import AxisMap
 from geofuse.nets.device import Pixels, Wanted, fuse_fine, fuse_ms
-from geofuse.nets.inference import PRECISIONS, Engine, blocks_across, describe
+from geofuse.nets.inference import PRECISIONS, Engine, blocks_across, channels_last, describe
 from geofuse.nets.models import MsGenerator, MsSpec, PanGanGenerator, PanGanSpec
 
 TILES, BATCHES = (128, 256, 512), (1, 4, 16, 64)
@@ -97,9 +97,8 @@ def fed(running: Engine, batch: int, bands: int) -> tuple[Tensor, ...]:
         )
     across = blocks_across(side, running.spec.ratio) + halo
     common = planes(batch, running.spec.common_channels, across, across)
-    return common.contiguous(memory_format=torch.channels_last), planes(
-        batch, bands, running.spec.own_channels, across, across
-    )
+    own = planes(batch, bands, running.spec.own_channels, across, across)
+    return channels_last(common), channels_last(own)
 
 
 def as_graph(run: Callable[[], object], device: torch.device) -> Callable[[], object]:
