@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pytest
 import rasterio
 from rasterio.windows import from_bounds
 
+from geofuse.cli import main
 from geofuse.run.simulating import Pair
 from tests.conftest import folder_from
 from tests.serve.site import chromium, looking, seen, served, settle, until
@@ -24,12 +24,9 @@ LANDSAT = "LC80200392015216LGN00-fused"
 QUICK = ("--method", "mtf-glp-hpm-r", "--no-calibrate", "--no-progress")
 
 
-def geofuse(*arguments: object) -> str:
-    """Run the command line as its users do."""
-    command = [sys.executable, "-m", "geofuse.cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def geofuse(*arguments: object) -> None:
+    """Run the command line, in this process."""
+    assert main([str(argument) for argument in arguments]) == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +207,8 @@ def detail(picture: np.ndarray) -> float:
     return float(np.abs(np.diff(picture, axis=1)).mean() + np.abs(np.diff(picture, axis=0)).mean())
 
 
-def test_bands_stretch_and_gamma_change_the_picture(browser: Any, site: Site, item: str) -> None:
+def test_bands_stretch_and_gamma_change_the_picture(browser: Any, site: Site) -> None:
+    item = "demo-fused"
     with looking(browser, site.url) as view:
         open_item(view, site, item, "?swipe=off")
         box = on_the_map(view)
@@ -403,7 +401,7 @@ def test_all_of_it_by_keyboard(browser: Any, site: Site) -> None:
         assert view.evaluate("document.activeElement.id") == "card-demo-fused", "and back where one was"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_nothing_that_axe_finds(browser: Any, site: Site, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
@@ -472,8 +470,12 @@ def no_sideways(view: Any) -> bool:
     return bool(view.evaluate("document.documentElement.scrollWidth <= innerWidth && scrollX === 0"))
 
 
-def test_a_token_is_asked_for_where_the_server_wants_one(browser: Any, site: Site) -> None:
-    token = geofuse("token", "add", site.catalog, "--user", "alice").strip()
+def test_a_token_is_asked_for_where_the_server_wants_one(
+    browser: Any, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    geofuse("token", "add", site.catalog, "--user", "alice")
+    token = capsys.readouterr().out.strip()
     with served(site.catalog, "--require-token") as url:
         context = browser.new_context()
         view = context.new_page()
