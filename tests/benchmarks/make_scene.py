@@ -1,10 +1,10 @@
-"""Write a large simulated scene to measure speed on: PAN N x N at 0.5 m, MS N/4 x N/4 x 4 at 2 m.
+"""Write a large simulated scene to measure speed on: PAN N x N at 0.5 m, MS N/4 x N/4 x 4 (or more) at 2 m.
 
 uint16, 11 bit, UTM, tiled DEFLATE GeoTIFFs, a slanted nodata border as Landsat has, sensor MTF and noise. A few
 landscapes are observed once, then laid side by side, turned and mirrored at random and with fresh noise, so that any
 size takes little memory. Meant for speed and memory; use `geofuse demo` for quality.
 
-usage: python tests/benchmarks/make_scene.py FOLDER N [SEED]        N is a multiple of 2048
+usage: python tests/benchmarks/make_scene.py FOLDER N [SEED [BANDS]]        N is a multiple of 2048; 4 bands
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def turned(image: np.ndarray, quarter: int, mirror: int) -> np.ndarray:
     return image[:, :, ::-1] if mirror else image
 
 
-def main(folder: Path, size: int, seed: int = 7) -> None:
-    """Write pan.tif and ms.tif."""
+def main(folder: Path, size: int, seed: int = 7, bands: int = 4) -> None:
+    """Write pan.tif and ms.tif; bands beyond the fourth are the first ones again, with noise of their own."""
     if size % SIDE:
         raise SystemExit(f"N = {size}: a multiple of {SIDE}, please")
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,17 +62,20 @@ def main(folder: Path, size: int, seed: int = 7) -> None:
             transform=from_origin(500000, 5400000, 0.5, 0.5), **profile,
         ) as pan,
         rasterio.open(
-            folder / "ms.tif", "w", width=coarse, height=coarse, count=4, interleave="pixel",
+            folder / "ms.tif", "w", width=coarse, height=coarse, count=bands, interleave="pixel",
             transform=from_origin(500000, 5400000, 2, 2), **profile,
         ) as ms,
     ):  # fmt: skip
-        ms.descriptions = BANDS[:4]
+        if bands == 4:
+            ms.descriptions = BANDS[:4]
         for row in tqdm(range(0, size, SIDE), unit="strip"):
             choices = [
                 (rng.integers(len(seen)), rng.integers(4), rng.integers(2)) for _ in range(size // SIDE)
             ]
             for target, place, side, total in ((pan, 0, SIDE, size), (ms, 1, SIDE // RATIO, coarse)):
                 strip = np.concatenate([turned(seen[i][place], q, m) for i, q, m in choices], axis=2)
+                if place == 1:
+                    strip = strip[[band % len(strip) for band in range(bands)]]
                 noise = NOISE["pan" if place == 0 else "ms"] * rng.standard_normal(strip.shape, np.float32)
                 top = row * side // SIDE
                 stored = np.clip(np.rint(strip + noise), 1, 2047).astype(np.uint16)

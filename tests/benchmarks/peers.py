@@ -6,7 +6,8 @@ Compare CPU seconds, as ratios of medians of one run: machines are noisy, and wa
     python tests/benchmarks/peers.py /tmp/s4 --runs 5
 
 Peers: gdal_pansharpen.py and gdal_translate of the system (Debian: gdal-bin, python3-gdal); with --python312 a Python
-that has rasterio >= 1.5, whose GDAL is 3.12. What is not there is left out and said.
+that has rasterio >= 1.5, whose GDAL is 3.12. What is not there is left out and said. All write 512-px blocks, pixel
+interleave, predictor 2, overviews; `gdal_cache256` has GDAL's block cache at 256 MB, for a fair look at memory.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import rasterio
 
 COG = "-co PREDICTOR=2 -co BIGTIFF=IF_SAFER -co NUM_THREADS=ALL_CPUS"
 LEAN = ["--no-calibrate", "--back-projections", "0"]
@@ -108,6 +111,12 @@ def machine() -> str:
     return f"{len(names)} x {name}, {limit:.0f} GiB, Python {platform.python_version()}"
 
 
+def about(scene: Path) -> dict[str, float]:
+    """Return the size of a scene."""
+    with rasterio.open(scene / "pan.tif") as pan, rasterio.open(scene / "ms.tif") as ms:
+        return {"megapixels": pan.width * pan.height / 1e6, "bands": ms.count}
+
+
 def table(turns: list[Turn], against: str | None) -> str:
     """Lay medians out as Markdown, with ratios of CPU seconds against one peer."""
     head = "| command | CPU s | wall s | peak MB | output MB |" + (
@@ -143,7 +152,8 @@ def main() -> None:
     parser.add_argument(
         "--only", default=".", help="regular expression: time these only, such as 'gdal$|geofuse'"
     )
-    parser.add_argument("--json", type=Path, help="write all turns to this file")
+    parser.add_argument("--json", type=Path, help="write all turns to this file, for plot.py")
+    parser.add_argument("--no-warm-up", action="store_true", help="the caches are warm already")
     given = parser.parse_args()
     out = given.scene / "out"
     out.mkdir(exist_ok=True)
@@ -156,13 +166,16 @@ def main() -> None:
         python312=given.python312,
     )
     work = {name: command for name, command in work.items() if re.search(given.only, name)}
-    for command in work.values():
-        timed("warm-up", command, out)
+    if not given.no_warm_up:
+        for command in work.values():
+            timed("warm-up", command, out)
     turns = [timed(name, command, out) for _ in range(given.runs) for name, command in work.items()]
     print(f"{given.codec} {given.level}, medians of {given.runs} in turn; {machine()}\n")
-    print(table(turns, "gdal" if "gdal" in work else None))
+    against = next((name for name in ("gdal312", "gdal") if name in work), None)
+    print(table(turns, against))
     if given.json:
-        given.json.write_text(json.dumps([asdict(turn) for turn in turns], indent=1))
+        told = {**about(given.scene), "codec": given.codec, "level": given.level, "machine": machine()}
+        given.json.write_text(json.dumps({**told, "turns": [asdict(turn) for turn in turns]}, indent=1))
 
 
 if __name__ == "__main__":
