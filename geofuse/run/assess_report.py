@@ -38,7 +38,17 @@ def assess_text(found: Assessment) -> str:
         f"({number(sharp['edge_width_px'])} px wide, PAN's {number(sharp['edge_width_pan_px'])}); "
         f"seams: {_seam(seam)}"
     )
+    lines.append(_invented(values["invented"]))
     return "\n".join([*lines, *(f"note: {warning}" for warning in values["warnings"])])
+
+
+def _invented(found: Mapping[str, Any]) -> str:
+    """Say how much of the detail nothing supports, and how much may be."""
+    if found["share"] is None:
+        return "detail in neither PAN nor MS: too little valid around any pixel to say"
+    bound = "unknown" if found["bound"] is None else f"{found['bound']:.1%}"
+    verdict = "; a band is beyond its own bound" if found["found"] else ""
+    return f"detail in neither PAN nor MS: {found['share']:.1%} of its energy, bound {bound}{verdict}"
 
 
 def _seam(seam: Mapping[str, Any]) -> str:
