@@ -201,6 +201,8 @@ class Run:
         show_page(key, page, str(self.answers["accept"]["verdict"]))
 
     def _call(self, outcome: Outcome, fault: GeofuseError | None) -> None:
+        if outcome.state == "review" and (running.run_count or 0) > 1:
+            return  # it goes on after the answer: who was to be told was told
         hooks = self.config.hooks
         calls = {"failed": hooks.on_failure, "rejected": hooks.on_failure, "review": hooks.on_review}
         facts: dict[str, Any] = {
