@@ -265,3 +265,21 @@ def test_two_processes_train_together(tiny: Path, tmp_path: Path) -> None:
     assert card.training["processes"] == 2
     for name, value in alone.training["scores"].items():
         assert card.training["scores"][name] == pytest.approx(value, abs=2e-3)
+
+
+def test_real_scenes_are_learnt_from_reduced_and_before_cameras(scene: Pair, tmp_path: Path) -> None:
+    text = TINY.replace(
+        "  simulated: {scenes: 4, held: 2, size_cpx: 64}", "  simulated: {scenes: 0, held: 0}"
+    )
+    real = (
+        f"  scenes:\n    - scene: {{pan: {scene.pan}, ms: [{scene.ms}]}}\n      credit: drawn by geofuse\n"
+        "      license: Apache-2.0\n      cameras: 1\n      hold_out: 0.25\n"
+    )
+    text = text.replace("schedule:", real + "schedule:").replace("steps: 200", "steps: 3")
+    (tmp_path / "real.yaml").write_text(text.replace("crop_cpx: 16", "crop_cpx: 10"))
+    assert main(["train", str(tmp_path / "real.yaml"), "--no-progress", "--device", "cpu"]) == 0
+    told = read_card(tmp_path / "tiny" / "tiny.safetensors").training
+    assert [row["origin"] for row in told["data"]] == ["reduced", "reduced", "camera"]
+    assert [row["held"] for row in told["data"]] == [False, True, False]
+    assert len(told["scores"]) == 1
+    assert str(tmp_path) not in json.dumps(told)
