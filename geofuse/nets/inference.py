@@ -108,6 +108,7 @@ def _engine(text: str) -> Engine:
             wanted=f"{network['runs_on']}, as planned: others give other bits",
             do="use workers of one kind, or run the command here alone",
         )
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32, in ridge's stencil too
     net, _ = load_weights(Path(network["path"]), sha256=network["sha256"])
     kind = PRECISIONS[network["precision"]]
     net.to(device=device, dtype=kind)
