@@ -108,7 +108,7 @@ function Filters() {
 }
 
 function Skeletons() {
-  return <ul class="cards" aria-hidden="true">{[0, 1, 2, 3].map((one) => <li key={one} class="card"><div class="thumb skeleton" /><div class="words"><i class="skeleton" /><i class="skeleton short" /></div></li>)}</ul>;
+  return <ul class="cards" aria-hidden="true">{[0, 1, 2, 3].map((one) => <li key={one} class="ghost"><div class="thumb skeleton" /><div class="words"><i class="skeleton" /><i class="skeleton short" /></div></li>)}</ul>;
 }
 
 function List({ features, matched }: { features: SceneFeature[]; matched: number }) {
