@@ -13,6 +13,7 @@ from geofuse.methods.simulate import Camera, make_truth
 from geofuse.run.simulating import Pair, write_pair
 
 ROOT = Path(__file__).resolve().parents[1]
+collect_ignore = ["serve/qgis_client.py"]  # a script of QGIS's own Python
 CAMERA = Camera(
     mtf_gains=(0.3, 0.3, 0.3, 0.3),
     pan_weights=(0.15, 0.3, 0.3, 0.2),

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from browsing import chromium, looking, seen, served, settle, until
 from rasterio.windows import from_bounds
 
 from geofuse.cli import main
 from geofuse.run.simulating import Pair
 from tests.conftest import folder_from
-from tests.serve.site import chromium, looking, seen, served, settle, until
 
 ROOT = Path(__file__).resolve().parents[2]
 LANDSAT = "LC80200392015216LGN00-fused"
