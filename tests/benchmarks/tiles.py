@@ -25,7 +25,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.serve.site import served  # noqa: E402
+from tests.serve.browsing import served  # noqa: E402
 
 
 class Client:
