@@ -180,7 +180,8 @@ def deadly(path, *arguments, **named):
         os.kill(os.getpid(), signal.SIGKILL)
     return write(path, *arguments, **named)
 
-fuse.write_part = deadly
+if write.__name__ != "deadly":
+    fuse.write_part = deadly
 """
 
 
