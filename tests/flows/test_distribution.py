@@ -194,6 +194,7 @@ def test_a_tile_that_kills_its_worker_three_times_is_named_in_the_runs_state(
     settings = {
         "distributed.scheduler.allowed-failures": 2,
         "distributed.scheduler.worker-saturation": 1.0,
+        "distributed.scheduler.no-workers-timeout": "60s",
     }
     with dask.config.set(settings), cluster_of(2, preload=[str(preload)]) as cluster:
         work = {"scheduler": cluster.scheduler_address, "retries": 0}
