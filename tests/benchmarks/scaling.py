@@ -48,6 +48,7 @@ def main() -> None:
     camera = Camera((0.3,) * 4, (0.15, 0.3, 0.3, 0.2), ratio=4.0, noise_sigma=1.0)
     times = asked.side // 1024
     truth = np.tile(make_truth(1024, rng=np.random.default_rng(5)), (1, times, times))
+    (asked.folder / "scene").mkdir(parents=True, exist_ok=True)
     pair = write_pair(asked.folder / "scene", truth, camera, slant_deg=0.0, seed=5)
     request = Request(method=asked.method, tile_px=asked.tile, workers=1)
     plan = calibrated_plan(open_pair(str(pair.pan), [str(pair.ms)]), request)
