@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 EDGE_TOLERANCE_CPX = 1e-6
+TABLES = 256
+"""Tap tables of each kind that are remembered: the phases of a tile share theirs."""
 GAUSSIAN_SUPPORT_SIGMA = 3.0
 
 
@@ -34,9 +37,13 @@ class Taps:
     start: int
     """Absolute index of the first output."""
     first: NDArray[np.int64]
-    """Absolute input index under the first weight, per output (n,)."""
+    """Absolute input index under the first weight, per output (n,), ascending."""
     weights: NDArray[np.floating[Any]]
     """Weights, each row summing to 1 (n, taps); float64, for pixels that are."""
+
+    def __post_init__(self) -> None:
+        """Forbid changes: tables are remembered and shared."""
+        self.first.flags.writeable = self.weights.flags.writeable = False
 
 
 def axis_from_grids(
@@ -88,6 +95,7 @@ def nearest(axis: AxisMap, start: int, stop: int, coarse_size: int) -> NDArray[n
     return np.where(at_border, coarse_size - 1, under)
 
 
+@lru_cache(TABLES)
 def cubic_taps(axis: AxisMap, start: int, stop: int) -> Taps:
     """Tabulate Keys' cubic convolution (a = -1/2) from coarse to the fine pixels ``[start, stop)``: 4 taps.
 
@@ -112,6 +120,7 @@ def gaussian_sigma_px(gain: float, ratio: float) -> float:
     return ratio * math.sqrt(-2.0 * math.log(gain)) / math.pi
 
 
+@lru_cache(TABLES)
 def gaussian_taps(axis: AxisMap, gain: float, start: int, stop: int) -> Taps:
     """Tabulate the sensor's Gaussian MTF from fine to the coarse pixels ``[start, stop)``.
 

@@ -186,6 +186,17 @@ def test_gaussian_has_the_sensors_mtf_at_nyquist(ratio: float, gain: float, phas
     assert np.abs(response - gain).max() < 0.006
 
 
+def test_tables_are_shared_and_nobody_can_change_them() -> None:
+    axis = AxisMap(0.25, -0.375)
+    for make in (cubic_taps, lambda *span: gaussian_taps(span[0], 0.3, *span[1:])):
+        table = make(axis, 3, 9)
+        assert make(axis, 3, 9) is table
+        with pytest.raises(ValueError, match="read-only"):
+            table.weights[0, 0] = 1.0
+        with pytest.raises(ValueError, match="read-only"):
+            table.first[0] = 0
+
+
 @given(st.floats(0.05, 0.95), st.floats(1.0, 8.0))
 def test_gaussian_sigma(gain: float, ratio: float) -> None:
     """The transform of exp(-x^2 / 2 s^2) is exp(-2 (pi s f)^2); the coarse Nyquist is 1 / (2 ratio)."""

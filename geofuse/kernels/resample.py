@@ -110,8 +110,8 @@ def resample(source: NDArray[Any], row_taps: Taps, col_taps: Taps, origin: tuple
 
 
 def _check(first: NDArray[Any], taps: int, size: int) -> None:
-    if first.size and (first.min() < 0 or first.max() + taps > size):
-        raise IndexError(f"taps {first.min()}..{first.max() + taps} leave a source of {size} pixels")
+    if first.size and (first[0] < 0 or first[-1] + taps > size):  # tables ascend
+        raise IndexError(f"taps {first[0]}..{first[-1] + taps} leave a source of {size} pixels")
 
 
 @compiled
@@ -129,6 +129,21 @@ def _renormalise(values, weight, missing, minimum, out_valid):  # type: ignore[n
                 out_valid[row, col] = False
                 for band in range(bands):
                     values[band, row, col] = 0.0
+
+
+@compiled
+def _boxes(flags, top, high, left, wide, table, out):  # type: ignore[no-untyped-def]
+    for row in range(flags.shape[0]):
+        count = 0
+        for col in range(flags.shape[1]):
+            count += flags[row, col]
+            table[row + 1, col + 1] = table[row, col + 1] + count
+    for row in range(top.size):
+        above, below = table[top[row]], table[top[row] + high]
+        for col in range(left.size):
+            first = left[col]
+            last = first + wide
+            out[row, col] = below[last] - above[last] - below[first] + above[first]
 
 
 def resample_valid(
@@ -157,15 +172,13 @@ def resample_valid(
 
 def _box_count(
     flags: NDArray[np.bool_], row_taps: Taps, col_taps: Taps, origin: tuple[int, int]
-) -> NDArray[np.int64]:
+) -> NDArray[np.int32]:
     """Count the flags under each output's taps."""
-    table = np.zeros((flags.shape[0] + 1, flags.shape[1] + 1), np.int64)
-    np.cumsum(np.cumsum(flags, axis=0, dtype=np.int64), axis=1, out=table[1:, 1:])
     top, left = row_taps.first - origin[0], col_taps.first - origin[1]
-    bottom, right = top + row_taps.weights.shape[1], left + col_taps.weights.shape[1]
-    by_rows = table[bottom] - table[top]
-    counted: NDArray[np.int64] = by_rows[:, right] - by_rows[:, left]
-    return counted
+    table = np.zeros((flags.shape[0] + 1, flags.shape[1] + 1), np.int32)
+    out = np.empty((top.size, left.size), np.int32)
+    _boxes(flags, top, row_taps.weights.shape[1], left, col_taps.weights.shape[1], table, out)
+    return out
 
 
 @compiled

@@ -21,7 +21,7 @@ from geofuse.scenes.handles import drop as close_datasets
 from geofuse.scenes.handles import stamp_of
 from geofuse.scenes.sniffing import file_of
 
-ROOM_BYTES = 64 << 20
+ROOM_BYTES = 48 << 20
 """What is kept; `geofuse.scenes.tiles.swaths` orders tiles so that what they share fits."""
 CELL_PX = 512
 """Smaller blocks are joined to cells of about this side."""
