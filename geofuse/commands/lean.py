@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,11 +18,19 @@ ARENA_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -8, -3, -1
 
 def prepare() -> None:
     """Load the libraries and the compiler of a run, and nothing beside: half a second of each start."""
-    with _hidden(*NEVER_USED):
-        import geofuse.run.fuse  # noqa: F401
-        from geofuse.kernels import jit
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # numpy's BLAS would start threads that wait by spinning
+    gc.disable()
+    try:
+        with _hidden(*NEVER_USED):
+            import geofuse.run.fuse  # noqa: F401
+            from geofuse.kernels import jit
 
-        jit.start()
+            jit.start()
+    finally:
+        gc.freeze()  # what was loaded stays: no collection needs to look through it again
+        gc.enable()
     _keep_memory()
 
 

@@ -7,7 +7,7 @@ Compare CPU seconds, as ratios of medians of one run: machines are noisy, and wa
 
 Peers: gdal_pansharpen.py and gdal_translate of the system (Debian: gdal-bin, python3-gdal); with --python312 a Python
 that has rasterio >= 1.5, whose GDAL is 3.12. What is not there is left out and said. All write 512-px blocks, pixel
-interleave, predictor 2, overviews; `gdal_cache256` has GDAL's block cache at 256 MB, for a fair look at memory.
+interleave, predictor 2, overviews; `..._cache256` has GDAL's block cache at 256 MB, for a fair look at memory.
 """
 
 from __future__ import annotations
@@ -69,16 +69,17 @@ def commands(
         options = [*COG.split(), "-co", f"COMPRESS={codec.upper()}", "-co", f"LEVEL={level}"]
         target = str(out / "gdal.tif")
         found["gdal"] = ["gdal_translate", "-q", "-of", "COG", *options, vrt, target]
-        found["gdal_cache256"] = [*found["gdal"][:1], "--config", "GDAL_CACHEMAX", "256", *found["gdal"][1:]]
         if python312:
             found["gdal312"] = [python312, "-c", COPY, vrt, target, codec, str(level)]
+        best = "gdal312" if python312 else "gdal"
+        found[f"{best}_cache256"] = ["env", "GDAL_CACHEMAX=256", *found[best]]
     else:
         print("no gdal_pansharpen.py: only geofuse is timed", file=sys.stderr)
     for method in methods:
         lean = LEAN if method != "auto" else []
         found[f"geofuse_{method}"] = [
             sys.executable, "-m", "geofuse.cli", "fuse", "--pan", pan, "--ms", ms, "--method", method, *lean,
-            "--compress", codec, "--level", str(level), "--overwrite", "--no-progress",
+            "--compress", codec, "--level", str(level), "--interleave", "pixel", "--overwrite", "--no-progress",
             "--out", str(out / "geofuse.tif"),
         ]  # fmt: skip
     return found

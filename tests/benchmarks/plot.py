@@ -12,10 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator
 
 KEYS = ("cpu_s", "wall_s", "peak_mb", "output_mb")
 TITLES = {"cpu_s": "CPU seconds", "wall_s": "wall seconds", "peak_mb": "peak memory, MB"}
-COLORS = {"gdal": "#8c8c8c", "gdal_cache256": "#c2a36b", "gdal312": "#4c72b0", "geofuse_brovey": "#c44e52"}
+LOOKS = {
+    "gdal": ("GDAL 3.6", "#9a9a9a", "s--"),
+    "gdal312": ("GDAL 3.12", "#1f4e8c", "s--"),
+    "gdal312_cache256": ("GDAL 3.12, cache 256 MB", "#6fa8dc", "s:"),
+    "geofuse_brovey": ("geofuse brovey", "#c0392b", "o-"),
+    "geofuse_gsa": ("geofuse gsa", "#e08e45", "o-"),
+    "geofuse_mtf-glp-hpm-r": ("geofuse mtf-glp-hpm-r", "#8e5aa8", "o-"),
+    "geofuse_auto": ("geofuse, its defaults: calibrated, back-projected", "#2e7d4f", "o-"),
+}
+"""Label, colour and line of what is drawn, in this order; GDAL 3.6 is Debian 12's."""
 
 
 def medians(path: Path) -> list[dict[str, Any]]:
@@ -47,26 +57,32 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def draw(rows: list[dict[str, Any]], out: Path) -> None:
-    """Draw CPU, wall and memory over pixels (4 bands), and CPU over bands (the smallest scene), at one codec."""
-    figure, places = plt.subplots(1, 4, figsize=(15, 3.8), layout="constrained")
+    """Draw CPU, wall and memory over pixels (4 bands), and CPU over bands (the smallest scene), at the first codec."""
+    figure, places = plt.subplots(2, 2, figsize=(10.5, 8.2), layout="constrained")
     codec = (rows[0]["codec"], rows[0]["level"])
     same = [row for row in rows if (row["codec"], row["level"]) == codec]
     smallest = min(row["megapixels"] for row in same)
     panels = [(key, "megapixels", [row for row in same if row["bands"] == 4]) for key in TITLES]
     panels.append(("cpu_s", "bands", [row for row in same if row["megapixels"] == smallest]))
-    for place, (key, axis, shown) in zip(places, panels, strict=True):
-        for name in dict.fromkeys(row["name"] for row in shown):
+    for place, (key, axis, shown) in zip(places.flat, panels, strict=True):
+        for name, (label, color, style) in LOOKS.items():
             line = sorted((row[axis], row[key]) for row in shown if row["name"] == name)
-            place.plot(*zip(*line, strict=True), "o-", color=COLORS.get(name), label=name)
-        where = "4 bands" if axis == "megapixels" else f"{smallest:.0f} Mpx"
-        place.set(xlabel=axis, title=f"{TITLES[key]}, {where}", xscale="log", yscale="log")
+            if len(line) > 1:
+                place.plot(*zip(*line, strict=True), style, color=color, label=label, markersize=5)
+        where = "4 bands" if axis == "megapixels" else f"{smallest:.0f} megapixels"
+        place.set(xlabel=axis, title=f"{TITLES[key]}: {where}", xscale="log", yscale="log")
         ticks = sorted({row[axis] for row in shown})
         place.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
-        place.minorticks_off()
+        place.xaxis.minorticks_off()
+        place.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        place.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        place.yaxis.minorticks_off()
         place.grid(alpha=0.3)
-    places[0].legend(fontsize=8)
-    figure.suptitle(f"{codec[0]} {codec[1]}; {rows[0]['machine']}", fontsize=9)
-    figure.savefig(out, dpi=110)
+        place.spines[["top", "right"]].set_visible(False)
+    handles, labels = places.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.suptitle(f"Pansharpening to a COG, {codec[0]} {codec[1]}; {rows[0]['machine']}", fontsize=10)
+    figure.savefig(out, dpi=100)
 
 
 if __name__ == "__main__":
