@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import (
+    TABLES,
     AxisMap,
     Taps,
     cubic_taps,
@@ -97,7 +98,7 @@ def alike(observation: Observation) -> list[tuple[tuple[float, float], list[int]
     return groups
 
 
-@lru_cache(maxsize=256)
+@lru_cache(TABLES)
 def there_and_back(axis: AxisMap, gain: float, start: int, stop: int) -> Taps:
     """Tabulate D(U(.)) along an axis, from the coarse grid to its own pixels ``[start, stop)``.
 

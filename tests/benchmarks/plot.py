@@ -25,7 +25,7 @@ LOOKS = {
     "geofuse_mtf-glp-hpm-r": ("geofuse mtf-glp-hpm-r", "#8e5aa8", "o-"),
     "geofuse_auto": ("geofuse, its defaults: calibrated, back-projected", "#2e7d4f", "o-"),
 }
-"""Label, colour and line of what is drawn, in this order; GDAL 3.6 is Debian 12's."""
+"""Label, colour and line, in this order; others follow under their own names. GDAL 3.6 is Debian 12's."""
 
 
 def medians(path: Path) -> list[dict[str, Any]]:
@@ -61,14 +61,15 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
     figure, places = plt.subplots(2, 2, figsize=(10.5, 8.2), layout="constrained")
     codec = (rows[0]["codec"], rows[0]["level"])
     same = [row for row in rows if (row["codec"], row["level"]) == codec]
+    names = dict.fromkeys(row["name"] for row in same)
     smallest = min(row["megapixels"] for row in same)
     panels = [(key, "megapixels", [row for row in same if row["bands"] == 4]) for key in TITLES]
     panels.append(("cpu_s", "bands", [row for row in same if row["megapixels"] == smallest]))
     for place, (key, axis, shown) in zip(places.flat, panels, strict=True):
-        for name, (label, color, style) in LOOKS.items():
+        for name in sorted({row["name"] for row in shown}, key=[*LOOKS, *names].index):
+            label, color, style = LOOKS.get(name, (name, None, "x-"))
             line = sorted((row[axis], row[key]) for row in shown if row["name"] == name)
-            if len(line) > 1:
-                place.plot(*zip(*line, strict=True), style, color=color, label=label, markersize=5)
+            place.plot(*zip(*line, strict=True), style, color=color, label=label, markersize=5)
         where = "4 bands" if axis == "megapixels" else f"{smallest:.0f} megapixels"
         place.set(xlabel=axis, title=f"{TITLES[key]}: {where}", xscale="log", yscale="log")
         ticks = sorted({row[axis] for row in shown})
