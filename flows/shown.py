@@ -74,7 +74,7 @@ def _paths(answers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _picture(paths: Mapping[str, str]) -> list[str]:
-    from geofuse.scenes.preview import small_jpeg
+    from geofuse.rasters.preview import small_jpeg
 
     source = paths.get("before_after") or paths.get("quicklook")
     if not source or not Path(source).is_file():

@@ -13,8 +13,8 @@ from geofuse.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from geofuse.rasters.cog.objects import Target
     from geofuse.run.planning import Request
-    from geofuse.scenes.cog.objects import Target
     from geofuse.scenes.scene import Scene
 
 SCENE_HELP = "scene folder or .tar (Landsat 8/9 Level-1)"
@@ -257,7 +257,7 @@ def target_from(address: str, work: str | None) -> Target | None:
     from pathlib import Path
 
     from geofuse.config import surroundings
-    from geofuse.scenes.cog import objects
+    from geofuse.rasters.cog import objects
 
     found = surroundings()
     return objects.target_of(

@@ -22,8 +22,8 @@ from geofuse.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from geofuse.rasters.cog.objects import Target
     from geofuse.run.planning import Request
-    from geofuse.scenes.cog.objects import Target
     from geofuse.scenes.scene import Scene
 
 FUSE_EXAMPLES = """\

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from geofuse.config import CHECKS, AcceptProfile, Limits
-from geofuse.scenes.ledger import mask_path
-from geofuse.scenes.pixels import inspect, read_raw
-from geofuse.scenes.scene import Band, Source
+from geofuse.rasters.image import Band, Source
+from geofuse.rasters.ledger import mask_path
+from geofuse.rasters.pixels import inspect, read_raw
 
 PASS, REVIEW, REJECT = "PASS", "REVIEW", "REJECT"
 """Published; published when a person says so; never published."""

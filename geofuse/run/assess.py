@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from geofuse.methods.metrics import ErrorSums, merge, peak_of
 from geofuse.methods.quality_index import BLOCK
+from geofuse.rasters.pixels import read_reduced
 from geofuse.run.assess_tiles import Ask, Cells, Part, coarse_task, error_task, fine_task
 from geofuse.run.assess_values import Assessment, Measured, put_together
 from geofuse.run.assessable import Subject, comparable, open_subject
 from geofuse.run.executors import Executor, Serial
 from geofuse.run.fuse import Progress, silent
-from geofuse.scenes.pixels import read_reduced
 from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import BLOCK_PX, Tile, tiles_of
 

@@ -30,15 +30,16 @@ from geofuse.methods.observation import (
 )
 from geofuse.methods.seams import SEAM_HALO_PX
 from geofuse.methods.sharpness import edge_reach_px
+from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.ledger import json_path
+from geofuse.rasters.pixels import RasterFacts, inspect, read_window
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.patches import observation_from, pedestal_of, read_patch
 from geofuse.run.planning import Request, make_plan
-from geofuse.scenes.ledger import json_path
 from geofuse.scenes.opening import select_bands
-from geofuse.scenes.pixels import RasterFacts, inspect, read_window
 from geofuse.scenes.provenance import read_record
 from geofuse.scenes.relating import composed, has_pixel_size, same_crs
-from geofuse.scenes.scene import Band, Grid, Scene, Source
+from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import Plan
 
 ALIGNED_PX = 0.01

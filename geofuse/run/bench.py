@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from geofuse import __version__
 from geofuse.errors import AreaError, MethodError, PixelError, UsageError
 from geofuse.methods import base
+from geofuse.rasters.preview import choose_rgb, detail_window, stretch
 from geofuse.run.bench_table import sorted_rows
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
@@ -27,7 +28,6 @@ from geofuse.run.planning import Request, make_plan
 from geofuse.run.scoring import Ground, error_percent, ground_of, physical, read_raster, score
 from geofuse.run.wald import NAMES, simulate_wald
 from geofuse.scenes.opening import open_pair
-from geofuse.scenes.preview import choose_rgb, detail_window, stretch
 from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import Plan
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.rasters.ledger import write_bytes, write_json
+from geofuse.rasters.preview import contact_sheet, png_of, stretch
 from geofuse.run.bench import Bench, Picture
 from geofuse.run.bench_chart import scatter
 from geofuse.run.bench_style import SCRIPT, STYLE
@@ -26,8 +28,6 @@ from geofuse.run.bench_table import (
     markdown,
     name_of,
 )
-from geofuse.scenes.ledger import write_bytes, write_json
-from geofuse.scenes.preview import contact_sheet, png_of, stretch
 
 RAMP = (
     *((0.0, (12, 12, 28)), (0.25, (87, 16, 110)), (0.5, (188, 55, 84))),

@@ -19,12 +19,12 @@ from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate, calibrate
 from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, try_methods
 from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
+from geofuse.rasters import ledger
 from geofuse.run.fuse import Progress, silent
 from geofuse.run.gate import BASE, Gate
 from geofuse.run.patches import field_from, job_of, observation_from
 from geofuse.run.planning import ENCODING, Findings, Request, check_out, make_plan
 from geofuse.run.sampling import read_sample, sample_cores
-from geofuse.scenes import ledger
 from geofuse.scenes.opening import select_bands
 from geofuse.scenes.provenance import check_unchanged, read_record
 from geofuse.scenes.scene import Scene

@@ -12,13 +12,13 @@ from typing import Any
 
 from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import LockedError
+from geofuse.rasters.cog.commit import write_faults
+from geofuse.rasters.ledger import json_path, locked, mask_path, png_path, read_json
 from geofuse.run.pipeline import report_files
 from geofuse.run.scene_ledger import JUDGED, PUBLISHED, REJECTED, RUNNING, UNPUBLISHED, Row, rows
 from geofuse.run.stage_records import JOBS, job_folder
 from geofuse.scenes import catalog
 from geofuse.scenes.catalog_assets import intact
-from geofuse.scenes.cog.commit import write_faults
-from geofuse.scenes.ledger import json_path, locked, mask_path, png_path, read_json
 
 DONE_WITH = (PUBLISHED, REJECTED, UNPUBLISHED)
 

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from geofuse import __version__
 from geofuse.errors import AreaError, BandError, GeorefError, UsageError
+from geofuse.rasters.cog import CogSpec, checked_spec
+from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.pixels import close_handles, inspect, read_raw, read_reduced, read_window
+from geofuse.rasters.preview import choose_rgb
+from geofuse.rasters.validity import good
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.cog import CogSpec, checked_spec
-from geofuse.scenes.pixels import close_handles, inspect, read_raw, read_reduced, read_window
-from geofuse.scenes.planes import good
-from geofuse.scenes.preview import choose_rgb
 from geofuse.scenes.relating import crs_name, projector, rectangle, same_crs, to_map
-from geofuse.scenes.scene import Band, Grid, Source
 
 BLOCK_PX = 512
 SAMPLE_PX = 1024

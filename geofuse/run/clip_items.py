@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import AccessError, UsageError, VerifyError
+from geofuse.rasters.ledger import json_path, read_json
+from geofuse.rasters.pixels import inspect
 from geofuse.run.clip import Credit
 from geofuse.scenes import catalog
 from geofuse.scenes.catalog_assets import intact
-from geofuse.scenes.ledger import json_path, read_json
-from geofuse.scenes.pixels import inspect
 from geofuse.scenes.rights import rights_of
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from geofuse import __version__
 from geofuse.errors import ExistsError, VerifyError
+from geofuse.rasters import ledger
+from geofuse.rasters.cog import objects
+from geofuse.rasters.cog.commit import write_faults
+from geofuse.rasters.cog.objects import Target
+from geofuse.rasters.pixels import sha256_of
 from geofuse.run.executors import Executor
 from geofuse.run.fuse import Progress, fuse_to_cog, silent
-from geofuse.scenes import ledger
-from geofuse.scenes.cog import objects
-from geofuse.scenes.cog.commit import write_faults
-from geofuse.scenes.cog.objects import Target
-from geofuse.scenes.pixels import sha256_of
 from geofuse.scenes.provenance import asset_paths, companions, is_record, verify
 from geofuse.scenes.tiles import Plan, fingerprint
 

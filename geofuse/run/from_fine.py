@@ -14,6 +14,8 @@ from geofuse.errors import AreaError, MemoryLimitError, UsageError
 from geofuse.geometry import covered, gaussian_taps, shifted
 from geofuse.methods.observation import Axes
 from geofuse.methods.simulate import Camera, camera_axes, observe, resampled
+from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.pixels import RasterFacts, identity, inspect, read_window, sha256_of
 from geofuse.run.planning import available_memory
 from geofuse.run.simulating import CORNER, CRS, PAN_SIZE_M
 from geofuse.run.wald import (
@@ -27,8 +29,7 @@ from geofuse.run.wald import (
 )
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.opening import select_bands, with_nodata
-from geofuse.scenes.pixels import RasterFacts, identity, inspect, read_window, sha256_of
-from geofuse.scenes.scene import Band, Grid, Scene, Source
+from geofuse.scenes.scene import Scene
 from geofuse.scenes.sensors import canonical_name
 
 DEFAULT_GAIN = 0.3

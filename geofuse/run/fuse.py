@@ -33,14 +33,14 @@ from geofuse.methods import base
 from geofuse.methods.base import Params
 from geofuse.methods.collect import merge
 from geofuse.methods.consistency import After, fused_strips
+from geofuse.rasters import ledger
+from geofuse.rasters.cog import assemble, check_part, encode_tile, write_part
+from geofuse.rasters.pixels import read_reduced, sha256_of
+from geofuse.rasters.preview import choose_rgb, quicklook
 from geofuse.run.executors import Executor, Threads
 from geofuse.run.patches import Job, job_of, mask_of, read_patch
 from geofuse.run.planning import check_disk, check_out
 from geofuse.run.sampling import sample_cores
-from geofuse.scenes import ledger
-from geofuse.scenes.cog import assemble, check_part, encode_tile, write_part
-from geofuse.scenes.pixels import read_reduced, sha256_of
-from geofuse.scenes.preview import choose_rgb, quicklook
 from geofuse.scenes.provenance import (
     asset_paths,
     check_unchanged,

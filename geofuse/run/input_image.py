@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import ChangedError, GeofuseError
-from geofuse.scenes.cog import CogSpec, assemble, checked_spec, encode_tile, write_part
-from geofuse.scenes.headers import RasterFacts
+from geofuse.rasters.cog import CogSpec, assemble, checked_spec, encode_tile, write_part
+from geofuse.rasters.headers import RasterFacts
+from geofuse.rasters.image import Grid, Source
+from geofuse.rasters.pixels import read_raw, read_window, sha256_of
+from geofuse.rasters.sniffing import TAR, file_of
 from geofuse.scenes.opening import open_pair, open_scene, select_bands
-from geofuse.scenes.pixels import read_raw, read_window, sha256_of
 from geofuse.scenes.relating import between, rectangle
-from geofuse.scenes.scene import Grid, Scene, Source
-from geofuse.scenes.sniffing import TAR, file_of
+from geofuse.scenes.scene import Scene
 
 TILE_PX = 1024
 MARGIN_CPX = 2

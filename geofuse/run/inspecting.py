@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from geofuse.rasters.image import Band, Grid, Source
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.opening import relate, select_bands, with_nodata
-from geofuse.scenes.scene import Band, Grid, Scene, Source
+from geofuse.scenes.scene import Scene
 
 
 def inspect_scene(

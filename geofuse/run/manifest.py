@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofuse.errors import CorruptError, ProductError
+from geofuse.rasters.sniffing import bytes_at, opened
 from geofuse.scenes import landsat, sidecars
-from geofuse.scenes.sniffing import bytes_at, opened
 
 MANIFEST_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 20

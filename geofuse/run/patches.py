@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from geofuse.geometry import AxisMap, nearest
 from geofuse.methods.base import Options, Patch
 from geofuse.methods.observation import Observation, ShiftField
-from geofuse.scenes.pixels import read_raw, read_window
-from geofuse.scenes.scene import Band, Source
+from geofuse.rasters.image import Band, Source
+from geofuse.rasters.pixels import read_raw, read_window
 from geofuse.scenes.sensors import quality_flags
 from geofuse.scenes.tiles import Plan
 

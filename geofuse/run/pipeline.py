@@ -18,6 +18,9 @@ from typing import Any
 from geofuse import __version__
 from geofuse.config import RunConfig, accept_profile, config_digest
 from geofuse.errors import ChangedError, GeofuseError, UsageError
+from geofuse.rasters.cog.commit import write_faults
+from geofuse.rasters.ledger import json_path, png_path, read_json, write_bytes, write_json
+from geofuse.rasters.pixels import sha256_of
 from geofuse.run.accept import PASS, REJECT, REVIEW, judged, measured
 from geofuse.run.calibrating import calibrated_plan, findings_of, plan_of_findings
 from geofuse.run.events import Tell, now_event, quiet, told_progress
@@ -39,9 +42,6 @@ from geofuse.run.stage_records import (
     product_path,
     product_record,
 )
-from geofuse.scenes.cog.commit import write_faults
-from geofuse.scenes.ledger import json_path, png_path, read_json, write_bytes, write_json
-from geofuse.scenes.pixels import sha256_of
 from geofuse.scenes.provenance import asset_paths
 from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json

@@ -19,14 +19,15 @@ from geofuse.methods import base
 from geofuse.methods.closed import low_groups
 from geofuse.methods.consistency import margin_px
 from geofuse.methods.observation import Observation
+from geofuse.rasters.cog import encoding_of, expected_bytes
+from geofuse.rasters.image import Grid
+from geofuse.rasters.pixels import file_of, identity
 from geofuse.run.patches import observation_from
 from geofuse.run.product import data_spec, dtype_of, encoding_notes, mask_spec
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.cog import encoding_of, expected_bytes
 from geofuse.scenes.opening import relate, select_bands, with_nodata
-from geofuse.scenes.pixels import file_of, identity
 from geofuse.scenes.provenance import companions
-from geofuse.scenes.scene import Grid, Scene
+from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import (
     BASE_BYTES,
     BLOCK_PX,

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from geofuse import __version__
-from geofuse.scenes.cog import CogSpec, checked_spec
-from geofuse.scenes.scene import Band, Grid, Scene, Source
+from geofuse.rasters.cog import CogSpec, checked_spec
+from geofuse.rasters.image import Band, Grid, Source
+from geofuse.scenes.scene import Scene
 
 MASK_MEANING = "1 nodata, 2 saturated, 4 cloud, 8 shadow, 16 snow, 32 cirrus"
 

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import ExistsError, UsageError
+from geofuse.rasters.ledger import json_path
+from geofuse.rasters.pixels import inspect, sha256_of
+from geofuse.rasters.valid_area import valid_area
 from geofuse.run.input_image import write_input
 from geofuse.scenes import catalog
 from geofuse.scenes.catalog_assets import (
@@ -25,8 +28,6 @@ from geofuse.scenes.catalog_assets import (
     sweep,
 )
 from geofuse.scenes.footprints import lonlat_footprint, overlap_share
-from geofuse.scenes.ledger import json_path
-from geofuse.scenes.pixels import inspect, sha256_of
 from geofuse.scenes.provenance import asset_paths, verify
 from geofuse.scenes.rights import rights_from_json, rights_of, with_wishes
 from geofuse.scenes.stac_item import (
@@ -39,7 +40,6 @@ from geofuse.scenes.stac_item import (
     item_json,
     multihash,
 )
-from geofuse.scenes.valid_area import valid_area
 
 REPORT_SUFFIXES = (".html", ".json")
 SAME_PLACE_SHARE = 0.5

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from geofuse.methods.base import Patch
 from geofuse.methods.registration import highpass
+from geofuse.rasters.image import Band, Source
+from geofuse.rasters.pixels import read_raw, read_window
 from geofuse.run.patches import coarse_span, pedestal_of, read_patch
 from geofuse.run.planning import SAMPLE_CPX, SAMPLE_WINDOWS
-from geofuse.scenes.pixels import read_raw, read_window
-from geofuse.scenes.scene import Band, Source
 from geofuse.scenes.sensors import quality_flags
 from geofuse.scenes.tiles import Plan
 

@@ -24,9 +24,9 @@ from geofuse.methods.observation import (
     degrade_reach_bands,
     upsample_bands,
 )
+from geofuse.rasters.image import Band, Source
+from geofuse.rasters.pixels import inspect, read_window
 from geofuse.run.patches import coarse_span, job_of, read_patch
-from geofuse.scenes.pixels import inspect, read_window
-from geofuse.scenes.scene import Band, Source
 from geofuse.scenes.tiles import Plan
 
 WITH_REFERENCE = ("ergas", "sam", "q2n", "q", "scc", "psnr", "ssim")

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from geofuse.methods.metrics import ergas, r_ergas, sam
 from geofuse.methods.observation import degrade, degrade_reach
 from geofuse.methods.simulate import BANDS, Camera, camera_axes, observe, slanted_valid
-from geofuse.scenes.cog import CogSpec, checked_spec, write_cog
-from geofuse.scenes.ledger import write_bytes
+from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
+from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.ledger import write_bytes
+from geofuse.rasters.pixels import read_window
+from geofuse.rasters.preview import before_after, stretch
 from geofuse.scenes.opening import open_pair
-from geofuse.scenes.pixels import read_window
-from geofuse.scenes.preview import before_after, stretch
-from geofuse.scenes.scene import Band, Grid, Scene, Source
+from geofuse.scenes.scene import Scene
 
 CRS = "EPSG:32632"
 CORNER = (500000.0, 5400000.0)

@@ -12,8 +12,8 @@ from typing import Any
 from geofuse import __version__
 from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import ExistsError, ProductError
-from geofuse.scenes.cog.commit import write_faults
-from geofuse.scenes.ledger import locked, read_json, write_json
+from geofuse.rasters.cog.commit import write_faults
+from geofuse.rasters.ledger import locked, read_json, write_json
 from geofuse.scenes.provenance import read_record
 from geofuse.scenes.scene import Scene
 

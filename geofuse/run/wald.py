@@ -27,13 +27,14 @@ from geofuse.methods.observation import (
     degrade_reach_bands,
 )
 from geofuse.methods.simulate import coarse_size
+from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
+from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.ledger import write_json
+from geofuse.rasters.pixels import file_of, read_window, sha256_of
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.patches import observation_from
 from geofuse.run.planning import Request
-from geofuse.scenes.cog import CogSpec, checked_spec, write_cog
-from geofuse.scenes.ledger import write_json
-from geofuse.scenes.pixels import file_of, read_window, sha256_of
-from geofuse.scenes.scene import Band, Grid, Scene, Source
+from geofuse.scenes.scene import Scene
 from geofuse.scenes.tiles import Plan
 
 LEAST_SIDE_CPX = 16

@@ -10,6 +10,7 @@ from typing import Any
 
 from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError
+from geofuse.rasters.ledger import read_json, write_json
 from geofuse.run.events import Tell, now_event, quiet
 from geofuse.run.pipeline import STAGES, run_stage
 from geofuse.run.pipeline_faults import may_retry
@@ -25,7 +26,6 @@ from geofuse.run.scene_ledger import (
 )
 from geofuse.run.scene_ref import SceneRef, scene_key
 from geofuse.run.stage_records import job_folder
-from geofuse.scenes.ledger import read_json, write_json
 
 LONGEST_WAIT_S = 600.0
 COST = "cost.json"

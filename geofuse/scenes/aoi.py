@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from geofuse.errors import AreaError, CorruptError, FormatError, GeorefError
-from geofuse.scenes import sidecars, sniffing
+from geofuse.rasters import sniffing
+from geofuse.rasters.image import Grid
+from geofuse.scenes import sidecars
 from geofuse.scenes.relating import (
     EDGE_POINTS,
     Points,
@@ -24,7 +26,6 @@ from geofuse.scenes.relating import (
     to_map,
     to_pixels,
 )
-from geofuse.scenes.scene import Grid
 
 LONLAT = "OGC:CRS84"
 GEOJSON_BYTES = 16 << 20

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import ExistsError, LockedError, ProductError, UsageError, VerifyError
+from geofuse.rasters.cog.commit import sync, write_faults
+from geofuse.rasters.ledger import locked, read_json, write_bytes, write_json
 from geofuse.scenes.catalog_assets import old_versions, remove_drafts, sweep
 from geofuse.scenes.catalog_index import (
     Entry,
@@ -33,9 +35,7 @@ from geofuse.scenes.catalog_index import (
     opened_index,
     state,
 )
-from geofuse.scenes.cog.commit import sync, write_faults
 from geofuse.scenes.footprints import FILES, stac_bbox, write_footprints
-from geofuse.scenes.ledger import locked, read_json, write_bytes, write_json
 from geofuse.scenes.rights import rights_of
 from geofuse.scenes.sensors import SENSORS
 from geofuse.scenes.stac_item import providers, superseded_json

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import ChangedError
-from geofuse.scenes.cog.commit import read_faults, replacing, sync, write_faults
-from geofuse.scenes.sniffing import sha256_of
+from geofuse.rasters.cog.commit import read_faults, replacing, sync, write_faults
+from geofuse.rasters.sniffing import sha256_of
 from geofuse.scenes.stac_item import AssetFile, multihash
 
 COPY_BYTES = 1 << 30

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from geofuse.rasters.ledger import read_json
 from geofuse.scenes.catalog import CATALOG, checked, find
 from geofuse.scenes.catalog_assets import intact, predecessor
 from geofuse.scenes.catalog_index import item_files
 from geofuse.scenes.footprints import FILES
-from geofuse.scenes.ledger import read_json
 from geofuse.scenes.stac_schemas import schema_problems
 
 INNER = ("root", "parent", "collection", "child", "item", "predecessor-version", "latest-version")

@@ -14,10 +14,10 @@ import shapely
 from numpy.typing import NDArray
 
 from geofuse.errors import GeorefError
+from geofuse.rasters.cog.commit import sync, write_faults
+from geofuse.rasters.image import Grid
 from geofuse.scenes.aoi import LONLAT, window_of
-from geofuse.scenes.cog.commit import sync, write_faults
 from geofuse.scenes.relating import EDGE_POINTS, projector
-from geofuse.scenes.scene import Grid
 
 DECIMALS = 7
 """Of a degree: a centimetre."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofuse.errors import CorruptError, FormatError, GeofuseError, ProductError, ReadError
-from geofuse.scenes import sidecars, sniffing
+from geofuse.rasters import sniffing
+from geofuse.scenes import sidecars
 from geofuse.scenes.sensors import SENSORS
 
 MTL_BYTES = 1 << 20

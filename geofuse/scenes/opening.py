@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from geofuse.errors import BandError, FormatError, GeorefError, PixelError, ProductError
-from geofuse.scenes import landsat, pixels, sensors, sidecars, sniffing
+from geofuse.rasters import pixels, sniffing
+from geofuse.rasters.image import WHOLE_DTYPES, Band, Grid, Quality, Source
+from geofuse.scenes import landsat, sensors, sidecars
 from geofuse.scenes.relating import Relation, composed, has_pixel_size, relate, same_crs
-from geofuse.scenes.scene import WHOLE_DTYPES, Band, Grid, Quality, Scene, Source
+from geofuse.scenes.scene import Scene
 
 __all__ = ["Relation", "open_pair", "open_scene", "relate", "select_bands", "with_nodata"]
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from geofuse import __version__
 from geofuse.errors import ChangedError, GeofuseError, ReadError, VerifyError
-from geofuse.scenes.cog import encoding_of, validate_cog
-from geofuse.scenes.ledger import (
+from geofuse.rasters.cog import encoding_of, validate_cog
+from geofuse.rasters.image import Band
+from geofuse.rasters.ledger import (
     json_path,
     mask_path,
     parts_dir,
@@ -20,8 +21,7 @@ from geofuse.scenes.ledger import (
     read_json,
     staged_path,
 )
-from geofuse.scenes.pixels import identity, inspect, sha256_of
-from geofuse.scenes.scene import Band
+from geofuse.rasters.pixels import identity, inspect, sha256_of
 from geofuse.scenes.tiles import Plan
 
 LIBRARIES = ("numpy", "numba", "rasterio", "imagecodecs", "scipy")

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from geofuse.errors import GeorefError
 from geofuse.geometry import AxisMap, covered
-from geofuse.scenes import pixels
-from geofuse.scenes.scene import Grid, Scene, Source
+from geofuse.rasters import pixels
+from geofuse.rasters.image import Grid, Source
+from geofuse.scenes.scene import Scene
 
 EDGE_POINTS = 64
 EDGE_TOLERANCE_PX = 1e-6

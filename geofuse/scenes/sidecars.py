@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from geofuse.errors import FormatError, GeofuseError
-from geofuse.scenes import sniffing
+from geofuse.rasters import sniffing
 
 SMALL_BYTES = 64 << 10
 LARGE_BYTES = 1 << 20

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geofuse.errors import UsageError
+from geofuse.rasters.sniffing import TAR, file_of
 from geofuse.scenes.footprints import footprint_bounds, stac_bbox
 from geofuse.scenes.relating import crs_name
 from geofuse.scenes.rights import Rights, rights_to_json
 from geofuse.scenes.sensors import SENSORS, band_of
-from geofuse.scenes.sniffing import TAR, file_of
 from geofuse.scenes.stac_schemas import EXTENSIONS
 
 if TYPE_CHECKING:
     import pystac
 
-    from geofuse.scenes.headers import RasterFacts
+    from geofuse.rasters.headers import RasterFacts
 
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 KIND = "fused"

@@ -13,9 +13,10 @@ import numpy as np
 
 from geofuse.errors import UsageError
 from geofuse.geometry import AxisMap
-from geofuse.scenes.cog import CogSpec, spec_from_json, spec_to_json
-from geofuse.scenes.decoded import ROOM_BYTES, cell_shape
-from geofuse.scenes.scene import Grid, Scene, scene_from_json, scene_to_json
+from geofuse.rasters.block_cache import ROOM_BYTES, cell_shape
+from geofuse.rasters.cog import CogSpec, spec_from_json, spec_to_json
+from geofuse.rasters.image import Grid
+from geofuse.scenes.scene import Scene, scene_from_json, scene_to_json
 
 BLOCK_PX = 512
 COLLECT_PX = 1024

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from geofuse.rasters.image import Grid
 from geofuse.scenes.relating import crs_name, projector, rectangle, to_map
-from geofuse.scenes.scene import Grid
 from geofuse.serve.access import Grant
 from geofuse.serve.archive import Archive, Row
 from geofuse.serve.looks import BandStats, band_names, presets_of, stats_of

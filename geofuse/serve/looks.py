@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import BandError, ChangedError, UsageError
+from geofuse.rasters.preview import choose_rgb
 from geofuse.run.clip import parsed_ranges
-from geofuse.scenes.preview import choose_rgb
 from geofuse.serve.archive import Row
 from geofuse.serve.rasters import Raster, raster_at, read_scaled, scaled_shape
 

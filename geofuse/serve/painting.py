@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geofuse.errors import MissingError
 from geofuse.kernels.picture import paint
-from geofuse.scenes.planes import mapped
+from geofuse.rasters.validity import mapped
 from geofuse.serve.looks import Look, curve_of
 from geofuse.serve.rasters import Raster, read_scaled, scaled_shape
 

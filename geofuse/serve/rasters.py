@@ -26,10 +26,10 @@ from rasterio.session import DummySession
 from rasterio.windows import Window as RasterWindow
 
 from geofuse.errors import ChangedError, CorruptError
-from geofuse.scenes.handles import stamp_of
-from geofuse.scenes.headers import RasterFacts
-from geofuse.scenes.pixels import CACHE_BYTES, SETTINGS, inspect
-from geofuse.scenes.planes import good
+from geofuse.rasters.handles import stamp_of
+from geofuse.rasters.headers import RasterFacts
+from geofuse.rasters.pixels import CACHE_BYTES, SETTINGS, inspect
+from geofuse.rasters.validity import good
 
 HANDLES = 48
 """Datasets each thread keeps open: a product has one for each of its overviews."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import MissingError, TokenError, UsageError, VerifyError
-from geofuse.scenes.ledger import locked, read_json, write_json
+from geofuse.rasters.ledger import locked, read_json, write_json
 
 MARK = "gf"
 SECRET_BYTES = 32

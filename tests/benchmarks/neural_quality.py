@@ -20,6 +20,7 @@ import numpy as np
 
 from geofuse.methods import metrics
 from geofuse.methods.simulate import Camera, make_truth, observe
+from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.run.adapting import adapted_request
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
@@ -28,7 +29,6 @@ from geofuse.run.planning import Request
 from geofuse.run.scoring import read_raster
 from geofuse.run.simulating import CORNER, CRS, PAN_SIZE_M, write_pair
 from geofuse.run.wald import simulate_wald
-from geofuse.scenes.cog import CogSpec, checked_spec, write_cog
 from geofuse.scenes.opening import open_pair, open_scene
 
 DATA = Path(os.environ.get("GEOFUSE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))

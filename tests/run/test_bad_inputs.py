@@ -27,7 +27,7 @@ from scenery import fuse, landscape, north_up, pixels, record, status, write
 
 from geofuse.cli import main
 from geofuse.errors import GeofuseError
-from geofuse.scenes.pixels import inspect
+from geofuse.rasters.pixels import inspect
 from tests.scenes.rasters import landsat_folder, mtl_collection1, tar_of
 
 REPOSITORY = Path(__file__).parents[2]

@@ -16,6 +16,7 @@ import pytest
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import ConfigError, ExistsError, GeofuseError, WriteError
+from geofuse.rasters.ledger import write_json
 from geofuse.run.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
 from geofuse.run.cleaning import clean
 from geofuse.run.pipeline import report_files
@@ -27,7 +28,6 @@ from geofuse.run.unattended import run_or_tell
 from geofuse.run.whole_scene import Outcome, failed
 from geofuse.scenes import catalog
 from geofuse.scenes.catalog_check import catalog_problems
-from geofuse.scenes.ledger import write_json
 
 DAY_S = 86400.0
 

@@ -20,9 +20,9 @@ from rasterio.vrt import WarpedVRT
 
 from geofuse.cli import main
 from geofuse.errors import AccessError, AreaError, BandError, UsageError, VerifyError
+from geofuse.rasters.cog import make_spec, validate_cog, write_cog
 from geofuse.run.clip import Credit, Wish, blocks, parsed_ranges, plan_clip, write_clip
 from geofuse.run.clip_items import product_of
-from geofuse.scenes.cog import make_spec, validate_cog, write_cog
 
 NAMES = ("blue", "green", "red", "nir")
 WINDOW = (30, 41, 600, 555)

@@ -19,9 +19,9 @@ import pytest
 from obstore.store import S3Store
 from scenery import fuse, status
 
+import geofuse.rasters.cog.objects as objects
 import geofuse.run.delivery as delivery
 import geofuse.run.fuse as fusing
-import geofuse.scenes.cog.objects as objects
 from geofuse.cli import main
 from geofuse.run.simulating import Pair
 
@@ -177,7 +177,7 @@ def test_a_run_killed_while_it_uploads_goes_on_without_fusing_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = (
-        "import sys, time; import geofuse.scenes.cog.objects as o; from geofuse.cli import main\n"
+        "import sys, time; import geofuse.rasters.cog.objects as o; from geofuse.cli import main\n"
         "pieces = o._pieces\n"
         "def slow(*words):\n"
         "    for piece in pieces(*words):\n"

@@ -21,6 +21,7 @@ import pytest
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import CorruptError, GeofuseError, ProductError
+from geofuse.rasters.ledger import write_json
 from geofuse.run.inbox import scan
 from geofuse.run.manifest import check_manifest
 from geofuse.run.scene_ledger import Row, claimed, ledger, put, rows
@@ -28,7 +29,6 @@ from geofuse.run.scene_ref import SceneRef
 from geofuse.run.stage_records import job_folder
 from geofuse.run.unattended import look_and_run, run_or_tell
 from geofuse.scenes import catalog
-from geofuse.scenes.ledger import write_json
 
 SETTLE_S, PATIENCE_S = 60.0, 3600.0
 

@@ -13,9 +13,9 @@ import rasterio
 from rasterio.windows import from_bounds
 
 from geofuse.cli import main
+from geofuse.rasters.cog import validate_cog
 from geofuse.run.publishing import Wishes, publish
 from geofuse.run.simulating import Pair
-from geofuse.scenes.cog import validate_cog
 from tests.run.scenery import fuse
 
 QUICK = ("--method", "exp", "--no-calibrate", "--back-projections", "0")

@@ -28,10 +28,10 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from geofuse.cli import main
 from geofuse.errors import ExistsError, GeofuseError, LockedError, UsageError, VerifyError
+from geofuse.rasters.ledger import json_path, locked, mask_path, png_path, write_json
 from geofuse.run.publishing import Wishes, publish
 from geofuse.scenes import catalog
 from geofuse.scenes.catalog_check import catalog_problems
-from geofuse.scenes.ledger import json_path, locked, mask_path, png_path, write_json
 from geofuse.scenes.stac_schemas import schema_cache
 
 HERE = Path(__file__).resolve().parent

@@ -19,8 +19,8 @@ import rasterio
 from geofuse.cli import main
 from geofuse.errors import LockedError
 from geofuse.methods.simulate import make_truth
+from geofuse.rasters.ledger import json_path, locked, mask_path, parts_dir, staged_path
 from geofuse.run.simulating import Pair, write_pair
-from geofuse.scenes.ledger import json_path, locked, mask_path, parts_dir, staged_path
 from geofuse.scenes.provenance import verify
 from tests.conftest import CAMERA
 

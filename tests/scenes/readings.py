@@ -9,8 +9,8 @@ import pyproj
 import rasterio
 from affine import Affine
 
-from geofuse.scenes.pixels import inspect, read_window
-from geofuse.scenes.scene import Band, Source
+from geofuse.rasters.image import Band, Source
+from geofuse.rasters.pixels import inspect, read_window
 
 UTM = pyproj.CRS("EPSG:32633").to_wkt()
 NORTH_UP = Affine(30.0, 0.0, 400_000.0, 0.0, -30.0, 5_800_000.0)

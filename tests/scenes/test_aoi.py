@@ -15,8 +15,8 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import from_bounds
 
 from geofuse.errors import AreaError, GeorefError
+from geofuse.rasters.image import Grid
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.scene import Grid
 from tests.scenes.rasters import north_up
 from tests.scenes.test_relating import placed, turned, unplaced
 

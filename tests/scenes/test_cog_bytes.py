@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rio_cogeo import cog_validate
 
-from geofuse.scenes.cog import (
+from geofuse.rasters.cog import (
     CogSpec,
     assemble,
     encode_tile,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geofuse.errors import CorruptError, UsageError, WriteError
-from geofuse.scenes.cog import (
+from geofuse.rasters.cog import (
     CogSpec,
     EncodedTile,
     assemble,
@@ -147,7 +147,7 @@ sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_cog_parts import SPEC, pixels, tiles
 from geofuse.errors import WriteError
-from geofuse.scenes.cog import assemble, write_cog, write_part
+from geofuse.rasters.cog import assemble, write_cog, write_part
 
 folder = Path(sys.argv[1])
 made = tiles()
@@ -190,7 +190,7 @@ import sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_cog_parts import SPEC, pixels, tiles
-from geofuse.scenes.cog import write_cog, write_part
+from geofuse.rasters.cog import write_cog, write_part
 
 folder = Path(sys.argv[1])
 made, array = tiles()[:1], pixels()

@@ -15,7 +15,7 @@ from rasterio.io import MemoryFile
 from rasterio.rpc import RPC
 
 from geofuse.errors import UsageError
-from geofuse.scenes.cog import (
+from geofuse.rasters.cog import (
     CogSpec,
     checked_spec,
     encode_tile,
@@ -26,7 +26,7 @@ from geofuse.scenes.cog import (
     spec_to_json,
     write_cog,
 )
-from geofuse.scenes.cog.spec import block_key
+from geofuse.rasters.cog.spec import block_key
 
 SMALL = {"height": 30, "width": 20, "bands": 3, "dtype": "uint16"}
 RPCS = {

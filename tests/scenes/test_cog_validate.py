@@ -17,10 +17,10 @@ from rasterio.io import MemoryFile
 from rasterio.shutil import copy
 
 from geofuse.errors import ReadError
-from geofuse.scenes.cog import make_spec, validate_cog, write_cog
-from geofuse.scenes.cog.directory import read_directory, values
-from geofuse.scenes.cog.layout import lay_out
-from geofuse.scenes.cog.spec import blocks_of, levels, planes
+from geofuse.rasters.cog import make_spec, validate_cog, write_cog
+from geofuse.rasters.cog.directory import read_directory, values
+from geofuse.rasters.cog.layout import lay_out
+from geofuse.rasters.cog.spec import blocks_of, levels, planes
 
 pytestmark = pytest.mark.filterwarnings(
     f"ignore::{NotGeoreferencedWarning.__module__}.NotGeoreferencedWarning"

@@ -13,8 +13,9 @@ import rasterio
 from rasterio.transform import from_origin
 
 from geofuse.cli import main
-from geofuse.scenes import decoded, tiles
-from geofuse.scenes.decoded import STORE, Store, cell_shape
+from geofuse.rasters import block_cache
+from geofuse.rasters.block_cache import STORE, Store, cell_shape
+from geofuse.scenes import tiles
 
 
 def test_two_threads_never_decode_the_same_cell() -> None:
@@ -93,13 +94,13 @@ def test_an_input_is_decoded_once_a_pass(
     write(pan, 2200, 1, 0.5, **layout)
     write(ms, 550, 3, 2.0, interleave="pixel", **layout)
     seen: Counter = Counter()
-    load = decoded._load
+    load = block_cache._load
 
     def counted(dataset: object, bands: list[int], area: tuple[int, ...]) -> np.ndarray:
         seen[dataset.name, area] += 1
         return load(dataset, bands, area)
 
-    monkeypatch.setattr(decoded, "_load", counted)
+    monkeypatch.setattr(block_cache, "_load", counted)
     STORE.clear()
     words = ["--pan", str(pan), "--ms", str(ms), "--method", method, "--out", str(tmp_path / "x.tif")]
     cut = ["--no-calibrate", "--tile", "512", "--workers", "2", "--level", "1", "--no-progress"]
@@ -117,13 +118,13 @@ def test_a_scene_wider_than_the_store_is_decoded_twice_at_most(
     write(pan, 2200, 1, 0.5, **blocks)
     write(ms, 550, 3, 2.0, interleave="pixel", **blocks)
     seen: Counter = Counter()
-    load = decoded._load
+    load = block_cache._load
 
     def counted(dataset: object, bands: list[int], area: tuple[int, ...]) -> np.ndarray:
         seen[dataset.name, area] += 1
         return load(dataset, bands, area)
 
-    monkeypatch.setattr(decoded, "_load", counted)
+    monkeypatch.setattr(block_cache, "_load", counted)
     monkeypatch.setattr(STORE, "room", 8 << 20)
     monkeypatch.setattr(tiles, "ROOM_BYTES", 8 << 20)
     STORE.clear()

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pyproj import CRS, Geod
 
 from geofuse.errors import AreaError, CorruptError, GeorefError, PixelError
-from geofuse.scenes.cog import CogSpec, checked_spec, write_cog
+from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
+from geofuse.rasters.valid_area import OUTLINE_PX, valid_area
 from geofuse.scenes.footprints import (
     COLUMNS,
     area_of,
@@ -29,7 +30,6 @@ from geofuse.scenes.footprints import (
     stac_bbox,
     write_footprints,
 )
-from geofuse.scenes.valid_area import OUTLINE_PX, valid_area
 
 GEOD = Geod(ellps="WGS84")
 UTM = "EPSG:32632"

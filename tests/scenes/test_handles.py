@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from readings import NORTH_UP, noise, read_all, source_of, whole, write
 
 from geofuse.errors import ChangedError, CorruptError, FormatError, GeofuseError
-from geofuse.scenes import handles, pixels
-from geofuse.scenes.pixels import inspect, read_window
+from geofuse.rasters import handles, pixels
+from geofuse.rasters.pixels import inspect, read_window
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -236,8 +236,8 @@ def test_a_forked_child_opens_its_own_handles(tmp_path):
     script = f"""
         import os, sys
         import numpy as np
-        from geofuse.scenes.pixels import inspect, read_window
-        from geofuse.scenes.scene import Band, Source
+        from geofuse.rasters.pixels import inspect, read_window
+        from geofuse.rasters.image import Band, Source
         facts = inspect({path!r})
         source = Source((Band("1", facts.path, 1, "uint16"),), facts.grid, {{facts.path: facts.driver}})
         first, _ = read_window(source, (0,), (0, 8, 0, 64))

@@ -21,8 +21,8 @@ import tifffile
 from readings import source_of
 
 from geofuse.errors import FormatError, GeofuseError, PixelError
-from geofuse.scenes import pixels, sniffing
-from geofuse.scenes.pixels import inspect, read_reduced, read_window
+from geofuse.rasters import pixels, sniffing
+from geofuse.rasters.pixels import inspect, read_reduced, read_window
 
 REPOSITORY = Path(__file__).parents[2]
 BAD = Path(os.environ.get("GEOFUSE_BAD", REPOSITORY / "../shared/bad")).resolve()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from geofuse.errors import LockedError, WriteError
-from geofuse.scenes.ledger import (
+from geofuse.rasters.ledger import (
     json_path,
     locked,
     mask_path,
@@ -126,7 +126,7 @@ def test_it_is_let_go_on_a_fault(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from geofuse.scenes.ledger import locked
+from geofuse.rasters.ledger import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -155,7 +155,7 @@ COUNT = """
 import sys, time
 from pathlib import Path
 from geofuse.errors import LockedError
-from geofuse.scenes.ledger import locked
+from geofuse.rasters.ledger import locked
 out, counter = Path(sys.argv[1]), Path(sys.argv[2])
 held, end = 0, time.monotonic() + 1.5
 while time.monotonic() < end:

@@ -21,10 +21,10 @@ from rasterio.enums import ColorInterp
 from readings import NORTH_UP, UTM, noise, source_of, whole, write
 
 from geofuse.errors import PixelError, UsageError
-from geofuse.scenes import pixels
-from geofuse.scenes.pixels import inspect, read_raw, read_reduced, read_window
-from geofuse.scenes.scene import Grid
-from geofuse.scenes.sniffing import members
+from geofuse.rasters import pixels
+from geofuse.rasters.image import Grid
+from geofuse.rasters.pixels import inspect, read_raw, read_reduced, read_window
+from geofuse.rasters.sniffing import members
 
 
 @pytest.fixture(autouse=True)

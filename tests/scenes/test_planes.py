@@ -15,10 +15,10 @@ from rasterio.warp import Resampling, reproject
 from readings import UTM, noise, source_of, whole, write
 
 from geofuse.errors import GeorefError, UsageError
-from geofuse.scenes import pixels
-from geofuse.scenes.pixels import read_raw, read_window
-from geofuse.scenes.planes import good
-from geofuse.scenes.scene import Grid
+from geofuse.rasters import pixels
+from geofuse.rasters.image import Grid
+from geofuse.rasters.pixels import read_raw, read_window
+from geofuse.rasters.validity import good
 
 ZONE_32 = pyproj.CRS("EPSG:32632").to_wkt()
 DEGREES = pyproj.CRS("EPSG:4326").to_wkt()

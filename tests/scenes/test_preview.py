@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from geofuse.errors import UsageError
-from geofuse.scenes import preview
+from geofuse.rasters import preview
 
 
 def colour(height: int = 40, width: int = 50, seed: int = 0) -> np.ndarray:

@@ -22,8 +22,8 @@ from rasters import landsat_folder, mtl_collection1, pair
 from geofuse import __version__
 from geofuse.cli import main
 from geofuse.errors import ChangedError, VerifyError
-from geofuse.run.planning import Request, make_plan
-from geofuse.scenes.ledger import (
+from geofuse.rasters.image import Band
+from geofuse.rasters.ledger import (
     json_path,
     mask_path,
     open_ledger,
@@ -32,6 +32,7 @@ from geofuse.scenes.ledger import (
     staged_path,
     write_json,
 )
+from geofuse.run.planning import Request, make_plan
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.provenance import (
     asset_paths,
@@ -42,7 +43,6 @@ from geofuse.scenes.provenance import (
     read_record,
     verify,
 )
-from geofuse.scenes.scene import Band
 
 SCENE_ID = "LC80200392015216LGN00"
 

@@ -16,10 +16,11 @@ from rasterio.control import GroundControlPoint
 
 from geofuse.errors import GeorefError
 from geofuse.geometry import AxisMap, axis_from_grids
+from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.pixels import read_window
 from geofuse.scenes import relating
 from geofuse.scenes.opening import open_pair, relate
-from geofuse.scenes.pixels import read_window
-from geofuse.scenes.scene import Band, Grid, Scene, Source
+from geofuse.scenes.scene import Scene
 from tests.scenes.rasters import UTM32, north_up, pair, write
 from tests.scenes.test_sidecars import rpb_text
 

@@ -16,9 +16,9 @@ import rasterio
 from readings import read_all
 
 from geofuse.errors import CorruptError, FormatError
-from geofuse.scenes import pixels, sniffing
-from geofuse.scenes.headers import check_tiff
-from geofuse.scenes.pixels import inspect
+from geofuse.rasters import pixels, sniffing
+from geofuse.rasters.headers import check_tiff
+from geofuse.rasters.pixels import inspect
 
 SECONDS = 5.0
 

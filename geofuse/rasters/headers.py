@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import CorruptError, PixelError
-from geofuse.scenes.scene import FLOAT_DTYPES, WHOLE_DTYPES, Grid
-from geofuse.scenes.sniffing import Span, bytes_at
+from geofuse.rasters.image import FLOAT_DTYPES, WHOLE_DTYPES, Grid
+from geofuse.rasters.sniffing import Span, bytes_at
 
 MAX_SIDE = 2**31 - 1
 MAX_BANDS = 4096

@@ -8,12 +8,12 @@ pixels and the `CogSpec` alone: not on the size of the tiles, their order, or wh
 
 from __future__ import annotations
 
-from geofuse.scenes.cog.assembly import Assembled, assemble, write_cog
-from geofuse.scenes.cog.blocks import EncodedTile, encode_tile
-from geofuse.scenes.cog.commit import replacing, sync, write_faults
-from geofuse.scenes.cog.parts import check_part, write_part
-from geofuse.scenes.cog.plain import write_plain
-from geofuse.scenes.cog.spec import (
+from geofuse.rasters.cog.assembly import Assembled, assemble, write_cog
+from geofuse.rasters.cog.blocks import EncodedTile, encode_tile
+from geofuse.rasters.cog.commit import replacing, sync, write_faults
+from geofuse.rasters.cog.parts import check_part, write_part
+from geofuse.rasters.cog.plain import write_plain
+from geofuse.rasters.cog.spec import (
     CogSpec,
     checked_spec,
     encoding_of,
@@ -23,7 +23,7 @@ from geofuse.scenes.cog.spec import (
     spec_from_json,
     spec_to_json,
 )
-from geofuse.scenes.cog.validate import validate_cog
+from geofuse.rasters.cog.validate import validate_cog
 
 __all__ = [
     "Assembled",

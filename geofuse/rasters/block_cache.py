@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.scenes.handles import drop as close_datasets
-from geofuse.scenes.handles import stamp_of
-from geofuse.scenes.sniffing import file_of
+from geofuse.rasters.handles import drop as close_datasets
+from geofuse.rasters.handles import stamp_of
+from geofuse.rasters.sniffing import file_of
 
 ROOM_BYTES = 48 << 20
 """What is kept; `geofuse.scenes.tiles.swaths` orders tiles so that what they share fits."""

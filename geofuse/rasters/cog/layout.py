@@ -35,8 +35,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.scenes.cog.blocks import LERC_VERSION, framed
-from geofuse.scenes.cog.directory import (
+from geofuse.rasters.cog.blocks import LERC_VERSION, framed
+from geofuse.rasters.cog.directory import (
     BITS,
     COMPRESSION,
     EXTRA_SAMPLES,
@@ -63,8 +63,8 @@ from geofuse.scenes.cog.directory import (
     longs,
     shorts,
 )
-from geofuse.scenes.cog.spec import BLOCK_PX, PREDICTED, CogSpec, levels, planes, predictor_of
-from geofuse.scenes.cog.template import lifted_tags
+from geofuse.rasters.cog.spec import BLOCK_PX, PREDICTED, CogSpec, levels, planes, predictor_of
+from geofuse.rasters.cog.template import lifted_tags
 
 CLASSIC_LIMIT_BYTES = 2**32 - 2**20
 """A file that would be longer becomes BigTIFF; the margin is for tools that add tags at its end."""

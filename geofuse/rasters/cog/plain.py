@@ -15,8 +15,8 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from geofuse.errors import WriteError
-from geofuse.scenes.cog.commit import replacing, write_faults
-from geofuse.scenes.cog.spec import CogSpec
+from geofuse.rasters.cog.commit import replacing, write_faults
+from geofuse.rasters.cog.spec import CogSpec
 
 BLOCK_PX = 256
 

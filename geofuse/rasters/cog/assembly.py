@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import UsageError
-from geofuse.scenes.cog.blocks import EncodedTile, encode_tile, framed
-from geofuse.scenes.cog.commit import read_faults, replacing, write_faults
-from geofuse.scenes.cog.layout import Layout, lay_out
-from geofuse.scenes.cog.parts import Section, read_rest, read_section, verified
-from geofuse.scenes.cog.pyramid import Run, Spooled, in_turn, spool_overviews
-from geofuse.scenes.cog.spec import (
+from geofuse.rasters.cog.blocks import EncodedTile, encode_tile, framed
+from geofuse.rasters.cog.commit import read_faults, replacing, write_faults
+from geofuse.rasters.cog.layout import Layout, lay_out
+from geofuse.rasters.cog.parts import Section, read_rest, read_section, verified
+from geofuse.rasters.cog.pyramid import Run, Spooled, in_turn, spool_overviews
+from geofuse.rasters.cog.spec import (
     BLOCK_PX,
     CogSpec,
     abreast,

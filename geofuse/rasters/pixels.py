@@ -26,8 +26,8 @@ from rasterio.session import DummySession
 from rasterio.warp import transform
 
 from geofuse.errors import ChangedError, CorruptError, FormatError, GeorefError, UsageError
-from geofuse.scenes.decoded import drop, read_cells
-from geofuse.scenes.handles import (
+from geofuse.rasters.block_cache import drop, read_cells
+from geofuse.rasters.handles import (
     Handle,
     check_unchanged,
     close_handles,
@@ -36,10 +36,10 @@ from geofuse.scenes.handles import (
     stamp_of,
     without_warning,
 )
-from geofuse.scenes.headers import MAX_BANDS, MAX_BLOCK_BYTES, RasterFacts, check_pixels, check_tiff
-from geofuse.scenes.planes import between, good, mapped, sampled, touched
-from geofuse.scenes.scene import Grid, Source
-from geofuse.scenes.sniffing import file_of, identity, locate, opened, probe, sha256_of, sniff
+from geofuse.rasters.headers import MAX_BANDS, MAX_BLOCK_BYTES, RasterFacts, check_pixels, check_tiff
+from geofuse.rasters.image import Grid, Source
+from geofuse.rasters.sniffing import file_of, identity, locate, opened, probe, sha256_of, sniff
+from geofuse.rasters.validity import between, good, mapped, sampled, touched
 
 __all__ = [
     "RasterFacts",

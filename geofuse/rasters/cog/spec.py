@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from geofuse.errors import UsageError
-from geofuse.scenes.scene import FLOAT_DTYPES, WHOLE_DTYPES
+from geofuse.rasters.image import FLOAT_DTYPES, WHOLE_DTYPES
 
 BLOCK_PX = 512
 """Height and width of a block, in pixels of its own level."""

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.scenes.cog.blocks import Picture, encode_blocks, new_bench
-from geofuse.scenes.cog.spec import BLOCK_PX, CogSpec, abreast, blocks_of, frames_of, levels
+from geofuse.rasters.cog.blocks import Picture, encode_blocks, new_bench
+from geofuse.rasters.cog.spec import BLOCK_PX, CogSpec, abreast, blocks_of, frames_of, levels
 
 Rest = Callable[[int, int], Picture]
 """Gives the rest of the tile in a row and column."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import LockedError
-from geofuse.scenes.cog.commit import replacing, sync, write_faults
+from geofuse.rasters.cog.commit import replacing, sync, write_faults
 
 
 def parts_dir(out: Path) -> Path:

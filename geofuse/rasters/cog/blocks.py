@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from geofuse.errors import UsageError
 from geofuse.kernels.halve import halve, halve_marked
 from geofuse.kernels.predict import difference, gather_planes, is_filled, shuffle_difference
-from geofuse.scenes.cog.spec import (
+from geofuse.rasters.cog.spec import (
     BLOCK_PX,
     CogSpec,
     abreast,
@@ -28,7 +28,7 @@ from geofuse.scenes.cog.spec import (
     samples,
     tile_grid,
 )
-from geofuse.scenes.cog.zstd import zstd_encode
+from geofuse.rasters.cog.zstd import zstd_encode
 
 LERC_VERSION = 4
 """Version of the LERC blobs: that of libtiff, so that readers as old as GDAL 2.4 decode them."""

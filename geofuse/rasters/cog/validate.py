@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.scenes.cog.commit import read_faults
-from geofuse.scenes.cog.directory import (
+from geofuse.rasters.cog.commit import read_faults
+from geofuse.rasters.cog.directory import (
     BITS,
     COMPRESSION,
     GDAL_NODATA,
@@ -39,7 +39,7 @@ from geofuse.scenes.cog.directory import (
     read_directory,
     values,
 )
-from geofuse.scenes.cog.spec import BLOCK_PX
+from geofuse.rasters.cog.spec import BLOCK_PX
 
 PROMISES = (
     "LAYOUT=IFDS_BEFORE_DATA",

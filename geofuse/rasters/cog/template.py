@@ -9,7 +9,7 @@ from rasterio.io import MemoryFile
 from rasterio.rpc import RPC
 
 from geofuse.errors import UsageError
-from geofuse.scenes.cog.directory import (
+from geofuse.rasters.cog.directory import (
     COMPRESSION,
     HEIGHT,
     PREDICTOR,
@@ -22,7 +22,7 @@ from geofuse.scenes.cog.directory import (
     Entry,
     read_directory,
 )
-from geofuse.scenes.cog.spec import CogSpec, planes, samples
+from geofuse.rasters.cog.spec import CogSpec, planes, samples
 
 TEMPLATE_PX = 16
 """Edge of the tiny file: the lifted tags do not depend on the image's size, so it costs nothing for any."""

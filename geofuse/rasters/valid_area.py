@@ -13,8 +13,8 @@ from rasterio.features import shapes, sieve
 from rasterio.session import DummySession
 
 from geofuse.errors import CorruptError, PixelError
-from geofuse.scenes.handles import listening
-from geofuse.scenes.pixels import SETTINGS, inspect
+from geofuse.rasters.handles import listening
+from geofuse.rasters.pixels import SETTINGS, inspect
 
 OUTLINE_PX = 2048
 """The area is traced on at most this many pixels a side: a rim of half a pixel is then about 0.1 % of it."""
