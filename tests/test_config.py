@@ -19,7 +19,7 @@ from geofuse.config import (
     state_folder,
 )
 from geofuse.errors import ConfigError
-from geofuse.scenes.sensors import SENSORS
+from geofuse.scenes.sensors.table import SENSORS
 
 WRONG = [
     ("fuze: {}", r"unknown key fuze; .*did you mean fuse\?"),

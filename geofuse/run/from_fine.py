@@ -30,7 +30,7 @@ from geofuse.run.wald import (
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.opening import select_bands, with_nodata
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.sensors import canonical_name
+from geofuse.scenes.sensors.table import canonical_name
 
 DEFAULT_GAIN = 0.3
 SEEN_WHOLE = 1.0 - 1e-6

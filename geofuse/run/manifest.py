@@ -10,7 +10,8 @@ from pathlib import Path
 
 from geofuse.errors import CorruptError, ProductError
 from geofuse.rasters.sniffing import bytes_at, opened
-from geofuse.scenes import landsat, sidecars
+from geofuse.scenes import sidecars
+from geofuse.scenes.readers import landsat
 
 MANIFEST_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 20

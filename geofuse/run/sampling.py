@@ -17,7 +17,7 @@ from geofuse.rasters.image import Band, Source
 from geofuse.rasters.pixels import read_raw, read_window
 from geofuse.run.patches import coarse_span, pedestal_of, read_patch
 from geofuse.run.planning import SAMPLE_CPX, SAMPLE_WINDOWS
-from geofuse.scenes.sensors import quality_flags
+from geofuse.scenes.sensors.table import quality_flags
 from geofuse.scenes.tiles import Plan
 
 CLOUD_MARGIN_CPX = 6

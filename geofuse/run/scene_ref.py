@@ -16,8 +16,8 @@ from geofuse.errors import ProductError, UsageError
 from geofuse.rasters.ledger import read_json
 from geofuse.rasters.pixels import sha256_of
 from geofuse.run.planning import Request
-from geofuse.scenes import landsat
 from geofuse.scenes.opening import open_pair, open_scene
+from geofuse.scenes.readers import landsat
 from geofuse.scenes.scene import Scene
 
 STAC_ITEM = "stac-item.json"

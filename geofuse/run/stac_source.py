@@ -27,8 +27,8 @@ from geofuse.rasters.cog.commit import sync, write_faults
 from geofuse.rasters.ledger import locked, read_json, write_json
 from geofuse.run.downloads import TIMEOUT_S, check_whole, download
 from geofuse.run.scene_ref import STAC_ITEM
-from geofuse.scenes import landsat
 from geofuse.scenes.footprints import area_of
+from geofuse.scenes.readers import landsat
 from geofuse.scenes.stac_item import acquired_span
 
 if TYPE_CHECKING:

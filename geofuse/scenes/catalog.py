@@ -37,7 +37,7 @@ from geofuse.scenes.catalog_index import (
 )
 from geofuse.scenes.footprints import FILES, stac_bbox, write_footprints
 from geofuse.scenes.rights import rights_of
-from geofuse.scenes.sensors import SENSORS
+from geofuse.scenes.sensors.table import SENSORS
 from geofuse.scenes.stac_item import providers, superseded_json
 from geofuse.scenes.stac_schemas import schema_problems
 

@@ -14,9 +14,11 @@ import numpy as np
 from geofuse.errors import BandError, FormatError, GeorefError, PixelError, ProductError
 from geofuse.rasters import pixels, sniffing
 from geofuse.rasters.image import WHOLE_DTYPES, Band, Grid, Quality, Source
-from geofuse.scenes import landsat, sensors, sidecars
+from geofuse.scenes import sidecars
+from geofuse.scenes.readers import landsat
 from geofuse.scenes.relating import Relation, composed, has_pixel_size, relate, same_crs
 from geofuse.scenes.scene import Scene
+from geofuse.scenes.sensors import table as sensors
 
 __all__ = ["Relation", "open_pair", "open_scene", "relate", "select_bands", "with_nodata"]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from geofuse.errors import UsageError
-from geofuse.scenes.sensors import SENSORS
+from geofuse.scenes.sensors.table import SENSORS
 
 ACCESS = ("open", "view-only", "internal")
 """May be downloaded by all; may be looked at; only for the organisation itself."""

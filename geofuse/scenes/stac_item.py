@@ -18,7 +18,7 @@ from geofuse.rasters.sniffing import TAR, file_of
 from geofuse.scenes.footprints import footprint_bounds, stac_bbox
 from geofuse.scenes.relating import crs_name
 from geofuse.scenes.rights import Rights, rights_to_json
-from geofuse.scenes.sensors import SENSORS, band_of
+from geofuse.scenes.sensors.table import SENSORS, band_of
 from geofuse.scenes.stac_schemas import EXTENSIONS
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from geofuse.scenes import catalog
 from geofuse.scenes.catalog_index import INDEX, Entry, Query, item_files, seconds
 from geofuse.scenes.footprints import area_of, stac_bbox
 from geofuse.scenes.rights import ACCESS, rights_from_json, rights_of, rights_to_json, with_wishes
-from geofuse.scenes.sensors import SENSORS
+from geofuse.scenes.sensors.table import SENSORS
 from geofuse.scenes.stac_item import acquired_span, checked_item_id, item_id_of
 from geofuse.scenes.stac_schemas import EXTENSIONS, schema_cache, schema_problems
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from geofuse.errors import BandError, CorruptError, FormatError, GeofuseError, GeorefError, ProductError
 from geofuse.geometry import AxisMap
 from geofuse.rasters.pixels import read_window
-from geofuse.scenes import landsat as deliveries
 from geofuse.scenes.opening import open_scene, relate, select_bands
+from geofuse.scenes.readers import landsat as deliveries
 from geofuse.scenes.scene import scene_from_json, scene_to_json
 from tests.scenes.rasters import landsat_folder, mtl_collection1, mtl_collection2, north_up, tar_of, write
 

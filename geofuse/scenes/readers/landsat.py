@@ -11,7 +11,7 @@ from typing import Any
 from geofuse.errors import CorruptError, FormatError, GeofuseError, ProductError, ReadError
 from geofuse.rasters import sniffing
 from geofuse.scenes import sidecars
-from geofuse.scenes.sensors import SENSORS
+from geofuse.scenes.sensors.table import SENSORS
 
 MTL_BYTES = 1 << 20
 MOST_FILES = 10_000

@@ -1,0 +1,1 @@
+"""What was delivered, one module a family."""
