@@ -11,7 +11,7 @@ from geofuse.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geofuse.scenes.catalog_index import Entry
+    from geofuse.archive.catalog_index import Entry
 
 LIMIT = 100
 PUBLISH_EXAMPLES = """\
@@ -75,7 +75,7 @@ def add(commands: Any) -> None:
 def _publish(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.run.publishing import Wishes, publish
+    from geofuse.archive.publishing import Wishes, publish
 
     wishes = Wishes(
         access=arguments.access,
@@ -97,7 +97,7 @@ def _publish(arguments: argparse.Namespace) -> None:
 def _list(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.scenes.catalog import find
+    from geofuse.archive.catalog import find
 
     entries = find(Path(arguments.dir))
     if arguments.json:
@@ -109,7 +109,7 @@ def _list(arguments: argparse.Namespace) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.scenes.catalog import find_item, load
+    from geofuse.archive.catalog import find_item, load
 
     folder = Path(arguments.dir)
     entry = find_item(folder, arguments.item)
@@ -134,9 +134,9 @@ def _show(arguments: argparse.Namespace) -> None:
 def _search(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.scenes.catalog import find, load
-    from geofuse.scenes.catalog_index import Query
-    from geofuse.scenes.footprints import area_of
+    from geofuse.archive.catalog import find, load
+    from geofuse.archive.catalog_index import Query
+    from geofuse.archive.footprints import area_of
 
     if arguments.limit < 1:
         raise UsageError(f"--limit {arguments.limit}", wanted="at least 1")
@@ -163,8 +163,8 @@ def _search(arguments: argparse.Namespace) -> None:
 
 def _interval(text: str | None) -> tuple[float | None, float | None]:
     """Read A/B into its first and last second."""
-    from geofuse.scenes.catalog_index import seconds
-    from geofuse.scenes.stac_item import acquired_span
+    from geofuse.archive.catalog_index import seconds
+    from geofuse.archive.stac_item import acquired_span
 
     if text is None:
         return None, None
@@ -181,7 +181,7 @@ def _interval(text: str | None) -> tuple[float | None, float | None]:
 def _remove(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.scenes.catalog import remove, remove_superseded
+    from geofuse.archive.catalog import remove, remove_superseded
 
     folder = Path(arguments.dir)
     if arguments.superseded:
@@ -198,7 +198,7 @@ def _remove(arguments: argparse.Namespace) -> None:
 def _rebuild(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.scenes.catalog import rebuild
+    from geofuse.archive.catalog import rebuild
 
     count = rebuild(Path(arguments.dir))
     print_json({"items": count}) if arguments.json else print(f"{count} item{'' if count == 1 else 's'}")
@@ -207,7 +207,7 @@ def _rebuild(arguments: argparse.Namespace) -> None:
 def _verify(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from geofuse.scenes.catalog_check import catalog_problems
+    from geofuse.archive.catalog_check import catalog_problems
 
     count, problems = catalog_problems(Path(arguments.dir))
     if arguments.json:

@@ -235,7 +235,7 @@ def _log_to_stderr() -> None:
 def _tokens(arguments: argparse.Namespace) -> Path:
     from pathlib import Path
 
-    from geofuse.scenes.catalog import checked
+    from geofuse.archive.catalog import checked
     from geofuse.serve.settings import beside
 
     folder = checked(Path(arguments.catalog))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geofuse.archive import catalog
+from geofuse.archive.catalog_assets import intact
 from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import LockedError
 from geofuse.rasters.cog.commit import write_faults
@@ -17,8 +19,6 @@ from geofuse.rasters.ledger import json_path, locked, mask_path, png_path, read_
 from geofuse.run.pipeline import report_files
 from geofuse.run.scene_ledger import JUDGED, PUBLISHED, REJECTED, RUNNING, UNPUBLISHED, Row, rows
 from geofuse.run.stage_records import JOBS, job_folder
-from geofuse.scenes import catalog
-from geofuse.scenes.catalog_assets import intact
 
 DONE_WITH = (PUBLISHED, REJECTED, UNPUBLISHED)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse import __version__
+from geofuse.archive.publishing import Wishes, publish
 from geofuse.config import RunConfig, accept_profile, config_digest
 from geofuse.errors import ChangedError, GeofuseError, UsageError
 from geofuse.rasters.cog.commit import write_faults
@@ -29,7 +30,6 @@ from geofuse.run.fuse import Progress, fuse_parts, fuse_to_cog
 from geofuse.run.inspecting import inspect_scene
 from geofuse.run.pipeline_faults import fault_to_json
 from geofuse.run.planning import Request, check_disk, check_out, plan_summary
-from geofuse.run.publishing import Wishes, publish
 from geofuse.run.scene_ledger import digested
 from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, source_of, with_digest
 from geofuse.run.stage_records import (
@@ -402,7 +402,7 @@ def _judged_still(job: Job, found: dict[str, Any]) -> bool:
 
 def _published_still(job: Job, found: dict[str, Any]) -> bool:
     """Whether the catalogue has the item with this product and this verdict."""
-    from geofuse.scenes.catalog import read_item
+    from geofuse.archive.catalog import read_item
 
     plan, accepted = known(job, "plan"), known(job, "accept")
     if not job.config.catalog.folder or plan is None or accepted is None:

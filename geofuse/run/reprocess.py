@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse import __version__
+from geofuse.archive import catalog
 from geofuse.config import RunConfig, accept_profile, config_digest, config_from
 from geofuse.errors import GeofuseError, UsageError
 from geofuse.rasters.ledger import read_json
@@ -16,7 +17,6 @@ from geofuse.rasters.sniffing import TAR, file_of
 from geofuse.run.scene_ledger import CONFIGURATION, rows
 from geofuse.run.scene_ref import SceneRef, scene_key, with_digest
 from geofuse.run.stage_records import Job, forget, job_folder
-from geofuse.scenes import catalog
 
 
 @dataclass(frozen=True, slots=True)

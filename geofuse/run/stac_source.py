@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from geofuse import __version__
+from geofuse.archive.footprints import area_of
+from geofuse.archive.stac_item import acquired_span
 from geofuse.config import StacConfig, surroundings
 from geofuse.errors import CorruptError, ProductError, ReadError, UsageError
 from geofuse.rasters.cog.commit import sync, write_faults
 from geofuse.rasters.ledger import locked, read_json, write_json
 from geofuse.run.downloads import TIMEOUT_S, check_whole, download
 from geofuse.run.scene_ref import STAC_ITEM
-from geofuse.scenes.footprints import area_of
 from geofuse.scenes.readers import landsat
-from geofuse.scenes.stac_item import acquired_span
 
 if TYPE_CHECKING:
     import pystac

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from geofuse.archive.rights import VIEW_ONLY_SCALE
 from geofuse.errors import AccessError
-from geofuse.scenes.rights import VIEW_ONLY_SCALE
 
 
 @dataclass(frozen=True, slots=True)

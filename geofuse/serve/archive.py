@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from geofuse.archive.catalog import checked
+from geofuse.archive.catalog_index import item_files, seconds
+from geofuse.archive.footprints import meets, packed
 from geofuse.errors import MissingError
-from geofuse.scenes.catalog import checked
-from geofuse.scenes.catalog_index import item_files, seconds
-from geofuse.scenes.footprints import meets, packed
 from geofuse.serve.access import Grant, Visitor, grant_of
 
 FRESH_S = 1.0

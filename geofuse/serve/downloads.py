@@ -13,8 +13,8 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
+from geofuse.archive.stac_item import multihash
 from geofuse.errors import BusyError, MissingError, VerifyError
-from geofuse.scenes.stac_item import multihash
 from geofuse.serve.access import Visitor, demand
 from geofuse.serve.archive import Archive, Row
 from geofuse.serve.audit import who

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from geofuse.archive.footprints import COLUMNS, write_footprints
 from geofuse.errors import MissingError
-from geofuse.scenes.footprints import COLUMNS, write_footprints
 from geofuse.serve.access import Grant
 from geofuse.serve.archive import Row, Search
 from geofuse.serve.describing import summary, when

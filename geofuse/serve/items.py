@@ -14,12 +14,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from geofuse import __version__
+from geofuse.archive.catalog_index import seconds
+from geofuse.archive.footprints import area_of
+from geofuse.archive.stac_item import acquired_span
 from geofuse.errors import GeofuseError, MissingError, UsageError
 from geofuse.run.clip import FORMATS
-from geofuse.scenes.catalog_index import seconds
-from geofuse.scenes.footprints import area_of
 from geofuse.scenes.relating import projector, to_pixels
-from geofuse.scenes.stac_item import acquired_span
 from geofuse.serve.access import Grant, demand
 from geofuse.serve.archive import Row, Search
 from geofuse.serve.describing import detail, facets, feature, physical_scale, report_key

@@ -17,8 +17,8 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
+from geofuse.archive.footprints import area_of
 from geofuse.errors import AreaError, MissingError, UsageError
-from geofuse.scenes.footprints import area_of
 from geofuse.serve.access import Visitor
 from geofuse.serve.archive import Archive, Row, Search
 from geofuse.serve.describing import public_item

@@ -19,9 +19,9 @@ from flows.eventlog import read_events
 from flows.inbox import watch_inbox
 from flows.settings import event_log
 from flows.tending import clean_up
+from geofuse.archive.catalog import find
 from geofuse.config import RunConfig, config_to_json
 from geofuse.run.scene_ledger import rows
-from geofuse.scenes.catalog import find
 
 pytestmark = pytest.mark.usefixtures("server")
 Drop = Callable[..., Path]

@@ -21,13 +21,13 @@ from prefect.client.schemas.objects import FlowRun
 from test_up import asked, configured, runs
 
 from flows.marks import PID
+from geofuse.archive.catalog import find, load
 from geofuse.config import config_to_json, load_config
 from geofuse.methods.simulate import Camera, make_truth
 from geofuse.rasters.pixels import sha256_of
 from geofuse.run.scene_ref import ref_of_path, with_digest
 from geofuse.run.simulating import Pair, write_pair
 from geofuse.run.whole_scene import run_scene
-from geofuse.scenes.catalog import find, load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 PARTS = "catalog.state/products/.*.parts/*.part"

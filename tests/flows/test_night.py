@@ -17,9 +17,9 @@ from operating import geofuse_up, until
 from test_up import asked, configured, runs
 
 from flows.eventlog import read_events
+from geofuse.archive.catalog import find
 from geofuse.config import config_from
 from geofuse.run.scene_ledger import rows
-from geofuse.scenes.catalog import find
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "run"))
 import arrivals

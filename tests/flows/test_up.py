@@ -28,10 +28,10 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import temporary_settings
 
 from flows.up import Place, checked_place, free_port
+from geofuse.archive.catalog import find
 from geofuse.config import config_from
 from geofuse.errors import UsageError
 from geofuse.run.scene_ledger import rows
-from geofuse.scenes.catalog import find
 
 BROWSER = "/usr/bin/chromium"
 FLAGS = [

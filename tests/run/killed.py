@@ -20,9 +20,9 @@ from typing import Any
 import geopandas  # noqa: F401  (loaded once, before the forks)
 import pyarrow.parquet  # noqa: F401
 
-from geofuse.run.publishing import publish
-from geofuse.scenes import catalog
-from geofuse.scenes.catalog_check import catalog_problems
+from geofuse.archive import catalog
+from geofuse.archive.catalog_check import catalog_problems
+from geofuse.archive.publishing import publish
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "sqlite3.connect"}
 LEFT_OVER = (

@@ -13,6 +13,8 @@ import arrivals
 import numpy as np
 import pytest
 
+from geofuse.archive import catalog
+from geofuse.archive.catalog_check import catalog_problems
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import ConfigError, ExistsError, GeofuseError, WriteError
@@ -26,8 +28,6 @@ from geofuse.run.scene_ref import SceneRef
 from geofuse.run.stage_records import job_folder
 from geofuse.run.unattended import run_or_tell
 from geofuse.run.whole_scene import Outcome, failed
-from geofuse.scenes import catalog
-from geofuse.scenes.catalog_check import catalog_problems
 
 DAY_S = 86400.0
 

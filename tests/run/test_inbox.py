@@ -18,6 +18,7 @@ import arrivals
 import numpy as np
 import pytest
 
+from geofuse.archive import catalog
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import CorruptError, GeofuseError, ProductError
@@ -28,7 +29,6 @@ from geofuse.run.scene_ledger import Row, claimed, ledger, put, rows
 from geofuse.run.scene_ref import SceneRef
 from geofuse.run.stage_records import job_folder
 from geofuse.run.unattended import look_and_run, run_or_tell
-from geofuse.scenes import catalog
 
 SETTLE_S, PATIENCE_S = 60.0, 3600.0
 

@@ -12,9 +12,9 @@ import pytest
 import rasterio
 from rasterio.windows import from_bounds
 
+from geofuse.archive.publishing import Wishes, publish
 from geofuse.cli import main
 from geofuse.rasters.cog import validate_cog
-from geofuse.run.publishing import Wishes, publish
 from geofuse.run.simulating import Pair
 from tests.run.scenery import fuse
 

@@ -19,6 +19,8 @@ import rasterio
 import scenery
 import stac_pydantic
 
+from geofuse.archive import catalog
+from geofuse.archive.catalog_check import catalog_problems
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import ExistsError, LockedError, MatchError, UsageError, WriteError
@@ -31,8 +33,6 @@ from geofuse.run.scene_ledger import claimed, rows
 from geofuse.run.scene_ref import SceneRef, scene_key, scene_ref, with_digest
 from geofuse.run.stage_records import job_folder
 from geofuse.run.whole_scene import run_scene
-from geofuse.scenes import catalog
-from geofuse.scenes.catalog_check import catalog_problems
 
 Make = Callable[..., RunConfig]
 STRICT = "profile: strict\nversion: 2\nchecks:\n  r_ergas: {review_above: 0.0, why: test}\n"

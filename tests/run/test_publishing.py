@@ -26,13 +26,13 @@ import scenery
 import shapely
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
+from geofuse.archive import catalog
+from geofuse.archive.catalog_check import catalog_problems
+from geofuse.archive.publishing import Wishes, publish
+from geofuse.archive.stac_schemas import schema_cache
 from geofuse.cli import main
 from geofuse.errors import ExistsError, GeofuseError, LockedError, UsageError, VerifyError
 from geofuse.rasters.ledger import json_path, locked, mask_path, png_path, write_json
-from geofuse.run.publishing import Wishes, publish
-from geofuse.scenes import catalog
-from geofuse.scenes.catalog_check import catalog_problems
-from geofuse.scenes.stac_schemas import schema_cache
 
 HERE = Path(__file__).resolve().parent
 ITEM = "pan-fused"
@@ -483,7 +483,7 @@ PUBLISH_FOR_EVER = """
 import sys
 from pathlib import Path
 import geopandas, pyarrow.parquet
-from geofuse.run.publishing import publish
+from geofuse.archive.publishing import publish
 print("ready", flush=True)
 sys.stdin.readline()
 while True:

@@ -15,6 +15,7 @@ import pystac
 import pytest
 from stac_server import Api, add_scene, serving
 
+from geofuse.archive import catalog
 from geofuse.config import RunConfig, StacConfig, config_from
 from geofuse.errors import CorruptError, ReadError, UsageError
 from geofuse.run import downloads
@@ -23,7 +24,6 @@ from geofuse.run.downloads import download
 from geofuse.run.scene_ledger import rows
 from geofuse.run.stac_source import fetch, search
 from geofuse.run.unattended import look_and_run
-from geofuse.scenes import catalog
 
 
 @pytest.fixture(scope="module")

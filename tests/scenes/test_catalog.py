@@ -15,14 +15,14 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geofuse.archive import catalog
+from geofuse.archive.catalog_index import INDEX, Entry, Query, item_files, seconds
+from geofuse.archive.footprints import area_of, stac_bbox
+from geofuse.archive.rights import ACCESS, rights_from_json, rights_of, rights_to_json, with_wishes
+from geofuse.archive.stac_item import acquired_span, checked_item_id, item_id_of
+from geofuse.archive.stac_schemas import EXTENSIONS, schema_cache, schema_problems
 from geofuse.errors import UsageError, VerifyError
-from geofuse.scenes import catalog
-from geofuse.scenes.catalog_index import INDEX, Entry, Query, item_files, seconds
-from geofuse.scenes.footprints import area_of, stac_bbox
-from geofuse.scenes.rights import ACCESS, rights_from_json, rights_of, rights_to_json, with_wishes
 from geofuse.scenes.sensors.table import SENSORS
-from geofuse.scenes.stac_item import acquired_span, checked_item_id, item_id_of
-from geofuse.scenes.stac_schemas import EXTENSIONS, schema_cache, schema_problems
 
 ROOT = {"type": "Catalog", "stac_version": "1.1.0", "id": "c", "description": "A test.", "links": []}
 

@@ -16,10 +16,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Geod
 
-from geofuse.errors import AreaError, CorruptError, GeorefError, PixelError
-from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
-from geofuse.rasters.valid_area import OUTLINE_PX, valid_area
-from geofuse.scenes.footprints import (
+from geofuse.archive.footprints import (
     COLUMNS,
     area_of,
     footprint_bounds,
@@ -30,6 +27,9 @@ from geofuse.scenes.footprints import (
     stac_bbox,
     write_footprints,
 )
+from geofuse.errors import AreaError, CorruptError, GeorefError, PixelError
+from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
+from geofuse.rasters.valid_area import OUTLINE_PX, valid_area
 
 GEOD = Geod(ellps="WGS84")
 UTM = "EPSG:32632"

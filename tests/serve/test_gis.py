@@ -24,9 +24,9 @@ from rasterio.transform import from_bounds
 from rasterio.vrt import WarpedVRT
 from serving import served
 
+from geofuse.archive.stac_schemas import schema_cache
 from geofuse.cli import main
 from geofuse.run.simulating import Pair
-from geofuse.scenes.stac_schemas import schema_cache
 
 WMTS = {"w": "http://www.opengis.net/wmts/1.0", "ows": "http://www.opengis.net/ows/1.1"}
 QGIS = "/usr/bin/python3"

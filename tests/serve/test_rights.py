@@ -19,8 +19,8 @@ from conftest import LOOK, OPEN, OWED, SECRET, Site, running
 from PIL import Image
 from test_api import middle_tile, picture
 
+from geofuse.archive.rights import VIEW_ONLY_SCALE
 from geofuse.cli import main
-from geofuse.scenes.rights import VIEW_ONLY_SCALE
 from geofuse.serve.settings import Settings
 from geofuse.serve.tokens import new_token, read_tokens, revoke
 

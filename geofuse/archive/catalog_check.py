@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from geofuse.archive.catalog import CATALOG, checked, find
+from geofuse.archive.catalog_assets import intact, predecessor
+from geofuse.archive.catalog_index import item_files
+from geofuse.archive.footprints import FILES
+from geofuse.archive.stac_schemas import schema_problems
 from geofuse.rasters.ledger import read_json
-from geofuse.scenes.catalog import CATALOG, checked, find
-from geofuse.scenes.catalog_assets import intact, predecessor
-from geofuse.scenes.catalog_index import item_files
-from geofuse.scenes.footprints import FILES
-from geofuse.scenes.stac_schemas import schema_problems
 
 INNER = ("root", "parent", "collection", "child", "item", "predecessor-version", "latest-version")
 """Relations whose links stay inside the catalogue: they must lead somewhere. Inputs may be archived elsewhere."""

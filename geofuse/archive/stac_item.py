@@ -13,13 +13,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geofuse.archive.footprints import footprint_bounds, stac_bbox
+from geofuse.archive.rights import Rights, rights_to_json
+from geofuse.archive.stac_schemas import EXTENSIONS
 from geofuse.errors import UsageError
 from geofuse.rasters.sniffing import TAR, file_of
-from geofuse.scenes.footprints import footprint_bounds, stac_bbox
 from geofuse.scenes.relating import crs_name
-from geofuse.scenes.rights import Rights, rights_to_json
 from geofuse.scenes.sensors.table import SENSORS, band_of
-from geofuse.scenes.stac_schemas import EXTENSIONS
 
 if TYPE_CHECKING:
     import pystac

@@ -33,7 +33,7 @@ def schema_cache() -> dict[str, dict[str, Any]]:
     """
     from pystac.validation.local_validator import get_local_schema_cache
 
-    folder = files("geofuse.scenes").joinpath("schemas")
+    folder = files("geofuse.archive").joinpath("schemas")
     held = {
         address: json.loads(folder.joinpath(f"{name}-{address.split('/')[-2]}.json").read_text("utf-8"))
         for name, address in EXTENSIONS.items()

@@ -19,11 +19,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from geofuse.errors import ExistsError, LockedError, ProductError, UsageError, VerifyError
-from geofuse.rasters.cog.commit import sync, write_faults
-from geofuse.rasters.ledger import locked, read_json, write_bytes, write_json
-from geofuse.scenes.catalog_assets import old_versions, remove_drafts, sweep
-from geofuse.scenes.catalog_index import (
+from geofuse.archive.catalog_assets import old_versions, remove_drafts, sweep
+from geofuse.archive.catalog_index import (
     Entry,
     Query,
     discard_index,
@@ -35,11 +32,14 @@ from geofuse.scenes.catalog_index import (
     opened_index,
     state,
 )
-from geofuse.scenes.footprints import FILES, stac_bbox, write_footprints
-from geofuse.scenes.rights import rights_of
+from geofuse.archive.footprints import FILES, stac_bbox, write_footprints
+from geofuse.archive.rights import rights_of
+from geofuse.archive.stac_item import providers, superseded_json
+from geofuse.archive.stac_schemas import schema_problems
+from geofuse.errors import ExistsError, LockedError, ProductError, UsageError, VerifyError
+from geofuse.rasters.cog.commit import sync, write_faults
+from geofuse.rasters.ledger import locked, read_json, write_bytes, write_json
 from geofuse.scenes.sensors.table import SENSORS
-from geofuse.scenes.stac_item import providers, superseded_json
-from geofuse.scenes.stac_schemas import schema_problems
 
 CATALOG = "catalog.json"
 COLLECTION = "collection.json"

@@ -12,13 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from geofuse.errors import ExistsError, UsageError
-from geofuse.rasters.ledger import json_path
-from geofuse.rasters.pixels import inspect, sha256_of
-from geofuse.rasters.valid_area import valid_area
-from geofuse.run.input_image import write_input
-from geofuse.scenes import catalog
-from geofuse.scenes.catalog_assets import (
+from geofuse.archive import catalog
+from geofuse.archive.catalog_assets import (
     AssetSource,
     add_files,
     file_of_asset,
@@ -27,10 +22,10 @@ from geofuse.scenes.catalog_assets import (
     stage_version,
     sweep,
 )
-from geofuse.scenes.footprints import lonlat_footprint, overlap_share
-from geofuse.scenes.provenance import asset_paths, verify
-from geofuse.scenes.rights import rights_from_json, rights_of, with_wishes
-from geofuse.scenes.stac_item import (
+from geofuse.archive.footprints import lonlat_footprint, overlap_share
+from geofuse.archive.input_image import write_input
+from geofuse.archive.rights import rights_from_json, rights_of, with_wishes
+from geofuse.archive.stac_item import (
     AssetFile,
     Draft,
     acquired_span,
@@ -40,6 +35,11 @@ from geofuse.scenes.stac_item import (
     item_json,
     multihash,
 )
+from geofuse.errors import ExistsError, UsageError
+from geofuse.rasters.ledger import json_path
+from geofuse.rasters.pixels import inspect, sha256_of
+from geofuse.rasters.valid_area import valid_area
+from geofuse.scenes.provenance import asset_paths, verify
 
 REPORT_SUFFIXES = (".html", ".json")
 SAME_PLACE_SHARE = 0.5

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geofuse.archive.stac_item import AssetFile, multihash
 from geofuse.errors import ChangedError
 from geofuse.rasters.cog.commit import read_faults, replacing, sync, write_faults
 from geofuse.rasters.sniffing import sha256_of
-from geofuse.scenes.stac_item import AssetFile, multihash
 
 COPY_BYTES = 1 << 30
 _VERSION = re.compile(r"v([1-9]\d*)")

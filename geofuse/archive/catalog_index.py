@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from geofuse.scenes.footprints import COLUMNS, meets, packed
+from geofuse.archive.footprints import COLUMNS, meets, packed
 
 INDEX = "index.sqlite"
 VERSION = 1
