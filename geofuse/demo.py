@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from geofuse.errors import UsageError
-from geofuse.methods.simulate import Camera, make_truth
+from geofuse.landscape.camera import Camera, make_truth
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial, Threads
 from geofuse.run.fuse import Progress, fuse_to_cog, silent

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geofuse.methods.simulate import Camera, make_truth
+from geofuse.landscape.camera import Camera, make_truth
 from geofuse.run.simulating import Pair, write_pair
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods.metrics import ErrorSums, merge, peak_of
-from geofuse.methods.quality_index import BLOCK
+from geofuse.metrics.q2n import BLOCK
+from geofuse.metrics.reference import ErrorSums, merge, peak_of
 from geofuse.rasters.pixels import read_reduced
 from geofuse.run.assess_tiles import Ask, Cells, Part, coarse_task, error_task, fine_task
 from geofuse.run.assess_values import Assessment, Measured, put_together

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap
 from geofuse.kernels.resample import resample_valid
-from geofuse.methods import invented, metrics
-from geofuse.methods.agreement import index_mean_sums, index_names, index_sums
 from geofuse.methods.closed import gaussian_kernel, steady_taps
-from geofuse.methods.metrics import MeanSums, merge
 from geofuse.methods.observation import bands_by, coarse_window
-from geofuse.methods.seams import SEAM_HALO_PX, no_seams, seam_sums
-from geofuse.methods.sharpness import sharpness_sums
+from geofuse.metrics import reference as metrics
+from geofuse.metrics import unsupported_detail
+from geofuse.metrics.index_agreement import index_mean_sums, index_names, index_sums
+from geofuse.metrics.reference import MeanSums, merge
+from geofuse.metrics.seams import SEAM_HALO_PX, no_seams, seam_sums
+from geofuse.metrics.sharpness import sharpness_sums
 from geofuse.run.assessable import (
     Region,
     Subject,
@@ -149,7 +150,7 @@ def _invented(
     gain = np.broadcast_to(fused.scale.gain, len(region.fused))
     whole = np.dtype(fused.source.bands[0].dtype).kind != "f"
     valid = region.valid
-    left, energy, known = invented.unsupported(
+    left, energy, known = unsupported_detail.unsupported(
         np.where(valid, region.fused, 0.0),
         np.where(valid, pan, 0.0),
         np.where(valid, region.upsampled, 0.0),
@@ -165,7 +166,7 @@ def _invented(
 def _real(subject: Subject, window: Window) -> MeanSums:
     """Sum the same for the MS itself, one scale down: how much detail of which reality has that PAN does not show."""
     ratio, gains = subject.ratio, subject.observation.mtf_gain
-    reach = max(invented.support_reach_px(gain, ratio) for gain in gains)
+    reach = max(unsupported_detail.support_reach_px(gain, ratio) for gain in gains)
     smooth = max(gaussian_kernel(gain, ratio).size // 2 for gain in gains)
     wide = _grown(window, reach + smooth)
     truth, known = read_coarse(subject, wide)
@@ -180,7 +181,7 @@ def _real(subject: Subject, window: Window) -> MeanSums:
         plain[band, smooth:-smooth, smooth:-smooth] = plane[0]
     inner = slice(smooth, -smooth), slice(smooth, -smooth)
     usable = valid[inner]
-    left, energy, whole = invented.unsupported(
+    left, energy, whole = unsupported_detail.unsupported(
         np.where(usable, truth[:, *inner], 0.0),
         np.where(usable, pan[:, *inner], 0.0),
         np.where(usable, plain[:, *inner], 0.0),
@@ -188,7 +189,9 @@ def _real(subject: Subject, window: Window) -> MeanSums:
         ratio=ratio,
         valid=usable,
     )
-    return invented.unsupported_sums(left, energy, whole, (slice(reach, -reach), slice(reach, -reach)))
+    return unsupported_detail.unsupported_sums(
+        left, energy, whole, (slice(reach, -reach), slice(reach, -reach))
+    )
 
 
 def _grown(window: Window, by: int) -> Window:

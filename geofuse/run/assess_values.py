@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods import invented, metrics
-from geofuse.methods.agreement import index_names, index_value
-from geofuse.methods.metrics import ErrorSums
-from geofuse.methods.quality_index import means
-from geofuse.methods.seams import seam_value
-from geofuse.methods.sharpness import sharpness_value
+from geofuse.metrics import reference as metrics
+from geofuse.metrics import unsupported_detail
+from geofuse.metrics.index_agreement import index_names, index_value
+from geofuse.metrics.q2n import means
+from geofuse.metrics.reference import ErrorSums
+from geofuse.metrics.seams import seam_value
+from geofuse.metrics.sharpness import sharpness_value
 from geofuse.run.assess_tiles import SEAM_SPACINGS_PX, Ask, Cells
 from geofuse.run.assessable import REFLECTANCE, UNKNOWN, Subject
 
@@ -195,7 +196,7 @@ def _per_band(subject: Subject, found: Measured, sharp: Mapping[str, Any]) -> di
         "q_pan": means(found.fine["pan"]),
         "d_rho": means(found.fine["d_rho"]),
         **{name: value for name, value in sharp.items() if isinstance(value, list)},
-        "unsupported": invented.shares(found.fine["invented"]),
+        "unsupported": unsupported_detail.shares(found.fine["invented"]),
         "unsupported_bound": _bounds(found),
         "mtf_gain": subject.observation.mtf_gain,
         "shift_px": [list(shift) for shift in subject.observation.shifts_px],
@@ -217,7 +218,7 @@ def _per_band(subject: Subject, found: Measured, sharp: Mapping[str, Any]) -> di
 
 def _invented(found: Measured) -> dict[str, Any]:
     """Judge the share of detail that neither PAN nor MS shows: means over bands; is one beyond its bound?"""
-    shares = invented.shares(found.fine["invented"])
+    shares = unsupported_detail.shares(found.fine["invented"])
     bounds = _bounds(found)
     over = [share / bound for share, bound in zip(shares, bounds, strict=True)]
     known = [value for value in over if math.isfinite(value)]
@@ -233,7 +234,7 @@ def _bounds(found: Measured) -> list[float]:
     """Return each band's bound, NaN where no coarse pixel could be measured."""
     if "real" not in found.coarse:
         return [math.nan] * (found.fine["invented"].total.size // 2)
-    return invented.allowed(invented.shares(found.coarse["real"]))
+    return unsupported_detail.allowed(unsupported_detail.shares(found.coarse["real"]))
 
 
 def _errors(prefix: str, error: ErrorSums, bias: NDArray[np.float64]) -> dict[str, Any]:

@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from geofuse.errors import BandError, GeorefError
 from geofuse.geometry import gaussian_taps
 from geofuse.methods.closed import FILL_CPX, coarse_layers, stray_cpx
-from geofuse.methods.full_resolution import d_rho_window
-from geofuse.methods.invented import support_reach_px
-from geofuse.methods.metrics import SSIM_HALO_PX
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Axes,
@@ -28,8 +25,11 @@ from geofuse.methods.observation import (
     degrade_reach_bands,
     upsample_bands,
 )
-from geofuse.methods.seams import SEAM_HALO_PX
-from geofuse.methods.sharpness import edge_reach_px
+from geofuse.metrics.full_resolution import d_rho_window
+from geofuse.metrics.reference import SSIM_HALO_PX
+from geofuse.metrics.seams import SEAM_HALO_PX
+from geofuse.metrics.sharpness import edge_reach_px
+from geofuse.metrics.unsupported_detail import support_reach_px
 from geofuse.rasters.image import Band, Grid, Source
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import RasterFacts, inspect, read_window

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse import __version__
-from geofuse.methods.agreement import BIN_SPAN, INDICES
+from geofuse.metrics.index_agreement import BIN_SPAN, INDICES
 from geofuse.run import assessment_charts as charts
 from geofuse.run.assess_values import Assessment
 from geofuse.run.assessable import REFLECTANCE

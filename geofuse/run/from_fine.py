@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from geofuse.errors import AreaError, MemoryLimitError, UsageError
 from geofuse.geometry import covered, gaussian_taps, shifted
+from geofuse.landscape.camera import Camera, camera_axes, observe, resampled
 from geofuse.methods.observation import Axes
-from geofuse.methods.simulate import Camera, camera_axes, observe, resampled
 from geofuse.rasters.image import Band, Grid, Source
 from geofuse.rasters.pixels import RasterFacts, identity, inspect, read_window, sha256_of
 from geofuse.run.planning import available_memory

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods.invented import allowed, reduced_sums, shares
 from geofuse.methods.noharm import Part, Trial
-from geofuse.methods.quality_index import MeanSums, merge
+from geofuse.metrics.q2n import MeanSums, merge
+from geofuse.metrics.unsupported_detail import allowed, reduced_sums, shares
 from geofuse.nets.gate import block_sums, judge
 
 BASE = "ridge"

@@ -13,7 +13,6 @@ from scipy.ndimage import gaussian_filter
 
 from geofuse.geometry import AxisMap, gaussian_sigma_px
 from geofuse.kernels.resample import fill
-from geofuse.methods import metrics
 from geofuse.methods.closed import FILL_CPX
 from geofuse.methods.observation import (
     Axes,
@@ -24,6 +23,7 @@ from geofuse.methods.observation import (
     degrade_reach_bands,
     upsample_bands,
 )
+from geofuse.metrics import reference as metrics
 from geofuse.rasters.image import Band, Source
 from geofuse.rasters.pixels import inspect, read_window
 from geofuse.run.patches import coarse_span, job_of, read_patch

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods.metrics import ergas, r_ergas, sam
+from geofuse.landscape.camera import BANDS, Camera, camera_axes, observe, slanted_valid
 from geofuse.methods.observation import degrade, degrade_reach
-from geofuse.methods.simulate import BANDS, Camera, camera_axes, observe, slanted_valid
+from geofuse.metrics.reference import ergas, r_ergas, sam
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.rasters.image import Band, Grid, Source
 from geofuse.rasters.ledger import write_bytes

@@ -19,6 +19,7 @@ from geofuse import __version__
 from geofuse.errors import AreaError, ExistsError, UsageError, WriteError
 from geofuse.geometry import EDGE_TOLERANCE_CPX, AxisMap, covered, moved
 from geofuse.kernels.finish import finish
+from geofuse.landscape.camera import coarse_size
 from geofuse.methods.observation import (
     Axes,
     Observation,
@@ -26,7 +27,6 @@ from geofuse.methods.observation import (
     degrade_bands,
     degrade_reach_bands,
 )
-from geofuse.methods.simulate import coarse_size
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.rasters.image import Band, Grid, Source
 from geofuse.rasters.ledger import write_json

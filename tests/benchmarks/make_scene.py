@@ -17,7 +17,7 @@ import rasterio
 from rasterio.transform import from_origin
 from tqdm import tqdm
 
-from geofuse.methods.simulate import BANDS, Camera, make_truth, observe
+from geofuse.landscape.camera import BANDS, Camera, make_truth, observe
 
 SIDE = 2048
 RATIO = 4

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from geofuse.methods import metrics
-from geofuse.methods.simulate import Camera, make_truth, observe
+from geofuse.landscape.camera import Camera, make_truth, observe
+from geofuse.metrics import reference as metrics
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.run.adapting import adapted_request
 from geofuse.run.calibrating import calibrated_plan

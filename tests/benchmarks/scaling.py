@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from distributed import Client, LocalCluster
 
-from geofuse.methods.simulate import Camera, make_truth
+from geofuse.landscape.camera import Camera, make_truth
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Dask
 from geofuse.run.fuse import fuse_parts, fuse_to_cog

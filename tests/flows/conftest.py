@@ -15,7 +15,7 @@ pytest.importorskip("prefect", reason="the extra `flows` is not installed")
 from operating import Server, started_server
 
 from geofuse.config import RunConfig, config_from
-from geofuse.methods.simulate import Camera, make_truth
+from geofuse.landscape.camera import Camera, make_truth
 from geofuse.run.simulating import Pair, write_pair
 
 

@@ -22,7 +22,7 @@ from flows.scene import fuse_scene
 from flows.settings import event_log
 from geofuse.config import RunConfig, config_to_json
 from geofuse.errors import UsageError
-from geofuse.methods.simulate import Camera, make_truth
+from geofuse.landscape.camera import Camera, make_truth
 from geofuse.rasters.ledger import parts_dir
 from geofuse.rasters.pixels import sha256_of
 from geofuse.run.executors import executor

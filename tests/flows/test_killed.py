@@ -23,7 +23,7 @@ from test_up import asked, configured, runs
 from flows.marks import PID
 from geofuse.archive.catalog import find, load
 from geofuse.config import config_to_json, load_config
-from geofuse.methods.simulate import Camera, make_truth
+from geofuse.landscape.camera import Camera, make_truth
 from geofuse.rasters.pixels import sha256_of
 from geofuse.run.scene_ref import ref_of_path, with_digest
 from geofuse.run.simulating import Pair, write_pair

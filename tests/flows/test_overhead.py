@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from operating import ROOT, Server
 
-from geofuse.methods.simulate import Camera, make_truth
+from geofuse.landscape.camera import Camera, make_truth
 from geofuse.run.simulating import write_pair
 
 RUN = """

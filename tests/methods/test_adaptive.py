@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import covered, cubic_taps, gaussian_taps, moved, shifted
 from geofuse.kernels.stencil import FOLDS, TAPS, ProductSums
+from geofuse.landscape.camera import Camera, camera_axes, make_truth, observe
 from geofuse.methods import holdout
 from geofuse.methods.adaptive import RIDGE
 from geofuse.methods.base import METHODS, Options, Params, get
 from geofuse.methods.collect import NormalEquations, merge
 from geofuse.methods.downscaled import there_and_back
 from geofuse.methods.holdout import Trial
-from geofuse.methods.metrics import ergas
 from geofuse.methods.observation import Observation
-from geofuse.methods.simulate import Camera, camera_axes, make_truth, observe
+from geofuse.metrics.reference import ergas
 from tests.methods import reference
 from tests.methods.reference_ridge import Plane, Ridge, full_scale, ridge
 from tests.methods.scenes import (

@@ -10,8 +10,8 @@ from scipy import ndimage
 from scipy.stats import norm
 
 from geofuse.errors import UsageError
-from geofuse.methods import agreement, seams, sharpness
-from geofuse.methods.metrics import merge
+from geofuse.metrics import index_agreement, seams, sharpness
+from geofuse.metrics.reference import merge
 
 ALL = (slice(None), slice(None))
 
@@ -41,17 +41,17 @@ def test_indices_of_one_pixel_by_hand():
         "mndwi": -0.1 / 0.3,
         "nbr": 0.28 / 0.52,
     }
-    assert agreement.index_names(list(pixel), reflectance=True) == list(by_hand)
-    assert "evi2" not in agreement.index_names(list(pixel), reflectance=False)
+    assert index_agreement.index_names(list(pixel), reflectance=True) == list(by_hand)
+    assert "evi2" not in index_agreement.index_names(list(pixel), reflectance=False)
     for key, wanted in by_hand.items():
-        value, defined = agreement.index_plane(key, pixel, np.ones((1, 1), bool))
+        value, defined = index_agreement.index_plane(key, pixel, np.ones((1, 1), bool))
         assert defined.all()
         assert value[0, 0] == pytest.approx(wanted, rel=1e-12)
 
 
 def test_an_index_is_undefined_where_its_bands_are_dark_or_invalid():
     bands = {"nir": np.array([[0.0, 0.3, 0.3]]), "red": np.array([[0.0, 0.1, np.nan]])}
-    value, defined = agreement.index_plane("ndvi", bands, np.array([[True, True, False]]))
+    value, defined = index_agreement.index_plane("ndvi", bands, np.array([[True, True, False]]))
     assert defined.tolist() == [[False, True, False]]
     assert value.tolist() == [[0.0, pytest.approx(0.5), 0.0]]
 
@@ -60,9 +60,9 @@ def test_index_agreement_is_that_of_the_plain_arrays(rng: np.random.Generator):
     observed = planes(rng, "nir", "red")
     product = {name: plane * rng.uniform(0.95, 1.1, plane.shape) for name, plane in observed.items()}
     valid = rng.random((40, 50)) > 0.1
-    sums = agreement.index_sums("ndvi", observed, product, valid=valid)
-    fine = agreement.index_mean_sums("ndvi", product, valid=valid)
-    found = agreement.index_value(sums, fine)
+    sums = index_agreement.index_sums("ndvi", observed, product, valid=valid)
+    fine = index_agreement.index_mean_sums("ndvi", product, valid=valid)
+    found = index_agreement.index_value(sums, fine)
     there, here = (
         ((image["nir"] - image["red"]) / (image["nir"] + image["red"]))[valid]
         for image in (observed, product)
@@ -72,7 +72,7 @@ def test_index_agreement_is_that_of_the_plain_arrays(rng: np.random.Generator):
     assert found["share_over"] == pytest.approx((np.abs(here - there) > 0.02).mean(), rel=1e-12)
     assert found["mean_coarse"] == pytest.approx(there.mean(), rel=1e-9)
     assert found["mean_fine"] == pytest.approx(here.mean(), rel=1e-9)
-    edges = np.linspace(-agreement.BIN_SPAN, agreement.BIN_SPAN, agreement.BINS + 1)
+    edges = np.linspace(-index_agreement.BIN_SPAN, index_agreement.BIN_SPAN, index_agreement.BINS + 1)
     inside = np.clip(here - there, edges[0] + 1e-9, edges[-1] - 1e-9)
     np.testing.assert_array_equal(sums.bins, np.histogram(inside, edges)[0])
 
@@ -80,9 +80,9 @@ def test_index_agreement_is_that_of_the_plain_arrays(rng: np.random.Generator):
 def test_index_sums_of_tiles_add_up(rng: np.random.Generator):
     observed, product = planes(rng, "nir", "green"), planes(rng, "nir", "green")
     valid = rng.random((40, 50)) > 0.2
-    whole = agreement.index_sums("ndwi", observed, product, valid=valid)
+    whole = index_agreement.index_sums("ndwi", observed, product, valid=valid)
     parts = [
-        agreement.index_sums(
+        index_agreement.index_sums(
             "ndwi",
             {name: plane[rows] for name, plane in observed.items()},
             {name: plane[rows] for name, plane in product.items()},
@@ -99,8 +99,8 @@ def test_index_sums_of_tiles_add_up(rng: np.random.Generator):
 def test_nothing_defined_is_not_a_number():
     dark = {"nir": np.zeros((3, 3)), "red": np.zeros((3, 3))}
     valid = np.ones((3, 3), bool)
-    sums = agreement.index_sums("ndvi", dark, dark, valid=valid)
-    found = agreement.index_value(sums, agreement.index_mean_sums("ndvi", dark, valid=valid))
+    sums = index_agreement.index_sums("ndvi", dark, dark, valid=valid)
+    found = index_agreement.index_value(sums, index_agreement.index_mean_sums("ndvi", dark, valid=valid))
     assert all(math.isnan(found[name]) for name in ("bias", "rmse", "share_over", "mean_coarse", "mean_fine"))
     assert found["count"] == 0
 

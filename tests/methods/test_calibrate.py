@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from geofuse.geometry import axis_from_grids
+from geofuse.landscape.camera import Camera, observe
 from geofuse.methods.base import Patch
 from geofuse.methods.calibrate import Estimate, calibrate
 from geofuse.methods.registration import calibration_reach, highpass
-from geofuse.methods.simulate import Camera, observe
 
 
 @cache

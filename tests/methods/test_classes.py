@@ -14,8 +14,8 @@ from geofuse.methods import classes as soft
 from geofuse.methods.adaptive import RIDGE
 from geofuse.methods.base import Params
 from geofuse.methods.collect import MOST_SPECTRA, GainEquations, Spectra, merge, spectra_of
-from geofuse.methods.metrics import ergas
 from geofuse.methods.observation import Observation
+from geofuse.metrics.reference import ergas
 from tests.methods import reference
 from tests.methods.reference_ridge import Plane, full_scale, local_gains, memberships
 from tests.methods.scenes import Scene, aligned, applied, collected, fitted, make_scene, pair_of, texture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from geofuse.methods import invented
+from geofuse.metrics import unsupported_detail
 from tests.methods.scenes import texture
 
 GAINS, RATIO, SIDE = (0.3, 0.2), 4.0, 160
@@ -23,10 +23,10 @@ def planes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def found(image: np.ndarray, pan: np.ndarray, plain: np.ndarray, **more: object) -> list[float]:
     valid = np.ones(pan.shape[1:], bool)
-    sums = invented.unsupported_sums(
-        *invented.unsupported(image, pan, plain, gains=GAINS, ratio=RATIO, valid=valid, **more)
+    sums = unsupported_detail.unsupported_sums(
+        *unsupported_detail.unsupported(image, pan, plain, gains=GAINS, ratio=RATIO, valid=valid, **more)
     )
-    return invented.shares(sums)
+    return unsupported_detail.shares(sums)
 
 
 def test_what_pan_or_the_ms_shows_is_supported(planes: tuple[np.ndarray, ...]) -> None:
@@ -46,7 +46,7 @@ def test_added_texture_is_found_with_its_energy(planes: tuple[np.ndarray, ...]) 
     shares = found(spoilt, pan, plain)
     assert shares[0] == pytest.approx(found(clean, pan, plain)[0])
     assert shares[0] < 1e-9
-    kernel = invented.gaussian_kernel(GAINS[1], RATIO)
+    kernel = unsupported_detail.gaussian_kernel(GAINS[1], RATIO)
     own = 20.0 * (
         extra - ndimage.correlate(extra, np.outer(kernel, kernel) / kernel.sum() ** 2, mode="constant")
     )
@@ -66,21 +66,21 @@ def test_cores_add_up_and_holes_are_left_out(planes: tuple[np.ndarray, ...]) -> 
     valid = np.ones(pan.shape[1:], bool)
     valid[60:63, 70:74] = False
     zeroed = [np.where(valid, one, 0.0) for one in (image, pan, plain)]
-    left, whole, known = invented.unsupported(*zeroed, gains=GAINS, ratio=RATIO, valid=valid)
-    reach = max(invented.support_reach_px(gain, RATIO) for gain in GAINS)
+    left, whole, known = unsupported_detail.unsupported(*zeroed, gains=GAINS, ratio=RATIO, valid=valid)
+    reach = max(unsupported_detail.support_reach_px(gain, RATIO) for gain in GAINS)
     assert not known[60 - reach : 63 + reach, 70 - reach : 74 + reach].any()
     assert not known[:reach].any()
     assert known[reach:20, reach:-reach].all()
     halves = [
-        invented.unsupported_sums(left, whole, known, (slice(a, b), slice(None)))
+        unsupported_detail.unsupported_sums(left, whole, known, (slice(a, b), slice(None)))
         for a, b in ((0, 77), (77, SIDE))
     ]
-    both = invented.unsupported_sums(left, whole, known)
+    both = unsupported_detail.unsupported_sums(left, whole, known)
     assert sum(half.count for half in halves) == both.count
     np.testing.assert_allclose(halves[0].total + halves[1].total, both.total, rtol=1e-12)
     # a part read by itself, with its reach around it, measures the same
     part = (slice(0, 60 + reach), slice(0, SIDE))
-    again, _, seen = invented.unsupported(
+    again, _, seen = unsupported_detail.unsupported(
         *(one[:, *part] for one in zeroed), gains=GAINS, ratio=RATIO, valid=valid[part]
     )
     inner = (slice(reach, 60), slice(0, SIDE))
@@ -89,5 +89,5 @@ def test_cores_add_up_and_holes_are_left_out(planes: tuple[np.ndarray, ...]) -> 
 
 
 def test_the_bound_is_reality_with_slack() -> None:
-    assert invented.allowed([0.2, 0.0]) == pytest.approx([0.22, 0.02])
-    assert np.isnan(invented.allowed([float("nan")])[0])
+    assert unsupported_detail.allowed([0.2, 0.0]) == pytest.approx([0.22, 0.02])
+    assert np.isnan(unsupported_detail.allowed([float("nan")])[0])

@@ -11,8 +11,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from geofuse.errors import UsageError
 from geofuse.geometry import AxisMap, axis_from_grids
-from geofuse.methods import metrics
-from geofuse.methods.quality_index import check_pair, hypercomplex_signs, means, q_pair_sums
+from geofuse.metrics import reference as metrics
+from geofuse.metrics.q2n import check_pair, hypercomplex_signs, means, q_pair_sums
 
 TIGHT = 1e-9
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from geofuse.landscape.camera import Camera, observe
 from geofuse.methods.base import Options
 from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, reduced_observation, try_methods
 from geofuse.methods.observation import Observation
-from geofuse.methods.simulate import Camera, observe
 from tests.methods.test_calibrate import patch_of, sentinel
 
 CAMERA = Camera((0.3,) * 4, (0.4, 0.3, 0.3, 0.0), ratio=2.0, shift_px=(0.5, -0.3), noise_sigma=2.0)

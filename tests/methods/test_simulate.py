@@ -9,8 +9,8 @@ import pytest
 
 from geofuse.errors import UsageError
 from geofuse.geometry import AxisMap, axis_from_grids, cubic_taps, gaussian_taps
-from geofuse.methods import simulate
-from geofuse.methods.simulate import Camera, observe
+from geofuse.landscape import camera as simulate
+from geofuse.landscape.camera import Camera, observe
 
 
 def camera(bands: int = 1, **changed) -> Camera:

@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from geofuse.methods import metrics  # noqa: E402
-from geofuse.methods.quality_index import hypercomplex_signs  # noqa: E402
+from geofuse.metrics import reference as metrics  # noqa: E402
+from geofuse.metrics.q2n import hypercomplex_signs  # noqa: E402
 from geofuse.nets import losses  # noqa: E402
 from geofuse.nets.models import SpatialDiscriminator, SpectralDiscriminator  # noqa: E402
 from geofuse.nets.residual import _signs  # noqa: E402

@@ -13,7 +13,7 @@ import scenery
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap
-from geofuse.methods.simulate import Camera, observe
+from geofuse.landscape.camera import Camera, observe
 
 HALF = AxisMap(0.5, -0.5)
 """Landsat's PAN begins half a PAN pixel inside its MS."""

@@ -17,8 +17,8 @@ from scipy import ndimage
 from geofuse.cli import main
 from geofuse.errors import BandError, GeorefError
 from geofuse.geometry import cubic_taps, gaussian_taps
-from geofuse.methods import metrics
-from geofuse.methods.simulate import camera_axes, resampled
+from geofuse.landscape.camera import camera_axes, resampled
+from geofuse.metrics import reference as metrics
 from geofuse.run.assess import assess, assess_subject, cell_px
 from geofuse.run.assess_values import KEYS, Assessment
 from geofuse.run.assessable import comparable, open_subject

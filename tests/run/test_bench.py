@@ -20,8 +20,8 @@ from PIL import Image
 
 from geofuse.cli import main
 from geofuse.errors import AreaError, MethodError, UsageError
+from geofuse.landscape.camera import Camera, make_truth
 from geofuse.methods.base import METHODS
-from geofuse.methods.simulate import Camera, make_truth
 from geofuse.run.bench import checked_cases, cut_to_size
 from geofuse.run.bench_table import COLUMNS, best_of, columns_of, name_of, sorted_rows
 from geofuse.run.planning import Request

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 
 from geofuse.cli import main  # noqa: E402
 from geofuse.demo import CAMERA  # noqa: E402
-from geofuse.methods.simulate import make_truth  # noqa: E402
+from geofuse.landscape.camera import make_truth  # noqa: E402
 from geofuse.nets.weights import file_sha256, load_weights, read_card  # noqa: E402
 from geofuse.run.scoring import read_raster  # noqa: E402
 from geofuse.run.simulating import Pair, write_pair  # noqa: E402

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap
-from geofuse.methods import metrics
 from geofuse.methods.observation import Observation
+from geofuse.metrics import reference as metrics
 from geofuse.run.from_fine import Look, simulate_from_fine
 from geofuse.run.planning import Request, make_plan
 from geofuse.run.scoring import (

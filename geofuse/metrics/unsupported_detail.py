@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import gaussian_reach_px
 from geofuse.methods.closed import gaussian_kernel
-from geofuse.methods.quality_index import Floats, Image, Mask, MeanSums
+from geofuse.metrics.q2n import Floats, Image, Mask, MeanSums
 
 Core = tuple[slice, slice]
 WHOLE: Core = (slice(None), slice(None))

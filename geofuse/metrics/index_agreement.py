@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from geofuse.methods.quality_index import Floats, Image, Mask, MeanSums
+from geofuse.metrics.q2n import Floats, Image, Mask, MeanSums
 
 TOLERANCE = 0.02
 """A change of an index that an analyst would notice: about the noise of a well calibrated sensor's NDVI."""

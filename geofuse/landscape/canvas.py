@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, cubic_taps
-from geofuse.methods.landscape.materials import Spectrum
+from geofuse.landscape.materials import Spectrum
 
 Plane = NDArray[np.float32]
 Points = NDArray[np.float64]

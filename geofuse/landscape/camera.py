@@ -16,7 +16,7 @@ from scipy import sparse
 
 from geofuse.errors import UsageError
 from geofuse.geometry import EDGE_TOLERANCE_CPX, AxisMap, Taps, axis_from_grids, gaussian_taps, shifted
-from geofuse.methods.landscape import BANDS, make_truth
+from geofuse.landscape import BANDS, make_truth
 
 __all__ = [
     "BANDS",

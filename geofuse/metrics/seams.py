@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from geofuse.errors import UsageError
-from geofuse.methods.quality_index import Floats, Image, Mask
+from geofuse.metrics.q2n import Floats, Image, Mask
 
 SEAM_HALO_PX = 5
 """Pixels to either side of a line that are looked at."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import UsageError
-from geofuse.methods.landscape.canvas import (
+from geofuse.landscape.canvas import (
     SUN,
     Land,
     Layout,
@@ -21,8 +21,8 @@ from geofuse.methods.landscape.canvas import (
     step,
     strips,
 )
-from geofuse.methods.landscape.fields import plough, settle
-from geofuse.methods.landscape.materials import (
+from geofuse.landscape.fields import plough, settle
+from geofuse.landscape.materials import (
     BANDS,
     DEEP,
     HAZE,
@@ -34,7 +34,7 @@ from geofuse.methods.landscape.materials import (
     SOIL,
     YELLOWISH,
 )
-from geofuse.methods.landscape.village import build, park_cars, pave
+from geofuse.landscape.village import build, park_cars, pave
 
 DN_MAX = 2047.0
 DN_PER_REFLECTANCE = 3300.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods.landscape.canvas import (
+from geofuse.landscape.canvas import (
     SUN,
     Land,
     Layout,
@@ -25,8 +25,8 @@ from geofuse.methods.landscape.canvas import (
     step,
     window,
 )
-from geofuse.methods.landscape.fields import village_edge
-from geofuse.methods.landscape.materials import (
+from geofuse.landscape.fields import village_edge
+from geofuse.landscape.materials import (
     ASPHALT,
     CARS,
     CONCRETE,

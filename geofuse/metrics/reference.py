@@ -18,7 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from geofuse.errors import UsageError
-from geofuse.methods.full_resolution import (
+from geofuse.metrics.full_resolution import (
     d_lambda,
     d_lambda_k,
     d_lambda_value,
@@ -31,7 +31,7 @@ from geofuse.methods.full_resolution import (
     pan_low,
     qnr,
 )
-from geofuse.methods.quality_index import (
+from geofuse.metrics.q2n import (
     Floats,
     Image,
     Mask,

@@ -13,7 +13,8 @@ from scipy import ndimage
 
 from geofuse.errors import UsageError
 from geofuse.geometry import AxisMap, Taps, cubic_taps
-from geofuse.methods.quality_index import (
+from geofuse.landscape.camera import resampled
+from geofuse.metrics.q2n import (
     Floats,
     Image,
     Mask,
@@ -25,7 +26,6 @@ from geofuse.methods.quality_index import (
     q_pair_sums,
     q_sums,
 )
-from geofuse.methods.simulate import resampled
 
 FLAT_WINDOW = 1e-12
 """Variance over mean square below which a window has no structure: above float64's rounding alone."""

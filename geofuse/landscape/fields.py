@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods.landscape.canvas import (
+from geofuse.landscape.canvas import (
     Land,
     Layout,
     Noise,
@@ -22,7 +22,7 @@ from geofuse.methods.landscape.canvas import (
     strips,
     window,
 )
-from geofuse.methods.landscape.materials import CROPS, GARDENS, GRAVEL, LEAF, MEADOW, WOODLOT, Crop
+from geofuse.landscape.materials import CROPS, GARDENS, GRAVEL, LEAF, MEADOW, WOODLOT, Crop
 
 HEADLAND_PX = 15.0
 LANE_SPACING_PX = 46.0

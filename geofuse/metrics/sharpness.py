@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geofuse.methods.quality_index import Floats, Image, Mask
+from geofuse.metrics.q2n import Floats, Image, Mask
 
 EDGE_ROWS = 4
 """Edges are looked at on every fourth line: their spread is a mean over very many."""

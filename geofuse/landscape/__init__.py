@@ -7,7 +7,7 @@ band follows from the others.
 
 from __future__ import annotations
 
-from geofuse.methods.landscape.drawing import make_truth
-from geofuse.methods.landscape.materials import BANDS
+from geofuse.landscape.drawing import make_truth
+from geofuse.landscape.materials import BANDS
 
 __all__ = ["BANDS", "make_truth"]

@@ -1,0 +1,1 @@
+"""Figures of quality: arrays in, numbers out."""
