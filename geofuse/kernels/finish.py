@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.kernels.jit import compiled
-from geofuse.kernels.marks import beside, nearness
+from geofuse.kernels.nodata_values import beside, nearness
 
 PEDESTAL_LIMIT = 2.0**16
 """Whole pedestals up to this leave sums with 16 bits exact in single precision."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.kernels.jit import compiled
-from geofuse.kernels.marks import beside, nearness
+from geofuse.kernels.nodata_values import beside, nearness
 
 
 def halve(image: NDArray[Any], nodata: float | None = None, *, resampling: str = "average") -> NDArray[Any]:

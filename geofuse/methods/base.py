@@ -16,27 +16,27 @@ from geofuse.geometry import AxisMap
 from geofuse.methods.observation import Observation
 
 METHODS = {
-    "exp": "geofuse.methods.multires:EXP",
-    "brovey": "geofuse.methods.substitution:BROVEY",
-    "ihs": "geofuse.methods.substitution:IHS",
-    "pca": "geofuse.methods.substitution:PCA",
-    "gs": "geofuse.methods.substitution:GS",
-    "gsa": "geofuse.methods.substitution:GSA",
-    "bt-h": "geofuse.methods.substitution:BT_H",
-    "bdsd-pc": "geofuse.methods.substitution:BDSD_PC",
-    "pracs": "geofuse.methods.substitution:PRACS",
-    "hpf": "geofuse.methods.multires:HPF",
-    "sfim": "geofuse.methods.multires:SFIM",
-    "awlp": "geofuse.methods.multires:AWLP",
-    "mtf-glp": "geofuse.methods.multires:MTF_GLP",
-    "mtf-glp-fs": "geofuse.methods.multires:MTF_GLP_FS",
-    "mtf-glp-hpm": "geofuse.methods.multires:MTF_GLP_HPM",
-    "mtf-glp-hpm-r": "geofuse.methods.multires:MTF_GLP_HPM_R",
-    "ridge": "geofuse.methods.adaptive:RIDGE",
+    "exp": "geofuse.methods.sharpen.multires:EXP",
+    "brovey": "geofuse.methods.sharpen.substitution:BROVEY",
+    "ihs": "geofuse.methods.sharpen.substitution:IHS",
+    "pca": "geofuse.methods.sharpen.substitution:PCA",
+    "gs": "geofuse.methods.sharpen.substitution:GS",
+    "gsa": "geofuse.methods.sharpen.substitution:GSA",
+    "bt-h": "geofuse.methods.sharpen.substitution:BT_H",
+    "bdsd-pc": "geofuse.methods.sharpen.substitution:BDSD_PC",
+    "pracs": "geofuse.methods.sharpen.substitution:PRACS",
+    "hpf": "geofuse.methods.sharpen.multires:HPF",
+    "sfim": "geofuse.methods.sharpen.multires:SFIM",
+    "awlp": "geofuse.methods.sharpen.multires:AWLP",
+    "mtf-glp": "geofuse.methods.sharpen.multires:MTF_GLP",
+    "mtf-glp-fs": "geofuse.methods.sharpen.multires:MTF_GLP_FS",
+    "mtf-glp-hpm": "geofuse.methods.sharpen.multires:MTF_GLP_HPM",
+    "mtf-glp-hpm-r": "geofuse.methods.sharpen.multires:MTF_GLP_HPM_R",
+    "ridge": "geofuse.methods.sharpen.ridge:RIDGE",
 }
 NETWORKS = {
-    "pan-gan": "geofuse.methods.neural:PAN_GAN",
-    "pan-gan-ms": "geofuse.methods.neural:PAN_GAN_MS",
+    "pan-gan": "geofuse.methods.sharpen.neural:PAN_GAN",
+    "pan-gan-ms": "geofuse.methods.sharpen.neural:PAN_GAN_MS",
 }
 """Methods that need weights, and torch to run."""
 AUTO = "mtf-glp-hpm-r"

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.methods.base import Patch
-from geofuse.methods.fields import centred, drift, led
 from geofuse.methods.observation import ShiftField
 from geofuse.methods.registration import (
     GAINS,
@@ -34,6 +33,7 @@ from geofuse.methods.registration import (
     vertex,
     without_outliers,
 )
+from geofuse.methods.shift_field import centred, drift, led
 
 OWN_R2 = 0.85
 """A band's own R^2 from which on its gain is called identifiable (measured: within .05 in 90 % and more)."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from geofuse.geometry import gaussian_reach_px, gaussian_taps
 from geofuse.kernels.resample import resample
 from geofuse.methods.base import Patch
-from geofuse.methods.closed import coarse_part, owned_window
 from geofuse.methods.observation import axes_at
+from geofuse.methods.sharpen.closed_form import coarse_part, owned_window
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

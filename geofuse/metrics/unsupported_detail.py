@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import gaussian_reach_px
-from geofuse.methods.closed import gaussian_kernel
+from geofuse.methods.sharpen.closed_form import gaussian_kernel
 from geofuse.metrics.q2n import Floats, Image, Mask, MeanSums
 
 Core = tuple[slice, slice]

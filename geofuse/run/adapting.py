@@ -17,9 +17,9 @@ from geofuse import __version__
 from geofuse.errors import WeightsError
 from geofuse.nets import training
 from geofuse.nets.data import Pair, Places, places_in, renamed, representative
-from geofuse.nets.gate import LEAST_BLOCKS, Verdict, block_sums, judge
 from geofuse.nets.models import MsGenerator
 from geofuse.nets.residual import Diet, MsTrainer, Objective, judged_of, residual_of
+from geofuse.nets.shares import LEAST_BLOCKS, Verdict, block_sums, judge
 from geofuse.nets.training import Schedule
 from geofuse.nets.weights import file_sha256, find_weights, load_weights, read_card, save_weights
 from geofuse.run.calibrating import calibrated_plan

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap
 from geofuse.kernels.resample import resample_valid
-from geofuse.methods.closed import gaussian_kernel, steady_taps
 from geofuse.methods.observation import bands_by, coarse_window
+from geofuse.methods.sharpen.closed_form import gaussian_kernel, steady_taps
 from geofuse.metrics import reference as metrics
 from geofuse.metrics import unsupported_detail
 from geofuse.metrics.index_agreement import index_mean_sums, index_names, index_sums

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from geofuse.errors import BandError, GeorefError
 from geofuse.geometry import gaussian_taps
-from geofuse.methods.closed import FILL_CPX, coarse_layers, stray_cpx
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Axes,
@@ -25,6 +24,7 @@ from geofuse.methods.observation import (
     degrade_reach_bands,
     upsample_bands,
 )
+from geofuse.methods.sharpen.closed_form import FILL_CPX, coarse_layers, stray_cpx
 from geofuse.metrics.full_resolution import d_rho_window
 from geofuse.metrics.reference import SSIM_HALO_PX
 from geofuse.metrics.seams import SEAM_HALO_PX

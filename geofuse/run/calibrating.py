@@ -16,7 +16,7 @@ from geofuse import __version__
 from geofuse.errors import MatchError
 from geofuse.methods import base
 from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate, calibrate
-from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, try_methods
+from geofuse.methods.hold_out import Reduced, Trial, best_of, reduce_window, try_methods
 from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
 from geofuse.rasters import ledger

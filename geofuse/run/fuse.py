@@ -31,8 +31,8 @@ from geofuse.errors import (
 from geofuse.kernels.finish import finish
 from geofuse.methods import base
 from geofuse.methods.base import Params
-from geofuse.methods.collect import merge
-from geofuse.methods.consistency import After, fused_strips
+from geofuse.methods.sharpen.back_projection import After, fused_strips
+from geofuse.methods.sums import merge
 from geofuse.rasters import ledger
 from geofuse.rasters.cog import assemble, check_part, encode_tile, write_part
 from geofuse.rasters.pixels import read_reduced, sha256_of

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods.noharm import Part, Trial
+from geofuse.methods.hold_out import Part, Trial
 from geofuse.metrics.q2n import MeanSums, merge
 from geofuse.metrics.unsupported_detail import allowed, reduced_sums, shares
-from geofuse.nets.gate import block_sums, judge
+from geofuse.nets.shares import block_sums, judge
 
 BASE = "ridge"
 """What a network has to beat."""

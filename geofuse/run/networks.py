@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geofuse.errors import MethodError
 from geofuse.methods import base
 from geofuse.methods.base import Options, Patch
-from geofuse.methods.noharm import fit_patches
+from geofuse.methods.hold_out import fit_patches
 from geofuse.methods.observation import Observation
 from geofuse.nets.weights import Card, file_sha256, find_weights, no_torch, read_card
 from geofuse.run.patches import job_of, read_patch

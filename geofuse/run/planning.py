@@ -16,9 +16,9 @@ import numpy as np
 from geofuse.errors import AreaError, DiskSpaceError, MemoryLimitError, UsageError, WriteError
 from geofuse.geometry import AxisMap, moved
 from geofuse.methods import base
-from geofuse.methods.closed import low_groups
-from geofuse.methods.consistency import margin_px
 from geofuse.methods.observation import Observation
+from geofuse.methods.sharpen.back_projection import margin_px
+from geofuse.methods.sharpen.closed_form import low_groups
 from geofuse.rasters.cog import encoding_of, expected_bytes
 from geofuse.rasters.image import Grid
 from geofuse.rasters.pixels import file_of, identity

@@ -13,7 +13,6 @@ from scipy.ndimage import gaussian_filter
 
 from geofuse.geometry import AxisMap, gaussian_sigma_px
 from geofuse.kernels.resample import fill
-from geofuse.methods.closed import FILL_CPX
 from geofuse.methods.observation import (
     Axes,
     Observation,
@@ -23,6 +22,7 @@ from geofuse.methods.observation import (
     degrade_reach_bands,
     upsample_bands,
 )
+from geofuse.methods.sharpen.closed_form import FILL_CPX
 from geofuse.metrics import reference as metrics
 from geofuse.rasters.image import Band, Source
 from geofuse.rasters.pixels import inspect, read_window

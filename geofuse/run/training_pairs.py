@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import gaussian_reach_px
 from geofuse.landscape.camera import BANDS, Camera, camera_axes, make_truth, observe
-from geofuse.methods import neural
-from geofuse.methods.adaptive import RIDGE
 from geofuse.methods.base import Options, Params, Patch
-from geofuse.methods.collect import Collected, Moments, merge
-from geofuse.methods.consistency import After, fuse_patch, margin_px
-from geofuse.methods.noharm import Reduced, fit_patches, patches_of, reduce_window, reduced_observation
+from geofuse.methods.hold_out import Reduced, fit_patches, patches_of, reduce_window, reduced_observation
 from geofuse.methods.observation import Observation
+from geofuse.methods.sharpen import neural
+from geofuse.methods.sharpen.back_projection import After, fuse_patch, margin_px
+from geofuse.methods.sharpen.ridge import RIDGE
+from geofuse.methods.sums import Collected, Moments, merge
 from geofuse.nets.data import About, Pair, make_pair
 from geofuse.nets.residual import ROUNDS
 from geofuse.run.patches import job_of

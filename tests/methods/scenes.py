@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, covered, moved, nearest
 from geofuse.methods.base import Method, Options, Params, Patch, get
-from geofuse.methods.collect import merge
 from geofuse.methods.observation import Observation
+from geofuse.methods.sums import merge
 from tests.methods import reference
 
 BLOCK_PX = 1024

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from geofuse.geometry import covered, cubic_taps, gaussian_taps, moved, shifted
 from geofuse.kernels.stencil import FOLDS, TAPS, ProductSums
 from geofuse.landscape.camera import Camera, camera_axes, make_truth, observe
-from geofuse.methods import holdout
-from geofuse.methods.adaptive import RIDGE
 from geofuse.methods.base import METHODS, Options, Params, get
-from geofuse.methods.collect import NormalEquations, merge
-from geofuse.methods.downscaled import there_and_back
-from geofuse.methods.holdout import Trial
 from geofuse.methods.observation import Observation
+from geofuse.methods.sharpen import ridge_penalty
+from geofuse.methods.sharpen.one_scale_down import there_and_back
+from geofuse.methods.sharpen.ridge import RIDGE
+from geofuse.methods.sharpen.ridge_penalty import Trial
+from geofuse.methods.sums import NormalEquations, merge
 from geofuse.metrics.reference import ergas
 from tests.methods import reference
 from tests.methods.reference_ridge import Plane, Ridge, full_scale, ridge
@@ -188,7 +188,7 @@ def test_recovers_the_model_a_scene_was_made_with() -> None:
     )
     made = replace(scene, coarse=coarse + 500.0)
     found = collected(made, RIDGE, dtype="float64")["ridge"]
-    solution = holdout.solve(
+    solution = ridge_penalty.solve(
         found,
         [0, 0],
         features=TAPS + 2,
@@ -372,7 +372,7 @@ def test_ridge_minimises_its_penalised_error(penalty: float) -> None:
     """Stacked least squares on the samples themselves, features brought to unit power."""
     found, xs, ys = equations(np.random.default_rng(2))
     use = np.array([True, False, True, True])
-    solution = holdout.solve(found, [0, 0], features=5, penalty=penalty, folds=use, scale=np.ones(6))
+    solution = ridge_penalty.solve(found, [0, 0], features=5, penalty=penalty, folds=use, scale=np.ones(6))
     x = np.concatenate([x for x, own in zip(xs, use, strict=True) if own])[:, :5]
     y = np.concatenate([y for y, own in zip(ys, use, strict=True) if own])
     size = np.sqrt((x**2).mean(axis=0))
@@ -384,7 +384,7 @@ def test_ridge_minimises_its_penalised_error(penalty: float) -> None:
 
 def test_errors_from_sums_are_those_of_the_samples() -> None:
     found, xs, ys = equations(np.random.default_rng(3))
-    trial = holdout.try_out(found, [0, 0], features=6, penalty=1e-2, scale=np.ones(6))
+    trial = ridge_penalty.try_out(found, [0, 0], features=6, penalty=1e-2, scale=np.ones(6))
     gaps = []
     for fold in range(4):
         x = np.concatenate([own for index, own in enumerate(xs) if index != fold])
@@ -395,14 +395,18 @@ def test_errors_from_sums_are_those_of_the_samples() -> None:
     truth = np.sqrt(np.mean(np.concatenate(gaps) ** 2, axis=0))
     assert np.allclose(trial.rmse, truth, rtol=1e-10, atol=0.0)
     assert np.allclose(
-        holdout.residual_rms(found, [0, 0]), np.sqrt(np.mean(np.concatenate(ys) ** 2, axis=0)), rtol=1e-12
+        ridge_penalty.residual_rms(found, [0, 0]),
+        np.sqrt(np.mean(np.concatenate(ys) ** 2, axis=0)),
+        rtol=1e-12,
     )
 
 
 def test_a_feature_that_is_only_rounding_is_left_out() -> None:
     found, *_ = equations(np.random.default_rng(4))
     scale = np.array([1.0, 1.0, 1.0, 1e13, 1.0, 1.0])
-    solution = holdout.solve(found, [0, 0], features=6, penalty=1e-3, folds=np.ones(4, np.bool_), scale=scale)
+    solution = ridge_penalty.solve(
+        found, [0, 0], features=6, penalty=1e-3, folds=np.ones(4, np.bool_), scale=scale
+    )
     assert (solution[3] == 0.0).all()
     assert (solution[[0, 1, 2, 4, 5]] != 0.0).all()
 
@@ -417,9 +421,11 @@ def test_the_cautious_of_equals_is_chosen() -> None:
             (33, 1e-3, 0.4025),
         )
     ]
-    assert holdout.best_of(trials, (1.0, 2.0), near=1.005) == trials[1]
-    assert holdout.best_of(trials, (1.0, 2.0), near=1.0) == trials[3]
-    assert holdout.best_of(trials[:1], (0.0, 0.0), near=1.005) == trials[0]  # flat: nothing to compare with
+    assert ridge_penalty.best_of(trials, (1.0, 2.0), near=1.005) == trials[1]
+    assert ridge_penalty.best_of(trials, (1.0, 2.0), near=1.0) == trials[3]
+    assert (
+        ridge_penalty.best_of(trials[:1], (0.0, 0.0), near=1.005) == trials[0]
+    )  # flat: nothing to compare with
 
 
 def test_too_few_samples_are_upsampled_and_said_so() -> None:

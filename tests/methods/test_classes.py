@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from geofuse.kernels.classes import GainSums, memberships_of, power_table
-from geofuse.methods import classes as soft
-from geofuse.methods.adaptive import RIDGE
 from geofuse.methods.base import Params
-from geofuse.methods.collect import MOST_SPECTRA, GainEquations, Spectra, merge, spectra_of
 from geofuse.methods.observation import Observation
+from geofuse.methods.sharpen import spectral_classes as soft
+from geofuse.methods.sharpen.ridge import RIDGE
+from geofuse.methods.sums import MOST_SPECTRA, GainEquations, Spectra, merge, spectra_of
 from geofuse.metrics.reference import ergas
 from tests.methods import reference
 from tests.methods.reference_ridge import Plane, full_scale, local_gains, memberships

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geofuse.methods.collect import Moments, MomentSums, histogram_of, merge, quantile
+from geofuse.methods.sums import Moments, MomentSums, histogram_of, merge, quantile
 
 
 def scene(size: tuple[int, int], seed: int = 0, dtype: str = "float64") -> tuple[NDArray, NDArray[np.bool_]]:

@@ -13,7 +13,7 @@ import pytest
 from geofuse.errors import MethodError
 from geofuse.geometry import AxisMap
 from geofuse.methods.base import AUTO, METHODS, Options, Patch, get
-from geofuse.methods.collect import GainEquations, Histogram, Moments, NormalEquations, Spectra
+from geofuse.methods.sums import GainEquations, Histogram, Moments, NormalEquations, Spectra
 from tests.methods.scenes import (
     JILIN,
     LANDSAT,

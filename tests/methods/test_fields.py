@@ -12,9 +12,9 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from geofuse.geometry import gaussian_sigma_px
 from geofuse.methods.calibrate import Estimate, calibrate
-from geofuse.methods.fields import field_at
 from geofuse.methods.observation import ShiftField
 from geofuse.methods.registration import calibration_reach
+from geofuse.methods.shift_field import field_at
 from tests.methods.test_calibrate import patch_of, sentinel
 
 SIDE, RATIO, GAIN = 600, 2, 0.3

@@ -11,10 +11,10 @@ import pytest
 
 from geofuse.errors import MethodError, WeightsError, WorkerError
 from geofuse.geometry import AxisMap
-from geofuse.methods import neural
 from geofuse.methods.base import Params, get
-from geofuse.methods.consistency import After, fuse_patch, margin_px
 from geofuse.methods.observation import Observation
+from geofuse.methods.sharpen import neural
+from geofuse.methods.sharpen.back_projection import After, fuse_patch, margin_px
 from geofuse.nets.weights import Card, file_sha256, save_weights
 from tests.methods.scenes import LANDSAT, NAMES, Cutter, Scene, aligned, applied, fitted, make_scene
 
@@ -162,7 +162,7 @@ def test_a_worker_without_the_planned_gpu_refuses(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["pan-gan", "pan-gan-ms"])
 def test_a_whole_tile_on_a_device_is_what_the_kernels_give(name: str, rounds: int, folder: Path) -> None:
     """The device's path, here on torch's CPU: the same numbers but for the order of additions."""
-    from geofuse.methods import on_device
+    from geofuse.methods.sharpen import on_device
 
     planned = {**network(folder, name, 2), "shares": [1.0, 0.5, 1.0]}
     scene = scene_at("2, half a pixel", planned, holes=False)

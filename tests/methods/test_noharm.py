@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geofuse.landscape.camera import Camera, observe
 from geofuse.methods.base import Options
-from geofuse.methods.noharm import Reduced, Trial, best_of, reduce_window, reduced_observation, try_methods
+from geofuse.methods.hold_out import Reduced, Trial, best_of, reduce_window, reduced_observation, try_methods
 from geofuse.methods.observation import Observation
 from tests.methods.test_calibrate import patch_of, sentinel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geofuse.nets.gate import block_sums, judge
+from geofuse.nets.shares import block_sums, judge
 
 
 def scene(seed: int, quality: list[float], noise: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from geofuse.geometry import AxisMap, cubic_taps, gaussian_taps
 from geofuse.kernels import stencil
 from geofuse.kernels.classes import modulate
-from geofuse.methods import classes as soft
 from geofuse.methods.observation import (
     Observation,
     coarse_window_bands,
@@ -19,6 +18,7 @@ from geofuse.methods.observation import (
     degrade_reach_bands,
     upsample_bands,
 )
+from geofuse.methods.sharpen import spectral_classes as soft
 
 torch = pytest.importorskip("torch")
 operators = pytest.importorskip("geofuse.nets.operators")

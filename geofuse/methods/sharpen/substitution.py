@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.methods.base import About, Options
-from geofuse.methods.closed import ClosedForm, Fine, floor_of, slope
-from geofuse.methods.collect import Moments, quantile
+from geofuse.methods.sharpen.closed_form import ClosedForm, Fine, floor_of, slope
+from geofuse.methods.sums import Moments, quantile
 
 CS = "component substitution"
 HAZE_SHARE = {"blue": 0.95, "green": 0.45, "red": 0.40, "nir": 0.05}

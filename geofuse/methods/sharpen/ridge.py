@@ -16,28 +16,7 @@ from geofuse.kernels import stencil
 from geofuse.kernels.classes import GainSums, memberships_of, modulate
 from geofuse.kernels.resample import fill
 from geofuse.kernels.stencil import FOLDS, MARGIN, SIDE, TAPS, ProductSums
-from geofuse.methods import classes as soft
 from geofuse.methods.base import About, Options, Params, Patch, Reach, Strip, joined, keep_shares
-from geofuse.methods.closed import (
-    FILL_CPX,
-    LEAST_LOW_SHARE,
-    STRIP_ROWS,
-    coarse_core,
-    coarse_part,
-    floor_of,
-    owned_window,
-)
-from geofuse.methods.collect import GainEquations, NormalEquations, Spectra, spectra_of
-from geofuse.methods.downscaled import (
-    alike,
-    back_projected,
-    back_reach_cpx,
-    bands_reach_cpx,
-    coarse_pair,
-    features,
-    pan_reach_cpx,
-)
-from geofuse.methods.holdout import Trial, best_of, residual_rms, solve, try_out, usable_folds
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Lifted,
@@ -49,6 +28,27 @@ from geofuse.methods.observation import (
     degrade,
     departure_cpx,
 )
+from geofuse.methods.sharpen import spectral_classes as soft
+from geofuse.methods.sharpen.closed_form import (
+    FILL_CPX,
+    LEAST_LOW_SHARE,
+    STRIP_ROWS,
+    coarse_core,
+    coarse_part,
+    floor_of,
+    owned_window,
+)
+from geofuse.methods.sharpen.one_scale_down import (
+    alike,
+    back_projected,
+    back_reach_cpx,
+    bands_reach_cpx,
+    coarse_pair,
+    features,
+    pan_reach_cpx,
+)
+from geofuse.methods.sharpen.ridge_penalty import Trial, best_of, residual_rms, solve, try_out, usable_folds
+from geofuse.methods.sums import GainEquations, NormalEquations, Spectra, spectra_of
 
 PENALTIES = (1e-2, 1e-3, 1e-4)
 """Lambdas tried: shares of a feature's mean square."""

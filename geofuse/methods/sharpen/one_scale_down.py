@@ -29,7 +29,6 @@ from geofuse.geometry import (
 from geofuse.kernels.resample import resample_valid
 from geofuse.kernels.stencil import MARGIN, SIDE, detail_of, shares_of
 from geofuse.methods.base import Patch
-from geofuse.methods.closed import coarse_part, owned_window
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Axes,
@@ -40,6 +39,7 @@ from geofuse.methods.observation import (
     coarse_window,
     degrade,
 )
+from geofuse.methods.sharpen.closed_form import coarse_part, owned_window
 
 ALIKE_PX = 0.1
 """Bands whose shifts differ by less share their features in the fit: a tenth of that, one scale down, is nothing."""

@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from geofuse.geometry import AxisMap, gaussian_reach_px
 from geofuse.kernels.resample import resample
 from geofuse.methods.base import Method, Options, Params, Patch, Strip, joined, keep_shares
-from geofuse.methods.closed import STRIP_ROWS, Widened, coarse_part
-from geofuse.methods.downscaled import back_reach_cpx, there_and_back
-from geofuse.methods.multires import EXP
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Observation,
@@ -30,6 +27,9 @@ from geofuse.methods.observation import (
     degrade_bands,
     departure_cpx,
 )
+from geofuse.methods.sharpen.closed_form import STRIP_ROWS, Widened, coarse_part
+from geofuse.methods.sharpen.multires import EXP
+from geofuse.methods.sharpen.one_scale_down import back_reach_cpx, there_and_back
 
 
 @dataclass(frozen=True, slots=True)

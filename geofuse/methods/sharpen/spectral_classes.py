@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.kernels.classes import power_table
-from geofuse.methods.collect import FLAT, GainEquations, Spectra
-from geofuse.methods.holdout import Trial
+from geofuse.methods.sharpen.ridge_penalty import Trial
+from geofuse.methods.sums import FLAT, GainEquations, Spectra
 
 CLASSES = 12
 LEAST_SPECTRA = 100

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods.collect import FLAT, NormalEquations
+from geofuse.methods.sums import FLAT, NormalEquations
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, covered
 from geofuse.methods.base import Method, Options, Params, Patch, get
-from geofuse.methods.closed import coarse_part, owned_window
-from geofuse.methods.collect import merge
-from geofuse.methods.consistency import After, fuse_patch, margin_px
-from geofuse.methods.multires import EXP
 from geofuse.methods.observation import Observation, axes_at, degrade, degrade_bands
+from geofuse.methods.sharpen.back_projection import After, fuse_patch, margin_px
+from geofuse.methods.sharpen.closed_form import coarse_part, owned_window
+from geofuse.methods.sharpen.multires import EXP
+from geofuse.methods.sums import merge
 
 Core = tuple[int, int, int, int]
 LEAST_SIDE_CPX = 24

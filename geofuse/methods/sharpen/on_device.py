@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.methods.base import Method, Options, Params, Patch
-from geofuse.methods.closed import floor_of
-from geofuse.methods.consistency import After, fuse_patch, round_trip_cpx
-from geofuse.methods.neural import blocks_from, range_of
 from geofuse.methods.observation import Observation, Window
+from geofuse.methods.sharpen.back_projection import After, fuse_patch, round_trip_cpx
+from geofuse.methods.sharpen.closed_form import floor_of
+from geofuse.methods.sharpen.neural import blocks_from, range_of
 
 if TYPE_CHECKING:
     from geofuse.nets.device import Eased, Pixels, Wanted

@@ -18,7 +18,6 @@ from geofuse.geometry import Taps, gaussian_reach_px, gaussian_sigma_px
 from geofuse.kernels import inject
 from geofuse.kernels.resample import fill, resample_valid
 from geofuse.methods.base import About, Options, Params, Patch, Reach, Strip, joined, keep_shares
-from geofuse.methods.collect import Histogram, Moments, MomentSums, histogram_of
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Lifted,
@@ -30,6 +29,7 @@ from geofuse.methods.observation import (
     degrade,
     departure_cpx,
 )
+from geofuse.methods.sums import Histogram, Moments, MomentSums, histogram_of
 
 STRIP_ROWS = 64
 FILL_CPX = CUBIC_REACH_CPX

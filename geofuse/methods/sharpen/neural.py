@@ -18,19 +18,7 @@ from geofuse.errors import MethodError
 from geofuse.geometry import AxisMap, gaussian_reach_px
 from geofuse.kernels.resample import fill
 from geofuse.kernels.stencil import detail_of
-from geofuse.methods.adaptive import RIDGE
 from geofuse.methods.base import About, Options, Params, Patch, Reach
-from geofuse.methods.closed import (
-    FILL_CPX,
-    LEAST_LOW_SHARE,
-    coarse_core,
-    coarse_part,
-    owned_window,
-    stray_cpx,
-)
-from geofuse.methods.collect import Moments, MomentSums
-from geofuse.methods.downscaled import HALF, back_projected, back_reach_cpx
-from geofuse.methods.multires import EXP
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Lifted,
@@ -41,6 +29,18 @@ from geofuse.methods.observation import (
     coarse_window,
     degrade,
 )
+from geofuse.methods.sharpen.closed_form import (
+    FILL_CPX,
+    LEAST_LOW_SHARE,
+    coarse_core,
+    coarse_part,
+    owned_window,
+    stray_cpx,
+)
+from geofuse.methods.sharpen.multires import EXP
+from geofuse.methods.sharpen.one_scale_down import HALF, back_projected, back_reach_cpx
+from geofuse.methods.sharpen.ridge import RIDGE
+from geofuse.methods.sums import Moments, MomentSums
 
 HEADROOM = 1.1
 """Half ranges of Pan-GAN's scaling, in those the MS has: room for what is brighter than any MS pixel."""
@@ -149,7 +149,7 @@ class MsNetwork:
 
     def eased(self) -> dict[str, int]:
         """Return what a GPU's memory, or its values, cost since this was asked last."""
-        from geofuse.methods.on_device import eased
+        from geofuse.methods.sharpen.on_device import eased
 
         return eased()
 
@@ -218,7 +218,7 @@ class FineNetwork:
 
     def eased(self) -> dict[str, int]:
         """Return what a GPU's memory, or its values, cost since this was asked last."""
-        from geofuse.methods.on_device import eased
+        from geofuse.methods.sharpen.on_device import eased
 
         return eased()
 
@@ -235,7 +235,7 @@ def _on_gpu(
 ) -> NDArray[Any] | None:
     if network_of(options, method.about.name)["device"] == "cpu":
         return None
-    from geofuse.methods.on_device import fuse_whole
+    from geofuse.methods.sharpen.on_device import fuse_whole
 
     return fuse_whole(method, patch, params, observation, options=options, core=core, after=after)
 

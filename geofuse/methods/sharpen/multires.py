@@ -7,7 +7,7 @@ from typing import Any
 
 from geofuse.kernels.inject import NO_LIMIT
 from geofuse.methods.base import About, Options
-from geofuse.methods.closed import ClosedForm, Fine, floor_of, slope
+from geofuse.methods.sharpen.closed_form import ClosedForm, Fine, floor_of, slope
 
 MRA = "multi-resolution analysis"
 STEEPEST = 2.0

@@ -1,0 +1,1 @@
+"""Sharpening: a fine image lends its detail to a coarse one."""
