@@ -119,7 +119,7 @@ def test_methods_lists_all_with_paper_and_family(capsys: pytest.CaptureFixture[s
 def test_plan_reads_no_pixels(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import geofuse.run.patches as patches
+    import geofuse.run.patch_reading as patches
 
     def refuse(*arguments: object) -> None:
         raise AssertionError("pixels were read")

@@ -39,7 +39,7 @@ from geofuse.errors import ExistsError, UsageError
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import inspect, sha256_of
 from geofuse.rasters.valid_area import valid_area
-from geofuse.scenes.provenance import asset_paths, verify
+from geofuse.run.record import asset_paths, verify
 
 REPORT_SUFFIXES = (".html", ".json")
 SAME_PLACE_SHARE = 0.5

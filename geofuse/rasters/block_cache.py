@@ -22,7 +22,7 @@ from geofuse.rasters.handles import stamp_of
 from geofuse.rasters.sniffing import file_of
 
 ROOM_BYTES = 48 << 20
-"""What is kept; `geofuse.scenes.tiles.swaths` orders tiles so that what they share fits."""
+"""What is kept; `geofuse.run.plan.swaths` orders tiles so that what they share fits."""
 CELL_PX = 512
 """Smaller blocks are joined to cells of about this side."""
 STRIP_ROWS = 64

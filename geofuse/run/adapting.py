@@ -23,10 +23,10 @@ from geofuse.nets.shares import LEAST_BLOCKS, Verdict, block_sums, judge
 from geofuse.nets.training import Schedule
 from geofuse.nets.weights import file_sha256, find_weights, load_weights, read_card, save_weights
 from geofuse.run.calibrating import calibrated_plan
+from geofuse.run.plan import Plan
 from geofuse.run.planning import Request
 from geofuse.run.training_pairs import pairs_of, reduced_views, split_rows
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.tiles import Plan
 
 log = logging.getLogger(__name__)
 KIND = "pan-gan-ms"

@@ -19,11 +19,11 @@ from geofuse.methods.base import Params
 from geofuse.run.calibrating import calibrated_plan, findings_of
 from geofuse.run.executors import Serial, Threads
 from geofuse.run.fuse import fit_plan, fuse_core
-from geofuse.run.patches import job_of
+from geofuse.run.patch_reading import job_of
+from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_to_json, tiles_of
 from geofuse.run.planning import Findings, Request, make_plan
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.tiles import Plan, fingerprint, plan_from_json, plan_to_json, tiles_of
 
 OPTIONS = {
     "bbox",

@@ -24,8 +24,8 @@ from geofuse.run.assess_values import Assessment, Measured, put_together
 from geofuse.run.assessable import Subject, comparable, open_subject
 from geofuse.run.executors import Executor, Serial
 from geofuse.run.fuse import Progress, silent
+from geofuse.run.plan import BLOCK_PX, Tile, tiles_of
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.tiles import BLOCK_PX, Tile, tiles_of
 
 MAP_CELLS = 48
 """Cells of a map along the longer side, at most: as many as one can tell apart."""

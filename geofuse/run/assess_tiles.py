@@ -30,7 +30,7 @@ from geofuse.run.assessable import (
     read_region,
     valid_of,
 )
-from geofuse.scenes.tiles import BLOCK_PX, Tile
+from geofuse.run.plan import BLOCK_PX, Tile
 
 LEAST_WEIGHT = 0.1
 SEAM_SPACINGS_PX = (BLOCK_PX, 2 * BLOCK_PX)

@@ -34,13 +34,13 @@ from geofuse.rasters.image import Band, Grid, Source
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import RasterFacts, inspect, read_window
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.patches import observation_from, pedestal_of, read_patch
+from geofuse.run.patch_reading import observation_from, pedestal_of, read_patch
+from geofuse.run.plan import Plan
 from geofuse.run.planning import Request, make_plan
+from geofuse.run.record import read_record
 from geofuse.scenes.opening import select_bands
-from geofuse.scenes.provenance import read_record
 from geofuse.scenes.relating import composed, has_pixel_size, same_crs
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.tiles import Plan
 
 ALIGNED_PX = 0.01
 """How far two grids may lie apart, in pixels, and still be one."""

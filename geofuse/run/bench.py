@@ -24,12 +24,12 @@ from geofuse.run.bench_table import sorted_rows
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import Progress, fuse_to_cog, silent
+from geofuse.run.plan import Plan
 from geofuse.run.planning import Request, make_plan
 from geofuse.run.scoring import Ground, error_percent, ground_of, physical, read_raster, score
 from geofuse.run.wald import NAMES, simulate_wald
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.tiles import Plan
 
 log = logging.getLogger(__name__)
 PROTOCOLS = ("reduced", "full")

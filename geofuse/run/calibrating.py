@@ -21,14 +21,14 @@ from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
 from geofuse.rasters import ledger
 from geofuse.run.fuse import Progress, silent
-from geofuse.run.gate import BASE, Gate
-from geofuse.run.patches import field_from, job_of, observation_from
+from geofuse.run.network_gate import BASE, Gate
+from geofuse.run.patch_reading import field_from, job_of, observation_from
+from geofuse.run.plan import Plan
 from geofuse.run.planning import ENCODING, Findings, Request, check_out, make_plan
+from geofuse.run.record import check_unchanged, read_record
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes.opening import select_bands
-from geofuse.scenes.provenance import check_unchanged, read_record
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.tiles import Plan
 
 ROUNDS = 3
 MOST_BANDS = 16

@@ -21,8 +21,8 @@ from geofuse.rasters.cog.objects import Target
 from geofuse.rasters.pixels import sha256_of
 from geofuse.run.executors import Executor
 from geofuse.run.fuse import Progress, fuse_to_cog, silent
-from geofuse.scenes.provenance import asset_paths, companions, is_record, verify
-from geofuse.scenes.tiles import Plan, fingerprint
+from geofuse.run.plan import Plan, fingerprint
+from geofuse.run.record import asset_paths, companions, is_record, verify
 
 
 def prepare(target: Target) -> None:

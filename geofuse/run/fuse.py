@@ -38,19 +38,8 @@ from geofuse.rasters.cog import assemble, check_part, encode_tile, write_part
 from geofuse.rasters.pixels import read_reduced, sha256_of
 from geofuse.rasters.preview import choose_rgb, quicklook
 from geofuse.run.executors import Executor, Threads
-from geofuse.run.patches import Job, job_of, mask_of, read_patch
-from geofuse.run.planning import check_disk, check_out
-from geofuse.run.sampling import sample_cores
-from geofuse.scenes.provenance import (
-    asset_paths,
-    check_unchanged,
-    companions,
-    finish_half_pair,
-    provenance,
-    publish_product,
-    read_record,
-)
-from geofuse.scenes.tiles import (
+from geofuse.run.patch_reading import Job, job_of, mask_of, read_patch
+from geofuse.run.plan import (
     Plan,
     Tile,
     collect_blocks,
@@ -60,6 +49,17 @@ from geofuse.scenes.tiles import (
     plan_to_json,
     swaths,
 )
+from geofuse.run.planning import check_disk, check_out
+from geofuse.run.record import (
+    asset_paths,
+    check_unchanged,
+    companions,
+    finish_half_pair,
+    provenance,
+    publish_product,
+    read_record,
+)
+from geofuse.run.sampling import sample_cores
 
 log = logging.getLogger(__name__)
 QUICKLOOK_PX = 1024

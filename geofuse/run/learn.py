@@ -37,8 +37,8 @@ from geofuse.run.training_pairs import (
 from geofuse.scenes.opening import open_pair, open_scene
 
 if TYPE_CHECKING:
+    from geofuse.run.plan import Plan
     from geofuse.scenes.scene import Scene
-    from geofuse.scenes.tiles import Plan
 
 log = logging.getLogger(__name__)
 Tell = Callable[[int, int, Mapping[str, float]], None]

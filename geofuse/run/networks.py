@@ -20,9 +20,9 @@ from geofuse.methods.base import Options, Patch
 from geofuse.methods.hold_out import fit_patches
 from geofuse.methods.observation import Observation
 from geofuse.nets.weights import Card, file_sha256, find_weights, no_torch, read_card
-from geofuse.run.patches import job_of, read_patch
+from geofuse.run.patch_reading import job_of, read_patch
+from geofuse.run.plan import Plan
 from geofuse.run.sampling import sample_cores
-from geofuse.scenes.tiles import Plan
 
 INNER_PX = 256
 """Side of the inner tile a network runs on, in output pixels."""

@@ -29,7 +29,9 @@ from geofuse.run.executors import Executor, executor
 from geofuse.run.fuse import Progress, fuse_parts, fuse_to_cog
 from geofuse.run.inspecting import inspect_scene
 from geofuse.run.pipeline_faults import fault_to_json
+from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json
 from geofuse.run.planning import Request, check_disk, check_out, plan_summary
+from geofuse.run.record import asset_paths
 from geofuse.run.scene_ledger import digested
 from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, source_of, with_digest
 from geofuse.run.stage_records import (
@@ -42,9 +44,7 @@ from geofuse.run.stage_records import (
     product_path,
     product_record,
 )
-from geofuse.scenes.provenance import asset_paths
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.tiles import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json
 
 STAGES = ("inspect", "calibrate", "plan", "fuse", "mosaic", "assess", "accept", "publish")
 """In their order."""

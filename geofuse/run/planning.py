@@ -22,13 +22,8 @@ from geofuse.methods.sharpen.closed_form import low_groups
 from geofuse.rasters.cog import encoding_of, expected_bytes
 from geofuse.rasters.image import Grid
 from geofuse.rasters.pixels import file_of, identity
-from geofuse.run.patches import observation_from
-from geofuse.run.product import data_spec, dtype_of, encoding_notes, mask_spec
-from geofuse.scenes.aoi import window_of
-from geofuse.scenes.opening import relate, select_bands, with_nodata
-from geofuse.scenes.provenance import companions
-from geofuse.scenes.scene import Scene
-from geofuse.scenes.tiles import (
+from geofuse.run.patch_reading import observation_from
+from geofuse.run.plan import (
     BASE_BYTES,
     BLOCK_PX,
     Plan,
@@ -37,6 +32,11 @@ from geofuse.scenes.tiles import (
     task_bytes,
     tiles_of,
 )
+from geofuse.run.product_spec import data_spec, dtype_of, encoding_notes, mask_spec
+from geofuse.run.record import companions
+from geofuse.scenes.aoi import window_of
+from geofuse.scenes.opening import relate, select_bands, with_nodata
+from geofuse.scenes.scene import Scene
 
 DEFAULT_TILE_PX = 1024
 SAMPLE_CPX, SAMPLE_WINDOWS, SAMPLE_HALO_CPX = 96, 16, 20

@@ -15,10 +15,10 @@ from geofuse.methods.base import Patch
 from geofuse.methods.registration import highpass
 from geofuse.rasters.image import Band, Source
 from geofuse.rasters.pixels import read_raw, read_window
-from geofuse.run.patches import coarse_span, pedestal_of, read_patch
+from geofuse.run.patch_reading import coarse_span, pedestal_of, read_patch
+from geofuse.run.plan import Plan
 from geofuse.run.planning import SAMPLE_CPX, SAMPLE_WINDOWS
 from geofuse.scenes.sensors.table import quality_flags
-from geofuse.scenes.tiles import Plan
 
 CLOUD_MARGIN_CPX = 6
 """Around clouds and shadows: their parallax and their rims."""

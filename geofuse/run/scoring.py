@@ -26,8 +26,8 @@ from geofuse.methods.sharpen.closed_form import FILL_CPX
 from geofuse.metrics import reference as metrics
 from geofuse.rasters.image import Band, Source
 from geofuse.rasters.pixels import inspect, read_window
-from geofuse.run.patches import coarse_span, job_of, read_patch
-from geofuse.scenes.tiles import Plan
+from geofuse.run.patch_reading import coarse_span, job_of, read_patch
+from geofuse.run.plan import Plan
 
 WITH_REFERENCE = ("ergas", "sam", "q2n", "q", "scc", "psnr", "ssim")
 WITHOUT_REFERENCE = (

@@ -14,7 +14,7 @@ from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import ExistsError, ProductError
 from geofuse.rasters.cog.commit import write_faults
 from geofuse.rasters.ledger import locked, read_json, write_json
-from geofuse.scenes.provenance import read_record
+from geofuse.run.record import read_record
 from geofuse.scenes.scene import Scene
 
 JOBS, NAMES = "jobs", "names"

@@ -22,9 +22,9 @@ from geofuse.methods.sharpen.ridge import RIDGE
 from geofuse.methods.sums import Collected, Moments, merge
 from geofuse.nets.data import About, Pair, make_pair
 from geofuse.nets.residual import ROUNDS
-from geofuse.run.patches import job_of
+from geofuse.run.patch_reading import job_of
+from geofuse.run.plan import Plan
 from geofuse.run.sampling import read_sample
-from geofuse.scenes.tiles import Plan
 
 if TYPE_CHECKING:
     from geofuse.nets.models import MsSpec

@@ -32,10 +32,10 @@ from geofuse.rasters.image import Band, Grid, Source
 from geofuse.rasters.ledger import write_json
 from geofuse.rasters.pixels import file_of, read_window, sha256_of
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.patches import observation_from
+from geofuse.run.patch_reading import observation_from
+from geofuse.run.plan import Plan
 from geofuse.run.planning import Request
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.tiles import Plan
 
 LEAST_SIDE_CPX = 16
 """Sides of a reduced MS below which neither a shift can be estimated nor two blocks of Q compared."""

@@ -22,10 +22,10 @@ from geofuse.landscape.camera import Camera, make_truth
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Dask
 from geofuse.run.fuse import fuse_parts, fuse_to_cog
+from geofuse.run.plan import plan_tiles
 from geofuse.run.planning import Request
 from geofuse.run.simulating import write_pair
 from geofuse.scenes.opening import open_pair
-from geofuse.scenes.tiles import plan_tiles
 
 TASKS = 2000
 TURNS = 3

@@ -43,7 +43,7 @@ def test_the_array_is_the_file(landsat: Path, product: Path) -> None:
 def test_a_window_reads_only_what_it_needs(
     landsat: Path, product: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import geofuse.run.patches as patches
+    import geofuse.run.patch_reading as patches
 
     windows: list[tuple[int, int, int, int]] = []
     original = patches.read_window

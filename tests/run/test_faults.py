@@ -25,8 +25,8 @@ from geofuse.cli import main
 from geofuse.errors import CorruptError, UsageError, WorkerError
 from geofuse.rasters.ledger import json_path, parts_dir, png_path
 from geofuse.run.executors import Dask, Executor, Serial, Threads, executor
+from geofuse.run.plan import Tile, tiles_of
 from geofuse.run.simulating import Pair
-from geofuse.scenes.tiles import Tile, tiles_of
 
 REPOSITORY = Path(__file__).parents[2]
 needs_strace = pytest.mark.skipif(

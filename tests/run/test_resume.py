@@ -20,8 +20,8 @@ from geofuse.cli import main
 from geofuse.errors import LockedError
 from geofuse.landscape.camera import make_truth
 from geofuse.rasters.ledger import json_path, locked, mask_path, parts_dir, staged_path
+from geofuse.run.record import verify
 from geofuse.run.simulating import Pair, write_pair
-from geofuse.scenes.provenance import verify
 from tests.conftest import CAMERA
 
 

@@ -15,7 +15,7 @@ from rasterio.transform import from_origin
 from geofuse.cli import main
 from geofuse.rasters import block_cache
 from geofuse.rasters.block_cache import STORE, Store, cell_shape
-from geofuse.scenes import tiles
+from geofuse.run import plan
 
 
 def test_two_threads_never_decode_the_same_cell() -> None:
@@ -126,7 +126,7 @@ def test_a_scene_wider_than_the_store_is_decoded_twice_at_most(
 
     monkeypatch.setattr(block_cache, "_load", counted)
     monkeypatch.setattr(STORE, "room", 8 << 20)
-    monkeypatch.setattr(tiles, "ROOM_BYTES", 8 << 20)
+    monkeypatch.setattr(plan, "ROOM_BYTES", 8 << 20)
     STORE.clear()
     words = ["--pan", str(pan), "--ms", str(ms), "--method", "mtf-glp-hpm", "--out", str(tmp_path / "x.tif")]
     assert main(["fuse", *words, "--no-calibrate", "--tile", "512", "--level", "1", "--no-progress"]) == 0

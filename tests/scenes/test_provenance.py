@@ -33,8 +33,7 @@ from geofuse.rasters.ledger import (
     write_json,
 )
 from geofuse.run.planning import Request, make_plan
-from geofuse.scenes.opening import open_pair
-from geofuse.scenes.provenance import (
+from geofuse.run.record import (
     asset_paths,
     check_unchanged,
     finish_half_pair,
@@ -43,6 +42,7 @@ from geofuse.scenes.provenance import (
     read_record,
     verify,
 )
+from geofuse.scenes.opening import open_pair
 
 SCENE_ID = "LC80200392015216LGN00"
 

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from rasters import landsat_folder, mtl_collection1, pair
 
 from geofuse.errors import UsageError
-from geofuse.run.planning import Request, make_plan
-from geofuse.scenes.opening import open_pair, open_scene
-from geofuse.scenes.tiles import (
+from geofuse.run.plan import (
     BASE_BYTES,
     COLLECT_PX,
     Plan,
@@ -33,6 +31,8 @@ from geofuse.scenes.tiles import (
     task_bytes,
     tiles_of,
 )
+from geofuse.run.planning import Request, make_plan
+from geofuse.scenes.opening import open_pair, open_scene
 
 SCENE_ID = "LC80200392015216LGN00"
 

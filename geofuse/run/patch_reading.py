@@ -15,8 +15,8 @@ from geofuse.methods.base import Options, Patch
 from geofuse.methods.observation import Observation, ShiftField
 from geofuse.rasters.image import Band, Source
 from geofuse.rasters.pixels import read_raw, read_window
+from geofuse.run.plan import Plan
 from geofuse.scenes.sensors.table import quality_flags
-from geofuse.scenes.tiles import Plan
 
 NODATA_FLAG, SATURATED_FLAG = 1, 2
 

@@ -22,7 +22,7 @@ from geofuse.rasters.ledger import (
     staged_path,
 )
 from geofuse.rasters.pixels import identity, inspect, sha256_of
-from geofuse.scenes.tiles import Plan
+from geofuse.run.plan import Plan
 
 LIBRARIES = ("numpy", "numba", "rasterio", "imagecodecs", "scipy")
 
