@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geofuse.errors import GeofuseError
+    from geofuse.quality.assess import assess
     from geofuse.run.arrays import fuse
-    from geofuse.run.assess import assess
     from geofuse.run.calibrating import calibrate_scene
     from geofuse.scenes.opening import open_pair, open_scene
 
 __version__ = "0.3.0"
 _HOMES = {
     "GeofuseError": "geofuse.errors",
-    "assess": "geofuse.run.assess",
+    "assess": "geofuse.quality.assess",
     "calibrate_scene": "geofuse.run.calibrating",
     "fuse": "geofuse.run.arrays",
     "open_pair": "geofuse.scenes.opening",

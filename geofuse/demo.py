@@ -10,11 +10,7 @@ import numpy as np
 
 from geofuse.errors import UsageError
 from geofuse.landscape.camera import Camera, make_truth
-from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.executors import Serial, Threads
-from geofuse.run.fuse import Progress, fuse_to_cog, silent
-from geofuse.run.planning import Request
-from geofuse.run.simulating import (
+from geofuse.quality.simulated_pair import (
     Pair,
     open_simulated,
     read_image,
@@ -22,6 +18,10 @@ from geofuse.run.simulating import (
     write_before_after,
     write_pair,
 )
+from geofuse.run.calibrating import calibrated_plan
+from geofuse.run.executors import Serial, Threads
+from geofuse.run.fuse import Progress, fuse_to_cog, silent
+from geofuse.run.planning import Request
 
 SLANT_DEG = 8.0
 CAMERA = Camera(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from geofuse.landscape.camera import Camera, make_truth
-from geofuse.run.simulating import Pair, write_pair
+from geofuse.quality.simulated_pair import Pair, write_pair
 
 ROOT = Path(__file__).resolve().parents[1]
 collect_ignore = ["serve/qgis_client.py"]  # a script of QGIS's own Python

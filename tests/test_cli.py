@@ -13,7 +13,7 @@ import pytest
 from geofuse import errors
 from geofuse.cli import main
 from geofuse.methods.base import METHODS, NETWORKS
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

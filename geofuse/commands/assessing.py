@@ -41,7 +41,7 @@ def _assess(arguments: argparse.Namespace) -> None:
     import os
     from pathlib import Path
 
-    from geofuse.run.assess import assess
+    from geofuse.quality.assess import assess
     from geofuse.run.assess_report import assess_text, checked_page, write_page
     from geofuse.run.executors import executor
 

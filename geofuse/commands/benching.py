@@ -64,8 +64,8 @@ def _counts(text: str) -> list[int]:
 def _bench(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from geofuse.quality.bench import run_bench
     from geofuse.rasters.cog import write_faults
-    from geofuse.run.bench import run_bench
     from geofuse.run.bench_page import write_bench
     from geofuse.run.bench_table import bench_text
     from geofuse.run.planning import Request

@@ -75,8 +75,8 @@ def _simulate(arguments: argparse.Namespace) -> None:
 def _from_scene(arguments: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
+    from geofuse.quality.simulate_wald import simulate_wald
     from geofuse.run.planning import Request
-    from geofuse.run.wald import simulate_wald
 
     given = [f"--{name}" for name in CAMERA if getattr(arguments, name) is not None]
     if given:
@@ -96,7 +96,7 @@ def _from_scene(arguments: argparse.Namespace) -> dict[str, Any]:
 def _from_fine(arguments: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
-    from geofuse.run.from_fine import Look, simulate_from_fine
+    from geofuse.quality.simulate_from_image import Look, simulate_from_fine
 
     if arguments.scene or arguments.pan or arguments.ms:
         raise UsageError("--fine and a scene", wanted="one of them")

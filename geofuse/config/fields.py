@@ -16,7 +16,7 @@ CHECKS = (
     *("no_harm_share", "hold_out_gain", "edge_gain", "seams", "level_factor", "index_bias"),
     *("nodata_share", "saturated_share", "moved_share", "cloud_share"),
 )
-"""What a profile of acceptance may set limits to; `geofuse.run.accept` measures them."""
+"""What a profile of acceptance may set limits to; `geofuse.quality.accept` measures them."""
 _TIMES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 

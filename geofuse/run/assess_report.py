@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import UsageError, WriteError
+from geofuse.quality.assess_values import KEYS, Assessment
 from geofuse.rasters.ledger import write_bytes
-from geofuse.run.assess_values import KEYS, Assessment
 from geofuse.run.assessment_charts import number
 from geofuse.run.assessment_page import assessment_page
 from geofuse.run.report import table

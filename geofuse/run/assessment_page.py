@@ -11,9 +11,9 @@ from typing import Any
 
 from geofuse import __version__
 from geofuse.metrics.index_agreement import BIN_SPAN, INDICES
+from geofuse.quality.assess_subject import REFLECTANCE
+from geofuse.quality.assess_values import Assessment
 from geofuse.run import assessment_charts as charts
-from geofuse.run.assess_values import Assessment
-from geofuse.run.assessable import REFLECTANCE
 from geofuse.run.assessment_charts import number
 from geofuse.run.assessment_pictures import (
     MapPicture,

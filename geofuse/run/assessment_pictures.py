@@ -10,10 +10,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.quality.assess_subject import Subject, Window, read_region
+from geofuse.quality.assess_values import Assessment, LocalMap
 from geofuse.rasters.pixels import read_reduced
 from geofuse.rasters.preview import choose_rgb, detail_window, jpeg_of, png_of, stretch
-from geofuse.run.assess_values import Assessment, LocalMap
-from geofuse.run.assessable import Subject, Window, read_region
 
 OVERVIEW_PX = 900
 CROP_PX = 192

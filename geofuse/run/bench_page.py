@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.quality.bench import Bench, Picture
 from geofuse.rasters.ledger import write_bytes, write_json
 from geofuse.rasters.preview import contact_sheet, png_of, stretch
-from geofuse.run.bench import Bench, Picture
 from geofuse.run.bench_chart import scatter
 from geofuse.run.bench_style import SCRIPT, STYLE
 from geofuse.run.bench_table import (

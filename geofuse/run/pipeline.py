@@ -19,10 +19,10 @@ from geofuse import __version__
 from geofuse.archive.publishing import Wishes, publish
 from geofuse.config import RunConfig, accept_profile, config_digest
 from geofuse.errors import ChangedError, GeofuseError, UsageError
+from geofuse.quality.accept import PASS, REJECT, REVIEW, judged, measured
 from geofuse.rasters.cog.commit import write_faults
 from geofuse.rasters.ledger import json_path, png_path, read_json, write_bytes, write_json
 from geofuse.rasters.pixels import sha256_of
-from geofuse.run.accept import PASS, REJECT, REVIEW, judged, measured
 from geofuse.run.calibrating import calibrated_plan, findings_of, plan_of_findings
 from geofuse.run.events import Tell, now_event, quiet, told_progress
 from geofuse.run.executors import Executor, executor
@@ -256,7 +256,7 @@ def _stage_assess(work: Work) -> dict[str, Any]:
     plan, out = planned(work.job)
     if not work.config.assess.enabled:
         return keep(work.job, "assess", {"values": {}, "files": []}, values={})
-    from geofuse.run.assess import assess
+    from geofuse.quality.assess import assess
     from geofuse.run.assess_report import write_page
     from geofuse.run.assessment_pictures import detail_png
 

@@ -20,15 +20,15 @@ import numpy as np
 
 from geofuse.landscape.camera import Camera, make_truth, observe
 from geofuse.metrics import reference as metrics
+from geofuse.quality.scoring import read_raster
+from geofuse.quality.simulate_wald import simulate_wald
+from geofuse.quality.simulated_pair import CORNER, CRS, PAN_SIZE_M, write_pair
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.run.adapting import adapted_request
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import fuse_to_cog
 from geofuse.run.planning import Request
-from geofuse.run.scoring import read_raster
-from geofuse.run.simulating import CORNER, CRS, PAN_SIZE_M, write_pair
-from geofuse.run.wald import simulate_wald
 from geofuse.scenes.opening import open_pair, open_scene
 
 DATA = Path(os.environ.get("GEOFUSE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))

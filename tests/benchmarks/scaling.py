@@ -19,12 +19,12 @@ import numpy as np
 from distributed import Client, LocalCluster
 
 from geofuse.landscape.camera import Camera, make_truth
+from geofuse.quality.simulated_pair import write_pair
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Dask
 from geofuse.run.fuse import fuse_parts, fuse_to_cog
 from geofuse.run.plan import plan_tiles
 from geofuse.run.planning import Request
-from geofuse.run.simulating import write_pair
 from geofuse.scenes.opening import open_pair
 
 TASKS = 2000

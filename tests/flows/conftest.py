@@ -16,7 +16,7 @@ from operating import Server, started_server
 
 from geofuse.config import RunConfig, config_from
 from geofuse.landscape.camera import Camera, make_truth
-from geofuse.run.simulating import Pair, write_pair
+from geofuse.quality.simulated_pair import Pair, write_pair
 
 
 @pytest.fixture(scope="session")

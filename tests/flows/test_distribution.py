@@ -23,10 +23,10 @@ from flows.settings import event_log
 from geofuse.config import RunConfig, config_to_json
 from geofuse.errors import UsageError
 from geofuse.landscape.camera import Camera, make_truth
+from geofuse.quality.simulated_pair import Pair, write_pair
 from geofuse.rasters.ledger import parts_dir
 from geofuse.rasters.pixels import sha256_of
 from geofuse.run.executors import executor
-from geofuse.run.simulating import Pair, write_pair
 
 pytestmark = pytest.mark.usefixtures("server")
 Drop = Callable[..., Path]

@@ -12,7 +12,7 @@ import pytest
 from operating import ROOT, Server
 
 from geofuse.landscape.camera import Camera, make_truth
-from geofuse.run.simulating import write_pair
+from geofuse.quality.simulated_pair import write_pair
 
 RUN = """
 import os, sys

@@ -13,7 +13,7 @@ import rioxarray  # noqa: F401
 import geofuse
 from geofuse.cli import main
 from geofuse.errors import ConfigError, UsageError
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,11 @@ from geofuse.errors import BandError, GeorefError
 from geofuse.geometry import cubic_taps, gaussian_taps
 from geofuse.landscape.camera import camera_axes, resampled
 from geofuse.metrics import reference as metrics
-from geofuse.run.assess import assess, assess_subject, cell_px
-from geofuse.run.assess_values import KEYS, Assessment
-from geofuse.run.assessable import comparable, open_subject
+from geofuse.quality.assess import assess, assess_subject, cell_px
+from geofuse.quality.assess_subject import comparable, open_subject
+from geofuse.quality.assess_values import KEYS, Assessment
+from geofuse.quality.simulated_pair import Pair, open_simulated, write_pair
 from geofuse.run.executors import Serial, Threads
-from geofuse.run.simulating import Pair, open_simulated, write_pair
 from tests.conftest import CAMERA
 from tests.run.scenery import CORNER, UTM, fuse, north_up, pixels, write
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geofuse.cli import main
 from geofuse.landscape.camera import Camera
 from geofuse.methods.base import METHODS
-from geofuse.run.simulating import Pair, write_pair
+from geofuse.quality.simulated_pair import Pair, write_pair
 from tests.conftest import CAMERA
 from tests.methods import test_fields as fields
 

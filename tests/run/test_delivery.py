@@ -23,7 +23,7 @@ import geofuse.rasters.cog.objects as objects
 import geofuse.run.delivery as delivery
 import geofuse.run.fuse as fusing
 from geofuse.cli import main
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 
 OPTIONS = ("--no-calibrate", "--method", "exp", "--compress", "none")
 """A product of four pieces: 29 MB."""

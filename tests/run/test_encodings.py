@@ -17,7 +17,7 @@ from rio_cogeo.cogeo import cog_validate
 from scenery import north_up, pixels, record, status, write
 
 from geofuse.cli import main
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 
 WINDOW = ("--window", "0", "0", "1101", "677")
 """Of a size that is a multiple of nothing, with two overviews."""

@@ -23,10 +23,10 @@ import geofuse.run.executors as executors
 import geofuse.run.fuse as fusing
 from geofuse.cli import main
 from geofuse.errors import CorruptError, UsageError, WorkerError
+from geofuse.quality.simulated_pair import Pair
 from geofuse.rasters.ledger import json_path, parts_dir, png_path
 from geofuse.run.executors import Dask, Executor, Serial, Threads, executor
 from geofuse.run.plan import Tile, tiles_of
-from geofuse.run.simulating import Pair
 
 REPOSITORY = Path(__file__).parents[2]
 needs_strace = pytest.mark.skipif(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geofuse.cli import main
 from geofuse.errors import AreaError, FormatError, PixelError, UsageError
-from geofuse.run.from_fine import Look, simulate_from_fine
+from geofuse.quality.simulate_from_image import Look, simulate_from_fine
 from geofuse.scenes.opening import open_pair, relate
 from tests.run.scenery import landscape, north_up, pixels, write
 

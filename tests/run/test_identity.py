@@ -10,7 +10,7 @@ import rasterio
 
 from geofuse.cli import main
 from geofuse.methods.base import METHODS
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 
 WINDOW = ("--window", "90", "0", "1100", "560")
 """Three rows of 512-px tiles, two of 1024-px ones and two columns or one, over a slanted border of nodata."""

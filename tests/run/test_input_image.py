@@ -14,8 +14,8 @@ from rasterio.windows import from_bounds
 
 from geofuse.archive.publishing import Wishes, publish
 from geofuse.cli import main
+from geofuse.quality.simulated_pair import Pair
 from geofuse.rasters.cog import validate_cog
-from geofuse.run.simulating import Pair
 from tests.run.scenery import fuse
 
 QUICK = ("--method", "exp", "--no-calibrate", "--back-projections", "0")

@@ -18,8 +18,8 @@ from geofuse.cli import main  # noqa: E402
 from geofuse.demo import CAMERA  # noqa: E402
 from geofuse.landscape.camera import make_truth  # noqa: E402
 from geofuse.nets.weights import file_sha256, load_weights, read_card  # noqa: E402
-from geofuse.run.scoring import read_raster  # noqa: E402
-from geofuse.run.simulating import Pair, write_pair  # noqa: E402
+from geofuse.quality.scoring import read_raster  # noqa: E402
+from geofuse.quality.simulated_pair import Pair, write_pair  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = """\
@@ -127,9 +127,9 @@ def test_the_configurations_that_come_along_are_whole(path: Path) -> None:
 
 
 def test_adapting_is_judged_on_what_it_did_not_learn_from(tiny: Path, scene: Pair, tmp_path: Path) -> None:
+    from geofuse.quality.simulated_pair import open_simulated
     from geofuse.run.adapting import SCHEDULE, adapt
     from geofuse.run.planning import Request
-    from geofuse.run.simulating import open_simulated
 
     out = tmp_path / "own.safetensors"
     short = replace(SCHEDULE, steps=60, judge_every=20)

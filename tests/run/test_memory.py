@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 from tests.conftest import ROOT
 
 MAKE_SCENE = ROOT / "tests" / "benchmarks" / "make_scene.py"

@@ -14,7 +14,7 @@ import pytest
 
 from geofuse.cli import main
 from geofuse.nets.weights import Card, save_weights
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 
 torch = pytest.importorskip("torch")
 models = pytest.importorskip("geofuse.nets.models")

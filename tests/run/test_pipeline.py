@@ -24,7 +24,7 @@ from geofuse.archive.catalog_check import catalog_problems
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import ExistsError, LockedError, MatchError, UsageError, WriteError
-from geofuse.run.accept import judged, measured
+from geofuse.quality.accept import judged, measured
 from geofuse.run.decisions import decide, waiting
 from geofuse.run.events import Event
 from geofuse.run.pipeline import STAGES, report_files, run_stage

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from geofuse.cli import main
 from geofuse.methods.base import METHODS
 from geofuse.metrics.reference import ergas
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 from tests.conftest import CAMERA
 
 

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from geofuse.geometry import AxisMap
 from geofuse.methods.observation import Observation
 from geofuse.metrics import reference as metrics
-from geofuse.run.from_fine import Look, simulate_from_fine
-from geofuse.run.planning import Request, make_plan
-from geofuse.run.scoring import (
+from geofuse.quality.scoring import (
     GROWS,
     REFLECTANCE,
     UNKNOWN,
@@ -28,6 +26,8 @@ from geofuse.run.scoring import (
     read_raster,
     score,
 )
+from geofuse.quality.simulate_from_image import Look, simulate_from_fine
+from geofuse.run.planning import Request, make_plan
 from geofuse.scenes.opening import open_pair
 from tests.run.scenery import landscape, north_up, write
 

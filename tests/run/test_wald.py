@@ -15,9 +15,9 @@ from rio_cogeo.cogeo import cog_validate
 
 from geofuse.cli import main
 from geofuse.errors import AreaError, ExistsError, UsageError
-from geofuse.run import wald
+from geofuse.quality import simulate_wald as wald
+from geofuse.quality.simulate_wald import simulate_wald
 from geofuse.run.planning import Request
-from geofuse.run.wald import simulate_wald
 from geofuse.scenes.opening import open_pair, open_scene, relate
 from tests.methods import reference
 from tests.run.scenery import CORNER, landscape, north_up, write

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from geofuse.cli import main
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 from geofuse.serve.app import configured, make_app
 from geofuse.serve.settings import Limits, Settings
 from geofuse.serve.tokens import new_token

@@ -26,7 +26,7 @@ from serving import served
 
 from geofuse.archive.stac_schemas import schema_cache
 from geofuse.cli import main
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 
 WMTS = {"w": "http://www.opengis.net/wmts/1.0", "ows": "http://www.opengis.net/ows/1.1"}
 QGIS = "/usr/bin/python3"

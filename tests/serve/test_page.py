@@ -16,7 +16,7 @@ from browsing import chromium, looking, seen, served, settle, until
 from rasterio.windows import from_bounds
 
 from geofuse.cli import main
-from geofuse.run.simulating import Pair
+from geofuse.quality.simulated_pair import Pair
 from tests.conftest import folder_from
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,7 +19,7 @@ from geofuse.metrics.index_agreement import index_mean_sums, index_names, index_
 from geofuse.metrics.reference import MeanSums, merge
 from geofuse.metrics.seams import SEAM_HALO_PX, no_seams, seam_sums
 from geofuse.metrics.sharpness import sharpness_sums
-from geofuse.run.assessable import (
+from geofuse.quality.assess_subject import (
     Region,
     Subject,
     Window,

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from geofuse.metrics.q2n import BLOCK
 from geofuse.metrics.reference import ErrorSums, merge, peak_of
+from geofuse.quality.assess_subject import Subject, comparable, open_subject
+from geofuse.quality.assess_tiles import Ask, Cells, Part, coarse_task, error_task, fine_task
+from geofuse.quality.assess_values import Assessment, Measured, put_together
 from geofuse.rasters.pixels import read_reduced
-from geofuse.run.assess_tiles import Ask, Cells, Part, coarse_task, error_task, fine_task
-from geofuse.run.assess_values import Assessment, Measured, put_together
-from geofuse.run.assessable import Subject, comparable, open_subject
 from geofuse.run.executors import Executor, Serial
 from geofuse.run.fuse import Progress, silent
 from geofuse.run.plan import BLOCK_PX, Tile, tiles_of

@@ -17,8 +17,8 @@ from geofuse.metrics.q2n import means
 from geofuse.metrics.reference import ErrorSums
 from geofuse.metrics.seams import seam_value
 from geofuse.metrics.sharpness import sharpness_value
-from geofuse.run.assess_tiles import SEAM_SPACINGS_PX, Ask, Cells
-from geofuse.run.assessable import REFLECTANCE, UNKNOWN, Subject
+from geofuse.quality.assess_subject import REFLECTANCE, UNKNOWN, Subject
+from geofuse.quality.assess_tiles import SEAM_SPACINGS_PX, Ask, Cells
 
 KEYS = (
     *("sam", "ergas", "q", "q2n", "scc", "psnr", "ssim"),

@@ -14,11 +14,7 @@ from geofuse.errors import AreaError, MemoryLimitError, UsageError
 from geofuse.geometry import covered, gaussian_taps, shifted
 from geofuse.landscape.camera import Camera, camera_axes, observe, resampled
 from geofuse.methods.observation import Axes
-from geofuse.rasters.image import Band, Grid, Source
-from geofuse.rasters.pixels import RasterFacts, identity, inspect, read_window, sha256_of
-from geofuse.run.planning import available_memory
-from geofuse.run.simulating import CORNER, CRS, PAN_SIZE_M
-from geofuse.run.wald import (
+from geofuse.quality.simulate_wald import (
     LEAST_SIDE_CPX,
     Image,
     check_folder,
@@ -27,6 +23,10 @@ from geofuse.run.wald import (
     mark_of,
     write_simulation,
 )
+from geofuse.quality.simulated_pair import CORNER, CRS, PAN_SIZE_M
+from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.pixels import RasterFacts, identity, inspect, read_window, sha256_of
+from geofuse.run.planning import available_memory
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.opening import select_bands, with_nodata
 from geofuse.scenes.scene import Scene

@@ -1,0 +1,1 @@
+"""Judging: assessment, benchmarks, acceptance, pairs of known truth."""
