@@ -41,8 +41,8 @@ def _assess(arguments: argparse.Namespace) -> None:
     import os
     from pathlib import Path
 
+    from geofuse.pages.assessment_files import assess_text, checked_page, write_page
     from geofuse.quality.assess import assess
-    from geofuse.run.assess_report import assess_text, checked_page, write_page
     from geofuse.run.executors import executor
 
     if arguments.bbox or arguments.aoi or arguments.window:

@@ -29,9 +29,9 @@ def add(commands: Any) -> None:
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
+    from geofuse.pages.terminal import calibration_text
     from geofuse.run.calibrating import calibrate_scene
     from geofuse.run.planning import Request
-    from geofuse.run.report import calibration_text
 
     request = Request(
         bands=arguments.bands,

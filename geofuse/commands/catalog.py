@@ -236,7 +236,7 @@ def _told(entry: Entry) -> dict[str, Any]:
 
 
 def _entries_text(entries: Sequence[Entry]) -> str:
-    from geofuse.run.report import table
+    from geofuse.pages.terminal import table
 
     rows = [
         (

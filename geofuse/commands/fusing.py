@@ -143,8 +143,8 @@ def _check_shared(target: Target | None, arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from geofuse.pages.terminal import plan_text
     from geofuse.run.planning import check_disk, check_out, make_plan, plan_summary
-    from geofuse.run.report import plan_text
 
     plan = make_plan(scene_of(arguments), request_of(arguments))
     target = target_from(arguments.out, arguments.work) if arguments.out else None

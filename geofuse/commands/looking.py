@@ -36,8 +36,8 @@ def add(commands: Any) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
+    from geofuse.pages.terminal import inspect_text
     from geofuse.run.inspecting import inspect_scene
-    from geofuse.run.report import inspect_text
 
     facts = inspect_scene(
         scene_of(arguments),
@@ -54,7 +54,7 @@ def _methods(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from geofuse.methods import base
-    from geofuse.run.report import methods_text
+    from geofuse.pages.terminal import methods_text
 
     listed = [asdict(base.get(name).about) for name in (*base.METHODS, *base.NETWORKS)]
     found = {"auto": base.AUTO, "candidates": list(base.CANDIDATES), "methods": listed}
@@ -81,7 +81,7 @@ def _demo(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from geofuse.demo import run_demo
-    from geofuse.run.report import demo_text
+    from geofuse.pages.terminal import demo_text
 
     with progress_bars(arguments.no_progress) as progress:
         found = run_demo(Path(arguments.dir), size=arguments.size, method=arguments.method, progress=progress)

@@ -127,8 +127,8 @@ def _named(scene: dict[str, Any]) -> dict[str, Any]:
 
 
 def _accept(arguments: argparse.Namespace) -> None:
+    from geofuse.pages.terminal import table
     from geofuse.run.decisions import decide, waiting
-    from geofuse.run.report import table
     from geofuse.run.scene_ledger import row_to_json
 
     if not (arguments.config or arguments.catalog or arguments.out_folder):

@@ -92,8 +92,8 @@ def _ends(parser: Any) -> None:
 
 
 def _inbox(arguments: argparse.Namespace) -> int:
+    from geofuse.pages.terminal import table
     from geofuse.run.inbox import scan, scan_to_json
-    from geofuse.run.report import table
     from geofuse.run.scene_ledger import row_to_json, rows
     from geofuse.run.unattended import look_and_run
     from geofuse.run.whole_scene import outcome_to_json
@@ -132,7 +132,7 @@ def _look_text(found: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def _outcomes_text(outcomes: Sequence[Outcome]) -> str:
-    from geofuse.run.report import table
+    from geofuse.pages.terminal import table
 
     lines = [
         (each.name, each.state, each.verdict, each.code, _why("; ".join(each.reasons) or each.message))
@@ -182,7 +182,7 @@ def _batch(arguments: argparse.Namespace) -> int:
 
 
 def _plan_text(plan: dict[str, Any]) -> str:
-    from geofuse.run.report import size_text, table
+    from geofuse.pages.terminal import size_text, table
 
     lines = [
         (
@@ -213,7 +213,7 @@ def _last_part(path: str) -> str:
 
 
 def _reprocess(arguments: argparse.Namespace) -> int:
-    from geofuse.run.report import table
+    from geofuse.pages.terminal import table
     from geofuse.run.reprocess import stale_items, start_anew
     from geofuse.run.unattended import run_or_tell
     from geofuse.run.whole_scene import outcome_to_json
@@ -244,8 +244,8 @@ def _reprocess(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> None:
+    from geofuse.pages.terminal import size_text
     from geofuse.run.cleaning import clean
-    from geofuse.run.report import size_text
 
     found = clean(configured(arguments.config, arguments), dry_run=arguments.dry_run)
     if arguments.json:

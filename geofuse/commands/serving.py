@@ -253,7 +253,7 @@ def _add_token(arguments: argparse.Namespace) -> None:
 
 
 def _list_tokens(arguments: argparse.Namespace) -> None:
-    from geofuse.run.report import table
+    from geofuse.pages.terminal import table
     from geofuse.serve.tokens import expired, read_tokens
 
     known = read_tokens(_tokens(arguments))

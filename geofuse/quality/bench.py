@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from geofuse import __version__
 from geofuse.errors import AreaError, MethodError, PixelError, UsageError
 from geofuse.methods import base
+from geofuse.pages.bench_table import sorted_rows
 from geofuse.quality.scoring import Ground, error_percent, ground_of, physical, read_raster, score
 from geofuse.quality.simulate_wald import NAMES, simulate_wald
 from geofuse.rasters.preview import choose_rgb, detail_window, stretch
-from geofuse.run.bench_table import sorted_rows
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import Progress, fuse_to_cog, silent

@@ -22,7 +22,7 @@ from geofuse.nets.pan_gan import Full, Meal, PanGanTrainer
 from geofuse.nets.residual import Diet, MsTrainer, Objective
 from geofuse.nets.training import Progress, Schedule
 from geofuse.nets.weights import Card, save_weights
-from geofuse.run import training_pictures as pictures
+from geofuse.pages import training_pictures as pictures
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.planning import Request
 from geofuse.run.training_pairs import (

@@ -256,9 +256,9 @@ def _stage_assess(work: Work) -> dict[str, Any]:
     plan, out = planned(work.job)
     if not work.config.assess.enabled:
         return keep(work.job, "assess", {"values": {}, "files": []}, values={})
+    from geofuse.pages.assessment_files import write_page
+    from geofuse.pages.assessment_pictures import detail_png
     from geofuse.quality.assess import assess
-    from geofuse.run.assess_report import write_page
-    from geofuse.run.assessment_pictures import detail_png
 
     with _local(work.config, plan.workers) as runner:
         found = assess(

@@ -17,14 +17,14 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from geofuse.cli import main
+from geofuse.pages.assessment_files import write_page
+from geofuse.pages.assessment_page import assessment_page
+from geofuse.pages.assessment_pictures import look, picture_of, ramp, worst_place
+from geofuse.pages.assessment_words import GROUPS, WORDS
+from geofuse.pages.charts import difference, edge_widths, histogram
 from geofuse.quality.assess import assess
 from geofuse.quality.assess_values import Assessment
 from geofuse.quality.simulated_pair import open_simulated, write_pair
-from geofuse.run.assess_report import write_page
-from geofuse.run.assessment_charts import difference, edge_widths, histogram
-from geofuse.run.assessment_page import assessment_page
-from geofuse.run.assessment_pictures import look, picture_of, ramp, worst_place
-from geofuse.run.assessment_words import GROUPS, WORDS
 from tests.conftest import CAMERA
 from tests.run.scenery import fuse
 

@@ -22,9 +22,9 @@ from geofuse.cli import main
 from geofuse.errors import AreaError, MethodError, UsageError
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.methods.base import METHODS
+from geofuse.pages.bench_table import COLUMNS, best_of, columns_of, name_of, sorted_rows
 from geofuse.quality.bench import checked_cases, cut_to_size
 from geofuse.quality.simulated_pair import write_pair
-from geofuse.run.bench_table import COLUMNS, best_of, columns_of, name_of, sorted_rows
 from geofuse.run.planning import Request
 from geofuse.scenes.opening import open_pair
 from tests.run.scenery import north_up, pixels, write

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from geofuse.pages.terminal import table
 from geofuse.quality.scoring import GROWS, WITH_REFERENCE, WITHOUT_REFERENCE
-from geofuse.run.report import table
 
 Row = Mapping[str, Any]
 

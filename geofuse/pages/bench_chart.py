@@ -9,7 +9,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from geofuse.run.bench_table import name_of
+from geofuse.pages.bench_table import name_of
 
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 22, 52

@@ -11,11 +11,8 @@ from typing import Any
 
 from geofuse import __version__
 from geofuse.metrics.index_agreement import BIN_SPAN, INDICES
-from geofuse.quality.assess_subject import REFLECTANCE
-from geofuse.quality.assess_values import Assessment
-from geofuse.run import assessment_charts as charts
-from geofuse.run.assessment_charts import number
-from geofuse.run.assessment_pictures import (
+from geofuse.pages import charts
+from geofuse.pages.assessment_pictures import (
     MapPicture,
     Overview,
     Place,
@@ -24,9 +21,12 @@ from geofuse.run.assessment_pictures import (
     picture_of,
     worst_by,
 )
-from geofuse.run.assessment_style import SCRIPT, STYLE
-from geofuse.run.assessment_words import GROUPS, MAPS, OBSERVED, TILES, UNITS, WARNING, WORDS
-from geofuse.run.report import crs_name, size_text
+from geofuse.pages.assessment_style import SCRIPT, STYLE
+from geofuse.pages.assessment_words import GROUPS, MAPS, OBSERVED, TILES, UNITS, WARNING, WORDS
+from geofuse.pages.charts import number
+from geofuse.pages.terminal import crs_name, size_text
+from geofuse.quality.assess_subject import REFLECTANCE
+from geofuse.quality.assess_values import Assessment
 
 WIDE = 1.6
 """Width over height from which on a picture of the whole product gets the page's whole width."""

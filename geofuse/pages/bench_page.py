@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.quality.bench import Bench, Picture
-from geofuse.rasters.ledger import write_bytes, write_json
-from geofuse.rasters.preview import contact_sheet, png_of, stretch
-from geofuse.run.bench_chart import scatter
-from geofuse.run.bench_style import SCRIPT, STYLE
-from geofuse.run.bench_table import (
+from geofuse.pages.bench_chart import scatter
+from geofuse.pages.bench_style import SCRIPT, STYLE
+from geofuse.pages.bench_table import (
     ORDER,
     REDUCED_NOTE,
     WARNINGS,
@@ -28,6 +25,9 @@ from geofuse.run.bench_table import (
     markdown,
     name_of,
 )
+from geofuse.quality.bench import Bench, Picture
+from geofuse.rasters.ledger import write_bytes, write_json
+from geofuse.rasters.preview import contact_sheet, png_of, stretch
 
 RAMP = (
     *((0.0, (12, 12, 28)), (0.25, (87, 16, 110)), (0.5, (188, 55, 84))),

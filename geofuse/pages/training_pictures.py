@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from geofuse.nets.pan_gan import Full, PanGanTrainer, fused_of
 from geofuse.nets.residual import MsTrainer, residual_of
 from geofuse.nets.training import CURVE
+from geofuse.pages.charts import tick_text
 from geofuse.rasters.ledger import write_bytes
 from geofuse.rasters.preview import before_after, choose_rgb, stretch
-from geofuse.run.assessment_charts import tick_text
 
 SIDE_PX = 512
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 320, 64, 150, 20, 44

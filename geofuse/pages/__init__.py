@@ -1,0 +1,1 @@
+"""HTML and text made of numbers that others made."""
