@@ -20,8 +20,8 @@ from flows.scene import retry_helps
 from flows.telling import progress_bar, show_page
 from geofuse.config import load_training
 from geofuse.errors import GeofuseError
+from geofuse.learn.train import train
 from geofuse.run.events import Event, Tell
-from geofuse.run.learn import train
 
 
 @task(

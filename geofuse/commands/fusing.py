@@ -80,7 +80,7 @@ def _adapted(scene: Scene, request: Request, out: Path, *, hidden: bool) -> tupl
     """Adapt weights to the scene, or take those of an earlier run; returns the request for them and what to say."""
     from geofuse.commands.learning import step_bar
     from geofuse.errors import UsageError
-    from geofuse.run.adapting import adapted_request, summary
+    from geofuse.learn.adapt import adapted_request, summary
 
     if request.method not in ("auto", "pan-gan-ms") or not request.calibrate:
         raise UsageError(

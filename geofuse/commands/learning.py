@@ -69,7 +69,7 @@ def add(commands: Any) -> None:
 def _adapt(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.run.adapting import adapt, summary
+    from geofuse.learn.adapt import adapt, summary
     from geofuse.run.planning import Request
 
     request = Request(
@@ -93,7 +93,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from geofuse.config import load_training
-    from geofuse.run.learn import train
+    from geofuse.learn.train import train
 
     config = load_training(arguments.config)
     if arguments.device:

@@ -164,7 +164,7 @@ def _stage_calibrate(work: Work) -> dict[str, Any]:
 
 def _adapted(work: Work, scene: Scene, request: Request) -> tuple[Request, list[str]]:
     """Let a network's weights learn from the scene; they are kept among the scene's records."""
-    from geofuse.run.adapting import adapted_request, summary
+    from geofuse.learn.adapt import adapted_request, summary
 
     if request.method not in ("auto", "pan-gan-ms") or not request.calibrate:
         raise UsageError(

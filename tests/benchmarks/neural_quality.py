@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from geofuse.landscape.camera import Camera, make_truth, observe
+from geofuse.learn.adapt import adapted_request
 from geofuse.metrics import reference as metrics
 from geofuse.quality.scoring import read_raster
 from geofuse.quality.simulate_wald import simulate_wald
 from geofuse.quality.simulated_pair import CORNER, CRS, PAN_SIZE_M, write_pair
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
-from geofuse.run.adapting import adapted_request
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import fuse_to_cog

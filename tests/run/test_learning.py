@@ -127,8 +127,8 @@ def test_the_configurations_that_come_along_are_whole(path: Path) -> None:
 
 
 def test_adapting_is_judged_on_what_it_did_not_learn_from(tiny: Path, scene: Pair, tmp_path: Path) -> None:
+    from geofuse.learn.adapt import SCHEDULE, adapt
     from geofuse.quality.simulated_pair import open_simulated
-    from geofuse.run.adapting import SCHEDULE, adapt
     from geofuse.run.planning import Request
 
     out = tmp_path / "own.safetensors"

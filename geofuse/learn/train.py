@@ -14,6 +14,15 @@ from typing import TYPE_CHECKING, Any
 from geofuse import __version__
 from geofuse.config import RealConfig, TrainConfig, training_to_json
 from geofuse.errors import ExistsError, MethodError, WeightsError
+from geofuse.learn.pairs import (
+    camera_views,
+    full_of_view,
+    full_views,
+    pairs_of,
+    reduced_views,
+    simulated_view,
+    split_rows,
+)
 from geofuse.nets import training
 from geofuse.nets.data import Pair, digest, load_pair, places_in, renamed, save_pair
 from geofuse.nets.losses import TERMS
@@ -25,15 +34,6 @@ from geofuse.nets.weights import Card, save_weights
 from geofuse.pages import training_pictures as pictures
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.planning import Request
-from geofuse.run.training_pairs import (
-    camera_views,
-    full_of_view,
-    full_views,
-    pairs_of,
-    reduced_views,
-    simulated_view,
-    split_rows,
-)
 from geofuse.scenes.opening import open_pair, open_scene
 
 if TYPE_CHECKING:

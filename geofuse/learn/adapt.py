@@ -15,6 +15,7 @@ import numpy as np
 
 from geofuse import __version__
 from geofuse.errors import WeightsError
+from geofuse.learn.pairs import pairs_of, reduced_views, split_rows
 from geofuse.nets import training
 from geofuse.nets.data import Pair, Places, places_in, renamed, representative
 from geofuse.nets.models import MsGenerator
@@ -25,7 +26,6 @@ from geofuse.nets.weights import file_sha256, find_weights, load_weights, read_c
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.plan import Plan
 from geofuse.run.planning import Request
-from geofuse.run.training_pairs import pairs_of, reduced_views, split_rows
 from geofuse.scenes.scene import Scene
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Training networks and adapting them to a scene."""
