@@ -130,8 +130,8 @@ def _add_clip(commands: Any) -> None:
 def _clip(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.run.clip import FORMATS, Wish, parsed_ranges, plan_clip, write_clip
-    from geofuse.run.clip_items import product_of
+    from geofuse.clips.clip import FORMATS, Wish, parsed_ranges, plan_clip, write_clip
+    from geofuse.clips.clip_items import product_of
 
     out = Path(arguments.out)
     form = arguments.format or SUFFIXES.get(out.suffix.lower(), "")

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, File, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
+from geofuse.clips.clip import Credit, Cut, Wish, parsed_ranges, plan_clip
 from geofuse.errors import GeofuseError, LimitError, MissingError
-from geofuse.run.clip import Credit, Cut, Wish, parsed_ranges, plan_clip
 from geofuse.serve.access import demand
 from geofuse.serve.archive import Row
 from geofuse.serve.area_files import area_of_upload

@@ -17,8 +17,8 @@ from geofuse import __version__
 from geofuse.archive.catalog_index import seconds
 from geofuse.archive.footprints import area_of
 from geofuse.archive.stac_item import acquired_span
+from geofuse.clips.clip import FORMATS
 from geofuse.errors import GeofuseError, MissingError, UsageError
-from geofuse.run.clip import FORMATS
 from geofuse.scenes.relating import projector, to_pixels
 from geofuse.serve.access import Grant, demand
 from geofuse.serve.archive import Row, Search

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geofuse.clips.clip import Cut, write_clip
 from geofuse.errors import BusyError, DiskSpaceError, GeofuseError, MissingError
-from geofuse.run.clip import Cut, write_clip
 from geofuse.serve.settings import Limits
 
 RESERVE_BYTES = 512 << 20

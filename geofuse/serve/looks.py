@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.clips.clip import parsed_ranges
 from geofuse.errors import BandError, ChangedError, UsageError
 from geofuse.rasters.preview import choose_rgb
-from geofuse.run.clip import parsed_ranges
 from geofuse.serve.archive import Row
 from geofuse.serve.rasters import Raster, raster_at, read_scaled, scaled_shape
 

@@ -383,7 +383,7 @@ def write_clip(cut: Cut, out: Path, tell: Tell) -> None:
 
     Raises WriteError, ChangedError where the product is replaced meanwhile, and whatever `tell` raises.
     """
-    from geofuse.run import clip_files
+    from geofuse.clips import clip_files
 
     if not cut.pixels:
         raise AreaError("an empty area", wanted="at least one pixel")

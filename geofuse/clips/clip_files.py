@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse import __version__
+from geofuse.clips.clip import BLOCK_PX, Cut, Tell, blocks, valid_of
 from geofuse.errors import ConfigError, LimitError
 from geofuse.rasters.cog import assemble, encode_tile, replacing, write_faults, write_part, write_plain
 from geofuse.rasters.ledger import write_bytes
 from geofuse.rasters.preview import eight_bits, picture_file
-from geofuse.run.clip import BLOCK_PX, Cut, Tell, blocks, valid_of
 
 PART_BYTES = 64 << 20
 PICTURE_PX = 64_000_000

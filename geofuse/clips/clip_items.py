@@ -9,10 +9,10 @@ from typing import Any
 from geofuse.archive import catalog
 from geofuse.archive.catalog_assets import intact
 from geofuse.archive.rights import rights_of
+from geofuse.clips.clip import Credit
 from geofuse.errors import AccessError, UsageError, VerifyError
 from geofuse.rasters.ledger import json_path, read_json
 from geofuse.rasters.pixels import inspect
-from geofuse.run.clip import Credit
 
 
 def product_of(item: str, folder: Path | None, *, licensed: bool) -> tuple[Path, list[str], Credit]:
