@@ -1,1 +1,1 @@
-"""Prefect, thin: the stages of `geofuse.run.pipeline` as tasks, schedules, deployments, and what people see of them."""
+"""Prefect, thin: the stages of `geofuse.line.pipeline` as tasks, schedules, deployments, and what people see."""

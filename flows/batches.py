@@ -20,10 +20,10 @@ from flows.settings import Settings, config_of, event_log
 from flows.telling import Table, show_table
 from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError
-from geofuse.run.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
-from geofuse.run.reprocess import stale_items, start_anew
-from geofuse.run.scene_ref import SceneRef
-from geofuse.run.whole_scene import Outcome
+from geofuse.line.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
+from geofuse.line.reprocess import stale_items, start_anew
+from geofuse.line.scene_ref import SceneRef
+from geofuse.line.scene_run import Outcome
 
 
 def _batch_name() -> str:

@@ -19,9 +19,9 @@ from flows.settings import Settings, config_of, event_log
 from flows.telling import show_table
 from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError
-from geofuse.run.inbox import Scan, scan
-from geofuse.run.scene_ledger import PUBLISHED, REJECTED, UNPUBLISHED, Row, rows
-from geofuse.run.scene_ref import ref_to_json
+from geofuse.line.scene_ledger import PUBLISHED, REJECTED, UNPUBLISHED, Row, rows
+from geofuse.line.scene_ref import ref_to_json
+from geofuse.line.sources.inbox import Scan, scan
 
 DEPLOYMENT = "fuse-scene/geofuse"
 
@@ -43,7 +43,7 @@ def look(config: Settings) -> Scan:
 )
 def download(config: Settings) -> int:
     """Search a STAC source and download what is new; returns how many scenes there are."""
-    from geofuse.run.stac_source import fetch
+    from geofuse.line.sources.stac import fetch
 
     checked = config_of(config)
     return len(fetch(checked.stac)) if checked.stac else 0

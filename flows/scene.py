@@ -1,4 +1,4 @@
-"""`fuse-scene`: the stages of one scene as one Prefect task each; what they do is `geofuse.run.pipeline`'s."""
+"""`fuse-scene`: the stages of one scene as one Prefect task each; what they do is `geofuse.line.pipeline`'s."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from flows.settings import Scene, Settings, config_of, event_log, ref_of
 from flows.telling import name_run, progress_bar, show_page, teller
 from geofuse.config import RunConfig, config_to_json
 from geofuse.errors import GeofuseError
-from geofuse.run.decisions import decide
-from geofuse.run.events import Tell, now_event, quiet
-from geofuse.run.pipeline import STAGES, run_stage
-from geofuse.run.pipeline_faults import may_retry
-from geofuse.run.scene_ledger import claimed
-from geofuse.run.scene_ref import SceneRef, ref_to_json, scene_key
-from geofuse.run.whole_scene import LONGEST_WAIT_S, Outcome, failed, outcome_of, outcome_to_json, settle
+from geofuse.line.decisions import decide
+from geofuse.line.events import Tell, now_event, quiet
+from geofuse.line.pipeline import STAGES, run_stage
+from geofuse.line.pipeline_faults import may_retry
+from geofuse.line.scene_ledger import claimed
+from geofuse.line.scene_ref import SceneRef, ref_to_json, scene_key
+from geofuse.line.scene_run import LONGEST_WAIT_S, Outcome, failed, outcome_of, outcome_to_json, settle
 
 HOLDS_GPU = ("calibrate", "fuse")
 """First and last stage between which a scene holds the GPU's global limit: calibration tries networks too."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from geofuse.config import RunConfig, config_from, load_config, state_folder
 from geofuse.errors import UsageError
-from geofuse.run.scene_ref import SceneRef, ref_from_json, ref_of_path, scene_ref, with_digest
+from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_of_path, scene_ref, with_digest
 
 Settings = str | dict[str, Any]
 """A configuration: the path of its file, or its values."""

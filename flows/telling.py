@@ -19,7 +19,7 @@ from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.context import FlowRunContext, TaskRunContext
 
 from flows.eventlog import record
-from geofuse.run.events import Event, Tell
+from geofuse.line.events import Event, Tell
 
 UPDATE_SECONDS = 3.0
 """Between two updates of a progress bar."""

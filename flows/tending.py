@@ -11,7 +11,7 @@ from prefect.states import Completed
 
 from flows.eventlog import record, rotate
 from flows.settings import Settings, config_of, event_log
-from geofuse.run.cleaning import clean
+from geofuse.line.cleaning import clean
 
 
 @task(task_run_name="clean", cache_policy=NO_CACHE, persist_result=False)

@@ -21,7 +21,7 @@ from flows.telling import progress_bar, show_page
 from geofuse.config import load_training
 from geofuse.errors import GeofuseError
 from geofuse.learn.train import train
-from geofuse.run.events import Event, Tell
+from geofuse.line.events import Event, Tell
 
 
 @task(

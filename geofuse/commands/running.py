@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geofuse.config import RunConfig
-    from geofuse.run.events import Event, Tell
+    from geofuse.line.events import Event, Tell
 
 RUN_EXAMPLES = """\
   geofuse run landsat --scene LC09_L1TP_193024_20240512_20240512_02_T1
@@ -99,8 +99,8 @@ def told(hidden: bool, *, many: bool = False) -> Iterator[Tell]:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from geofuse.run.scene_ref import scene_ref
-    from geofuse.run.whole_scene import outcome_to_json, run_scene
+    from geofuse.line.scene_ref import scene_ref
+    from geofuse.line.scene_run import outcome_to_json, run_scene
 
     scene: dict[str, Any] = {}
     if arguments.scene:
@@ -127,9 +127,9 @@ def _named(scene: dict[str, Any]) -> dict[str, Any]:
 
 
 def _accept(arguments: argparse.Namespace) -> None:
+    from geofuse.line.decisions import decide, waiting
+    from geofuse.line.scene_ledger import row_to_json
     from geofuse.pages.terminal import table
-    from geofuse.run.decisions import decide, waiting
-    from geofuse.run.scene_ledger import row_to_json
 
     if not (arguments.config or arguments.catalog or arguments.out_folder):
         raise UsageError("no place", wanted="--catalog DIR or --config CONFIG.yaml")

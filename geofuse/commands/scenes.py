@@ -12,7 +12,7 @@ from geofuse.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geofuse.run.whole_scene import Outcome
+    from geofuse.line.scene_run import Outcome
 
 INBOX_EXAMPLES = """\
   geofuse inbox landsat               take up what has arrived whole
@@ -92,11 +92,11 @@ def _ends(parser: Any) -> None:
 
 
 def _inbox(arguments: argparse.Namespace) -> int:
+    from geofuse.line.inbox_run import look_and_run
+    from geofuse.line.scene_ledger import row_to_json, rows
+    from geofuse.line.scene_run import outcome_to_json
+    from geofuse.line.sources.inbox import scan, scan_to_json
     from geofuse.pages.terminal import table
-    from geofuse.run.inbox import scan, scan_to_json
-    from geofuse.run.scene_ledger import row_to_json, rows
-    from geofuse.run.unattended import look_and_run
-    from geofuse.run.whole_scene import outcome_to_json
 
     config = configured(arguments.config, arguments, inbox={"folder": arguments.inbox})
     if arguments.list:
@@ -161,7 +161,7 @@ def _status(outcomes: Sequence[Outcome]) -> int:
 def _batch(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from geofuse.run.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
+    from geofuse.line.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
 
     manifest = Path(arguments.manifest)
     batch = read_manifest(manifest, configured(arguments.config, arguments))
@@ -213,10 +213,10 @@ def _last_part(path: str) -> str:
 
 
 def _reprocess(arguments: argparse.Namespace) -> int:
+    from geofuse.line.inbox_run import run_or_tell
+    from geofuse.line.reprocess import stale_items, start_anew
+    from geofuse.line.scene_run import outcome_to_json
     from geofuse.pages.terminal import table
-    from geofuse.run.reprocess import stale_items, start_anew
-    from geofuse.run.unattended import run_or_tell
-    from geofuse.run.whole_scene import outcome_to_json
 
     config = configured(arguments.config, arguments)
     stale = stale_items(config, everything=arguments.all, own=arguments.own, sensor=arguments.sensor)
@@ -244,8 +244,8 @@ def _reprocess(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> None:
+    from geofuse.line.cleaning import clean
     from geofuse.pages.terminal import size_text
-    from geofuse.run.cleaning import clean
 
     found = clean(configured(arguments.config, arguments), dry_run=arguments.dry_run)
     if arguments.json:

@@ -21,7 +21,7 @@ from flows.settings import event_log
 from flows.tending import clean_up
 from geofuse.archive.catalog import find
 from geofuse.config import RunConfig, config_to_json
-from geofuse.run.scene_ledger import rows
+from geofuse.line.scene_ledger import rows
 
 pytestmark = pytest.mark.usefixtures("server")
 Drop = Callable[..., Path]

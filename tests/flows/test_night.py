@@ -19,7 +19,7 @@ from test_up import asked, configured, runs
 from flows.eventlog import read_events
 from geofuse.archive.catalog import find
 from geofuse.config import config_from
-from geofuse.run.scene_ledger import rows
+from geofuse.line.scene_ledger import rows
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "run"))
 import arrivals

@@ -17,8 +17,8 @@ from geofuse.quality.simulated_pair import write_pair
 RUN = """
 import os, sys
 from geofuse.config import load_config
-from geofuse.run.scene_ref import ref_of_path, ref_to_json, with_digest
-from geofuse.run.whole_scene import run_scene
+from geofuse.line.scene_ref import ref_of_path, ref_to_json, with_digest
+from geofuse.line.scene_run import run_scene
 if sys.argv[3] == "prefect":
     from flows.scene import fuse_scene
 

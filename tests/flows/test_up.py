@@ -31,7 +31,7 @@ from flows.up import Place, checked_place, free_port
 from geofuse.archive.catalog import find
 from geofuse.config import config_from
 from geofuse.errors import UsageError
-from geofuse.run.scene_ledger import rows
+from geofuse.line.scene_ledger import rows
 
 BROWSER = "/usr/bin/chromium"
 FLAGS = [

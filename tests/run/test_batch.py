@@ -18,16 +18,16 @@ from geofuse.archive.catalog_check import catalog_problems
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import ConfigError, ExistsError, GeofuseError, WriteError
+from geofuse.line.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
+from geofuse.line.cleaning import clean
+from geofuse.line.inbox_run import run_or_tell
+from geofuse.line.pipeline import report_files
+from geofuse.line.reprocess import stale_items
+from geofuse.line.scene_ledger import rows
+from geofuse.line.scene_ref import SceneRef
+from geofuse.line.scene_run import Outcome, failed
+from geofuse.line.stage_records import job_folder
 from geofuse.rasters.ledger import write_json
-from geofuse.run.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
-from geofuse.run.cleaning import clean
-from geofuse.run.pipeline import report_files
-from geofuse.run.reprocess import stale_items
-from geofuse.run.scene_ledger import rows
-from geofuse.run.scene_ref import SceneRef
-from geofuse.run.stage_records import job_folder
-from geofuse.run.unattended import run_or_tell
-from geofuse.run.whole_scene import Outcome, failed
 
 DAY_S = 86400.0
 

@@ -22,13 +22,13 @@ from geofuse.archive import catalog
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import CorruptError, GeofuseError, ProductError
+from geofuse.line.inbox_run import look_and_run, run_or_tell
+from geofuse.line.scene_ledger import Row, claimed, ledger, put, rows
+from geofuse.line.scene_ref import SceneRef
+from geofuse.line.sources.inbox import scan
+from geofuse.line.sources.manifest import check_manifest
+from geofuse.line.stage_records import job_folder
 from geofuse.rasters.ledger import write_json
-from geofuse.run.inbox import scan
-from geofuse.run.manifest import check_manifest
-from geofuse.run.scene_ledger import Row, claimed, ledger, put, rows
-from geofuse.run.scene_ref import SceneRef
-from geofuse.run.stage_records import job_folder
-from geofuse.run.unattended import look_and_run, run_or_tell
 
 SETTLE_S, PATIENCE_S = 60.0, 3600.0
 
@@ -271,7 +271,7 @@ def test_an_arrival_that_breaks_the_look_does_not_hide_the_others(
     config = config_of(inbox, inbox={"settle": 0})
     for name in ("one", "two"):
         shutil.copytree(deliveries / name, inbox / name)
-    import geofuse.run.inbox as module
+    import geofuse.line.sources.inbox as module
 
     real = module.opened
 
@@ -309,7 +309,7 @@ def test_an_unforeseen_fault_parks_its_scene_and_the_others_run(
     config = config_of(inbox, inbox={"settle": 0})
     for name in ("one", "two"):
         shutil.copytree(deliveries / name, inbox / name)
-    import geofuse.run.whole_scene as whole
+    import geofuse.line.scene_run as whole
 
     real = whole.run_stage
 
@@ -421,7 +421,7 @@ def test_forty_scenes_with_eight_faults_end_unattended_with_the_right_verdicts(
 
 
 def test_what_is_parked_is_a_geofuse_error_with_a_code(truth: np.ndarray, tmp_path: Path) -> None:
-    from geofuse.run.scene_ref import opened
+    from geofuse.line.scene_ref import opened
 
     folder = arrivals.deliver(tmp_path / "bad", truth, 3, side=256, fault="truncated")
     with pytest.raises(GeofuseError) as caught:

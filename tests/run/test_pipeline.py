@@ -24,15 +24,15 @@ from geofuse.archive.catalog_check import catalog_problems
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import ExistsError, LockedError, MatchError, UsageError, WriteError
+from geofuse.line.decisions import decide, waiting
+from geofuse.line.events import Event
+from geofuse.line.pipeline import STAGES, report_files, run_stage
+from geofuse.line.pipeline_faults import may_retry
+from geofuse.line.scene_ledger import claimed, rows
+from geofuse.line.scene_ref import SceneRef, scene_key, scene_ref, with_digest
+from geofuse.line.scene_run import run_scene
+from geofuse.line.stage_records import job_folder
 from geofuse.quality.accept import judged, measured
-from geofuse.run.decisions import decide, waiting
-from geofuse.run.events import Event
-from geofuse.run.pipeline import STAGES, report_files, run_stage
-from geofuse.run.pipeline_faults import may_retry
-from geofuse.run.scene_ledger import claimed, rows
-from geofuse.run.scene_ref import SceneRef, scene_key, scene_ref, with_digest
-from geofuse.run.stage_records import job_folder
-from geofuse.run.whole_scene import run_scene
 
 Make = Callable[..., RunConfig]
 STRICT = "profile: strict\nversion: 2\nchecks:\n  r_ergas: {review_above: 0.0, why: test}\n"

@@ -18,12 +18,12 @@ from stac_server import Api, add_scene, serving
 from geofuse.archive import catalog
 from geofuse.config import RunConfig, StacConfig, config_from
 from geofuse.errors import CorruptError, ReadError, UsageError
-from geofuse.run import downloads
-from geofuse.run.cleaning import clean
-from geofuse.run.downloads import download
-from geofuse.run.scene_ledger import rows
-from geofuse.run.stac_source import fetch, search
-from geofuse.run.unattended import look_and_run
+from geofuse.line.cleaning import clean
+from geofuse.line.inbox_run import look_and_run
+from geofuse.line.scene_ledger import rows
+from geofuse.line.sources import downloads
+from geofuse.line.sources.downloads import download
+from geofuse.line.sources.stac import fetch, search
 
 
 @pytest.fixture(scope="module")

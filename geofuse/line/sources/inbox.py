@@ -20,8 +20,7 @@ from typing import Any
 
 from geofuse.config import RunConfig
 from geofuse.errors import BandError, CorruptError, FormatError, GeofuseError, ProductError, ReadError
-from geofuse.run.manifest import check_manifest
-from geofuse.run.scene_ledger import (
+from geofuse.line.scene_ledger import (
     DUPLICATE,
     FAILED,
     JUDGED,
@@ -38,7 +37,8 @@ from geofuse.run.scene_ledger import (
     select,
     summed,
 )
-from geofuse.run.scene_ref import SceneRef, opened, ref_of_path, scene_key, with_digest
+from geofuse.line.scene_ref import SceneRef, opened, ref_of_path, scene_key, with_digest
+from geofuse.line.sources.manifest import check_manifest
 from geofuse.scenes.opening import select_bands
 
 log = logging.getLogger(__name__)

@@ -19,13 +19,13 @@ from typing import Any
 
 from geofuse.config import RunConfig, config_digest, config_to_json, state_folder
 from geofuse.errors import GeofuseError, LockedError, ReadError, WriteError
+from geofuse.line.pipeline_faults import may_retry
+from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_key, source_of, with_digest
+from geofuse.line.stage_records import job_folder
 from geofuse.rasters.cog.commit import write_faults
 from geofuse.rasters.ledger import locked, write_json
 from geofuse.rasters.pixels import sha256_of
 from geofuse.rasters.sniffing import file_of
-from geofuse.run.pipeline_faults import may_retry
-from geofuse.run.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_key, source_of, with_digest
-from geofuse.run.stage_records import job_folder
 
 log = logging.getLogger(__name__)
 LEDGER = "scenes.sqlite"

@@ -10,11 +10,10 @@ from typing import Any
 
 from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError
-from geofuse.rasters.ledger import read_json, write_json
-from geofuse.run.events import Tell, now_event, quiet
-from geofuse.run.pipeline import STAGES, run_stage
-from geofuse.run.pipeline_faults import may_retry
-from geofuse.run.scene_ledger import (
+from geofuse.line.events import Tell, now_event, quiet
+from geofuse.line.pipeline import STAGES, run_stage
+from geofuse.line.pipeline_faults import may_retry
+from geofuse.line.scene_ledger import (
     FAILED,
     PUBLISHED,
     REJECTED,
@@ -24,8 +23,9 @@ from geofuse.run.scene_ledger import (
     claimed,
     digested,
 )
-from geofuse.run.scene_ref import SceneRef, scene_key
-from geofuse.run.stage_records import job_folder
+from geofuse.line.scene_ref import SceneRef, scene_key
+from geofuse.line.stage_records import job_folder
+from geofuse.rasters.ledger import read_json, write_json
 
 LONGEST_WAIT_S = 600.0
 COST = "cost.json"

@@ -19,22 +19,11 @@ from geofuse import __version__
 from geofuse.archive.publishing import Wishes, publish
 from geofuse.config import RunConfig, accept_profile, config_digest
 from geofuse.errors import ChangedError, GeofuseError, UsageError
-from geofuse.quality.accept import PASS, REJECT, REVIEW, judged, measured
-from geofuse.rasters.cog.commit import write_faults
-from geofuse.rasters.ledger import json_path, png_path, read_json, write_bytes, write_json
-from geofuse.rasters.pixels import sha256_of
-from geofuse.run.calibrating import calibrated_plan, findings_of, plan_of_findings
-from geofuse.run.events import Tell, now_event, quiet, told_progress
-from geofuse.run.executors import Executor, executor
-from geofuse.run.fuse import Progress, fuse_parts, fuse_to_cog
-from geofuse.run.inspecting import inspect_scene
-from geofuse.run.pipeline_faults import fault_to_json
-from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json
-from geofuse.run.planning import Request, check_disk, check_out, plan_summary
-from geofuse.run.record import asset_paths
-from geofuse.run.scene_ledger import digested
-from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, source_of, with_digest
-from geofuse.run.stage_records import (
+from geofuse.line.events import Tell, now_event, quiet, told_progress
+from geofuse.line.pipeline_faults import fault_to_json
+from geofuse.line.scene_ledger import digested
+from geofuse.line.scene_ref import SceneRef, opened, request_of, scene_key, source_of, with_digest
+from geofuse.line.stage_records import (
     Job,
     claim_name,
     forget,
@@ -44,6 +33,17 @@ from geofuse.run.stage_records import (
     product_path,
     product_record,
 )
+from geofuse.quality.accept import PASS, REJECT, REVIEW, judged, measured
+from geofuse.rasters.cog.commit import write_faults
+from geofuse.rasters.ledger import json_path, png_path, read_json, write_bytes, write_json
+from geofuse.rasters.pixels import sha256_of
+from geofuse.run.calibrating import calibrated_plan, findings_of, plan_of_findings
+from geofuse.run.executors import Executor, executor
+from geofuse.run.fuse import Progress, fuse_parts, fuse_to_cog
+from geofuse.run.inspecting import inspect_scene
+from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json
+from geofuse.run.planning import Request, check_disk, check_out, plan_summary
+from geofuse.run.record import asset_paths
 from geofuse.scenes.scene import Scene
 
 STAGES = ("inspect", "calibrate", "plan", "fuse", "mosaic", "assess", "accept", "publish")

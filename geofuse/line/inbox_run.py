@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError, LockedError
-from geofuse.run.events import Tell, quiet
-from geofuse.run.inbox import Scan, scan
-from geofuse.run.scene_ledger import RUNNING, Row, died, ledger, row_of
-from geofuse.run.scene_ref import SceneRef, source_of
-from geofuse.run.whole_scene import Outcome, failed, run_scene
+from geofuse.line.events import Tell, quiet
+from geofuse.line.scene_ledger import RUNNING, Row, died, ledger, row_of
+from geofuse.line.scene_ref import SceneRef, source_of
+from geofuse.line.scene_run import Outcome, failed, run_scene
+from geofuse.line.sources.inbox import Scan, scan
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def fetch_faults(config: RunConfig) -> tuple[str, ...]:
     """Fetch what a STAC source has that is new; returns what could not be had, and why."""
     if config.stac is None:
         return ()
-    from geofuse.run.stac_source import fetch
+    from geofuse.line.sources.stac import fetch
 
     try:
         return tuple(f"{each.item}: {each.fault}" for each in fetch(config.stac) if each.fault)

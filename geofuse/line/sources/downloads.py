@@ -14,9 +14,9 @@ from typing import Any
 
 from geofuse import __version__
 from geofuse.errors import CorruptError, GeofuseError, ReadError
+from geofuse.line.sources.manifest import digest_of
 from geofuse.rasters.cog.commit import sync, write_faults
 from geofuse.rasters.ledger import read_json, write_json
-from geofuse.run.manifest import digest_of
 
 CHUNK_BYTES = 1 << 20
 ATTEMPTS = 4

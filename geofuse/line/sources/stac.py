@@ -25,10 +25,10 @@ from geofuse.archive.footprints import area_of
 from geofuse.archive.stac_item import acquired_span
 from geofuse.config import StacConfig, surroundings
 from geofuse.errors import CorruptError, ProductError, ReadError, UsageError
+from geofuse.line.scene_ref import STAC_ITEM
+from geofuse.line.sources.downloads import TIMEOUT_S, check_whole, download
 from geofuse.rasters.cog.commit import sync, write_faults
 from geofuse.rasters.ledger import locked, read_json, write_json
-from geofuse.run.downloads import TIMEOUT_S, check_whole, download
-from geofuse.run.scene_ref import STAC_ITEM
 from geofuse.scenes.readers import landsat
 
 if TYPE_CHECKING:

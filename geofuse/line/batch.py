@@ -20,15 +20,15 @@ from typing import Any
 
 from geofuse.config import RunConfig, config_from, config_to_json, output_folder, state_folder
 from geofuse.errors import ConfigError, ExistsError, GeofuseError, UsageError
+from geofuse.line.events import Tell, quiet
+from geofuse.line.inbox_run import run_or_tell
+from geofuse.line.pipeline_faults import may_retry
+from geofuse.line.scene_ledger import FAILED, JUDGED, Row, digested, ledger, select
+from geofuse.line.scene_ref import SceneRef, opened, request_of, scene_key, scene_ref
+from geofuse.line.scene_run import COST, Outcome
+from geofuse.line.stage_records import JOBS, Job, job_folder, product_path
 from geofuse.rasters.ledger import read_json, write_bytes
-from geofuse.run.events import Tell, quiet
-from geofuse.run.pipeline_faults import may_retry
 from geofuse.run.planning import make_plan, plan_summary
-from geofuse.run.scene_ledger import FAILED, JUDGED, Row, digested, ledger, select
-from geofuse.run.scene_ref import SceneRef, opened, request_of, scene_key, scene_ref
-from geofuse.run.stage_records import JOBS, Job, job_folder, product_path
-from geofuse.run.unattended import run_or_tell
-from geofuse.run.whole_scene import COST, Outcome
 
 CSV_BYTES = 16 << 20
 RECENT = 50

@@ -1,0 +1,1 @@
+"""Unattended work: stages, batches, records, cleaning."""
