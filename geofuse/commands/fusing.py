@@ -95,7 +95,7 @@ def _fuse(arguments: argparse.Namespace) -> None:
     from dataclasses import replace
     from pathlib import Path
 
-    from geofuse.commands.lean import prepare
+    from geofuse.commands.process_setup import prepare
 
     prepare()
 

@@ -243,7 +243,7 @@ def _tokens(arguments: argparse.Namespace) -> Path:
 
 
 def _add_token(arguments: argparse.Namespace) -> None:
-    from geofuse.serve.tokens import new_token
+    from geofuse.serve.http.tokens import new_token
 
     text, token = new_token(_tokens(arguments), arguments.user, days=arguments.days)
     if arguments.json:
@@ -254,7 +254,7 @@ def _add_token(arguments: argparse.Namespace) -> None:
 
 def _list_tokens(arguments: argparse.Namespace) -> None:
     from geofuse.pages.terminal import table
-    from geofuse.serve.tokens import expired, read_tokens
+    from geofuse.serve.http.tokens import expired, read_tokens
 
     known = read_tokens(_tokens(arguments))
     told = [
@@ -277,7 +277,7 @@ def _list_tokens(arguments: argparse.Namespace) -> None:
 
 
 def _revoke_token(arguments: argparse.Namespace) -> None:
-    from geofuse.serve.tokens import revoke
+    from geofuse.serve.http.tokens import revoke
 
     count = revoke(_tokens(arguments), arguments.name)
     print_json({"revoked": count}) if arguments.json else print(f"{count} revoked")

@@ -13,18 +13,18 @@ from fastapi import FastAPI
 
 from geofuse import __version__
 from geofuse.errors import UsageError
-from geofuse.serve.archive import Archive
-from geofuse.serve.audit import Audit
-from geofuse.serve.door import Door
-from geofuse.serve.downloads import check_product
-from geofuse.serve.faults import add_handlers
-from geofuse.serve.guard import Guard
-from geofuse.serve.jobs import Jobs
-from geofuse.serve.seals import Seals
+from geofuse.serve.http.audit import Audit
+from geofuse.serve.http.dependencies import Door
+from geofuse.serve.http.digests import Seals
+from geofuse.serve.http.faults import add_handlers
+from geofuse.serve.http.guard import Guard
+from geofuse.serve.http.protocol import protocol_with
+from geofuse.serve.http.tokens import Keyring
+from geofuse.serve.maps.tiling import Tiler
+from geofuse.serve.orders.downloads import check_product
+from geofuse.serve.orders.jobs import Jobs
 from geofuse.serve.settings import Settings, beside
-from geofuse.serve.tiling import Tiler
-from geofuse.serve.tokens import Keyring
-from geofuse.serve.wire import protocol_with
+from geofuse.serve.stac.archive import Archive
 
 ROUTERS = (
     *("sessions", "items", "tiles", "matrices", "downloads", "clips"),

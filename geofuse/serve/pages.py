@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from geofuse.errors import MissingError
-from geofuse.serve.door import TheDoor
-from geofuse.serve.items import unchanged
+from geofuse.serve.http.dependencies import TheDoor
 from geofuse.serve.settings import Basemap
+from geofuse.serve.stac.items import unchanged
 
 STATIC = Path(__file__).parent / "static"
 UNBUILT = """<!doctype html>

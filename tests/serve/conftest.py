@@ -18,8 +18,8 @@ import uvicorn
 from geofuse.cli import main
 from geofuse.quality.simulated_pair import Pair
 from geofuse.serve.app import configured, make_app
+from geofuse.serve.http.tokens import new_token
 from geofuse.serve.settings import Limits, Settings
-from geofuse.serve.tokens import new_token
 
 DAY = "2024-05-12T10:05:00Z"
 OWED = "Pictures by the example agency"

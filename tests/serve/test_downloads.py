@@ -19,7 +19,7 @@ from site_files import sparse_item
 
 from geofuse.cli import main
 from geofuse.errors import UsageError
-from geofuse.serve.sending import RangeFault, ranges_of
+from geofuse.serve.http.file_response import RangeFault, ranges_of
 from geofuse.serve.settings import Settings
 
 DATA = f"/api/items/{OPEN}/download/data"

@@ -193,7 +193,7 @@ def test_the_three_ways_to_a_tile_give_the_same(address: str) -> None:
 
 
 def middle_tile(detail: dict[str, Any]) -> tuple[int, tuple[int, int]]:
-    from geofuse.serve.wmts import tile_of
+    from geofuse.serve.maps.wmts import tile_of
 
     west, south, east, north = detail["bounds_lonlat"]
     return detail["max_zoom"] - 2, tile_of((west + east) / 2, (south + north) / 2, detail["max_zoom"] - 2)

@@ -20,7 +20,7 @@ import shapely
 from conftest import OPEN, SECRET, Site
 from test_api import middle_tile
 
-from geofuse.serve.tokens import new_token
+from geofuse.serve.http.tokens import new_token
 
 ITEM = f"/api/items/{OPEN}"
 SQUARE = shapely.box(9.0, 48.7, 9.01, 48.71)

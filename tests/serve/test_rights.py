@@ -21,8 +21,8 @@ from test_api import middle_tile, picture
 
 from geofuse.archive.rights import VIEW_ONLY_SCALE
 from geofuse.cli import main
+from geofuse.serve.http.tokens import new_token, read_tokens, revoke
 from geofuse.serve.settings import Settings
-from geofuse.serve.tokens import new_token, read_tokens, revoke
 
 ITEM = f"/api/items/{LOOK}"
 

@@ -11,17 +11,17 @@ from starlette.responses import JSONResponse, Response
 
 from geofuse.clips.clip import Credit, Cut, Wish, parsed_ranges, plan_clip
 from geofuse.errors import GeofuseError, LimitError, MissingError
-from geofuse.serve.access import demand
-from geofuse.serve.archive import Row
-from geofuse.serve.area_files import area_of_upload
-from geofuse.serve.describing import when
-from geofuse.serve.door import Door, TheDoor, TheVisitor, known_only
-from geofuse.serve.downloads import file_answer
-from geofuse.serve.faults import INTERNAL, RESPONSES
-from geofuse.serve.jobs import told
-from geofuse.serve.looks import band_names, stats_of
-from geofuse.serve.rasters import raster_at
-from geofuse.serve.sending import Held
+from geofuse.serve.http.access import demand
+from geofuse.serve.http.dependencies import Door, TheDoor, TheVisitor, known_only
+from geofuse.serve.http.faults import INTERNAL, RESPONSES
+from geofuse.serve.http.file_response import Held
+from geofuse.serve.maps.rasters import raster_at
+from geofuse.serve.maps.rendering import band_names, stats_of
+from geofuse.serve.orders.area_files import area_of_upload
+from geofuse.serve.orders.downloads import file_answer
+from geofuse.serve.orders.jobs import told
+from geofuse.serve.stac.archive import Row
+from geofuse.serve.stac.item_views import when
 
 MEDIA = {".tif": "image/tiff", ".zip": "application/zip", ".nc": "application/x-netcdf"}
 router = APIRouter(prefix="/api", tags=["clips"], responses=RESPONSES, dependencies=[Depends(known_only)])

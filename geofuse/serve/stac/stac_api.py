@@ -19,12 +19,12 @@ from starlette.responses import JSONResponse, Response
 
 from geofuse.archive.footprints import area_of
 from geofuse.errors import AreaError, MissingError, UsageError
-from geofuse.serve.access import Visitor
-from geofuse.serve.archive import Archive, Row, Search
-from geofuse.serve.describing import public_item
-from geofuse.serve.door import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
-from geofuse.serve.faults import RESPONSES
-from geofuse.serve.items import interval, numbers
+from geofuse.serve.http.access import Visitor
+from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
+from geofuse.serve.http.faults import RESPONSES
+from geofuse.serve.stac.archive import Archive, Row, Search
+from geofuse.serve.stac.item_views import public_item
+from geofuse.serve.stac.items import interval, numbers
 
 CONFORMS = (
     "https://api.stacspec.org/v1.0.0/core",

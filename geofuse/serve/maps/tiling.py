@@ -11,12 +11,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 from geofuse.errors import BusyError, MissingError
-from geofuse.serve.access import Grant
-from geofuse.serve.archive import Archive, Row
-from geofuse.serve.looks import look_of
-from geofuse.serve.painting import Place, checked_place, tile
-from geofuse.serve.rasters import raster_at, stay_in_gdal
+from geofuse.serve.http.access import Grant
+from geofuse.serve.maps.painting import Place, checked_place, tile
+from geofuse.serve.maps.rasters import raster_at, stay_in_gdal
+from geofuse.serve.maps.rendering import look_of
 from geofuse.serve.settings import Limits
+from geofuse.serve.stac.archive import Archive, Row
 
 LAYERS = {"fused": "data", "input": "input"}
 """Asset of each layer."""

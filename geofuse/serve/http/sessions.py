@@ -9,10 +9,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from geofuse.serve.door import Door, TheDoor, TheVisitor
-from geofuse.serve.faults import RESPONSES
-from geofuse.serve.guard import COOKIE
-from geofuse.serve.tokens import Token
+from geofuse.serve.http.dependencies import Door, TheDoor, TheVisitor
+from geofuse.serve.http.faults import RESPONSES
+from geofuse.serve.http.guard import COOKIE
+from geofuse.serve.http.tokens import Token
 
 router = APIRouter(prefix="/api/session", tags=["session"], responses=RESPONSES)
 

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from geofuse.errors import MissingError
-from geofuse.serve.access import Grant
-from geofuse.serve.archive import Row
-from geofuse.serve.describing import zooms
-from geofuse.serve.door import Door, TheDoor, TheRow, known_only, root_of
-from geofuse.serve.faults import RESPONSES
-from geofuse.serve.looks import Look, band_names, look_of, presets_of
-from geofuse.serve.rasters import Raster, raster_at
+from geofuse.serve.http.access import Grant
+from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, known_only, root_of
+from geofuse.serve.http.faults import RESPONSES
+from geofuse.serve.maps.rasters import Raster, raster_at
+from geofuse.serve.maps.rendering import Look, band_names, look_of, presets_of
+from geofuse.serve.stac.archive import Row
+from geofuse.serve.stac.item_views import zooms
 
 QML_TYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 QLR_TYPE = "<!DOCTYPE qgis-layer-definition>\n"

@@ -1,7 +1,7 @@
 """Areas that strangers send: GeoJSON, GeoPackage, zipped Shapefile, KML. Told apart by their bytes, never trusted.
 
 Text is parsed here, strictly. What only GDAL can read is read in a process of its own, with a bound on its time
-and memory (`python -m geofuse.serve.area_files FILE`): it may hang or die, the server does not.
+and memory (`python -m geofuse.serve.orders.area_files FILE`): it may hang or die, the server does not.
 """
 
 from __future__ import annotations

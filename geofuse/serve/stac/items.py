@@ -20,14 +20,14 @@ from geofuse.archive.stac_item import acquired_span
 from geofuse.clips.clip import FORMATS
 from geofuse.errors import GeofuseError, MissingError, UsageError
 from geofuse.scenes.relating import projector, to_pixels
-from geofuse.serve.access import Grant, demand
-from geofuse.serve.archive import Row, Search
-from geofuse.serve.describing import detail, facets, feature, physical_scale, report_key
-from geofuse.serve.door import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
-from geofuse.serve.faults import RESPONSES
-from geofuse.serve.looks import band_names, look_of
-from geofuse.serve.painting import encode, picture
-from geofuse.serve.rasters import Raster, raster_at, read_scaled, scaled_shape
+from geofuse.serve.http.access import Grant, demand
+from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
+from geofuse.serve.http.faults import RESPONSES
+from geofuse.serve.maps.painting import encode, picture
+from geofuse.serve.maps.rasters import Raster, raster_at, read_scaled, scaled_shape
+from geofuse.serve.maps.rendering import band_names, look_of
+from geofuse.serve.stac.archive import Row, Search
+from geofuse.serve.stac.item_views import detail, facets, feature, physical_scale, report_key
 
 MOST_ITEMS = 500
 QUICKLOOK_PX = 1024

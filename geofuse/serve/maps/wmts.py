@@ -14,16 +14,16 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from geofuse.errors import MissingError, UsageError
-from geofuse.serve.access import Grant
-from geofuse.serve.archive import Row, Search
-from geofuse.serve.describing import zooms
-from geofuse.serve.door import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
-from geofuse.serve.faults import RESPONSES
-from geofuse.serve.looks import band_names, presets_of
-from geofuse.serve.painting import DEEPEST, HALF_M, Place
-from geofuse.serve.rasters import raster_at
-from geofuse.serve.tiles import Index, Level, tile_response
-from geofuse.serve.tiling import Asked
+from geofuse.serve.http.access import Grant
+from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
+from geofuse.serve.http.faults import RESPONSES
+from geofuse.serve.maps.painting import DEEPEST, HALF_M, Place
+from geofuse.serve.maps.rasters import raster_at
+from geofuse.serve.maps.rendering import band_names, presets_of
+from geofuse.serve.maps.tiles import Index, Level, tile_response
+from geofuse.serve.maps.tiling import Asked
+from geofuse.serve.stac.archive import Row, Search
+from geofuse.serve.stac.item_views import zooms
 
 MATRIX_SET = "WebMercatorQuad"
 SCALE_0 = 559_082_264.028_717_8

@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from geofuse.errors import TokenError
-from geofuse.serve.access import Visitor
-from geofuse.serve.faults import RETRY_S, fault_body
+from geofuse.serve.http.access import Visitor
+from geofuse.serve.http.faults import RETRY_S, fault_body
+from geofuse.serve.http.tokens import Keyring
 from geofuse.serve.settings import Settings
-from geofuse.serve.tokens import Keyring
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

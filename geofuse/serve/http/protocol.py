@@ -9,7 +9,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from geofuse.serve.faults import RETRY_S, fault_body
+from geofuse.serve.http.faults import RETRY_S, fault_body
 from geofuse.serve.settings import Limits
 
 _log = logging.getLogger(__name__)

@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from geofuse.archive.footprints import COLUMNS, write_footprints
 from geofuse.errors import MissingError
-from geofuse.serve.access import Grant
-from geofuse.serve.archive import Row, Search
-from geofuse.serve.describing import summary, when
-from geofuse.serve.door import TheDoor, TheRow, TheVisitor, known_only, root_of
-from geofuse.serve.faults import RESPONSES
-from geofuse.serve.items import numbers, unchanged
-from geofuse.serve.stac_api import GEOJSON, JSON, OPENAPI, Asking, Box, Time, answer, link, matching
+from geofuse.serve.http.access import Grant
+from geofuse.serve.http.dependencies import TheDoor, TheRow, TheVisitor, known_only, root_of
+from geofuse.serve.http.faults import RESPONSES
+from geofuse.serve.stac.archive import Row, Search
+from geofuse.serve.stac.item_views import summary, when
+from geofuse.serve.stac.items import numbers, unchanged
+from geofuse.serve.stac.stac_api import GEOJSON, JSON, OPENAPI, Asking, Box, Time, answer, link, matching
 
 CONFORMS = (
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",

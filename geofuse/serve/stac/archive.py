@@ -22,7 +22,7 @@ from geofuse.archive.catalog import checked
 from geofuse.archive.catalog_index import item_files, seconds
 from geofuse.archive.footprints import meets, packed
 from geofuse.errors import MissingError
-from geofuse.serve.access import Grant, Visitor, grant_of
+from geofuse.serve.http.access import Grant, Visitor, grant_of
 
 FRESH_S = 1.0
 """How long what was seen of the folder counts as now."""

@@ -12,11 +12,11 @@ import numpy as np
 
 from geofuse.rasters.image import Grid
 from geofuse.scenes.relating import crs_name, projector, rectangle, to_map
-from geofuse.serve.access import Grant
-from geofuse.serve.archive import Archive, Row
-from geofuse.serve.looks import BandStats, band_names, presets_of, stats_of
-from geofuse.serve.painting import DEEPEST, HALF_M
-from geofuse.serve.rasters import Raster, raster_at
+from geofuse.serve.http.access import Grant
+from geofuse.serve.maps.painting import DEEPEST, HALF_M
+from geofuse.serve.maps.rasters import Raster, raster_at
+from geofuse.serve.maps.rendering import BandStats, band_names, presets_of, stats_of
+from geofuse.serve.stac.archive import Archive, Row
 
 BINS = 40
 """Of the list's histogram of times."""

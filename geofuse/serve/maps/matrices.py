@@ -6,8 +6,8 @@ import morecantile
 from fastapi import APIRouter, Depends
 from titiler.core.factory import TMSFactory
 
-from geofuse.serve.door import known_only
-from geofuse.serve.faults import RESPONSES
+from geofuse.serve.http.dependencies import known_only
+from geofuse.serve.http.faults import RESPONSES
 
 SCHEME = "WebMercatorQuad"
 

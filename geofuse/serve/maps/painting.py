@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from geofuse.errors import MissingError
 from geofuse.kernels.picture import paint
 from geofuse.rasters.validity import mapped
-from geofuse.serve.looks import Look, curve_of
-from geofuse.serve.rasters import Raster, read_scaled, scaled_shape
+from geofuse.serve.maps.rasters import Raster, read_scaled, scaled_shape
+from geofuse.serve.maps.rendering import Look, curve_of
 
 HALF_M = 20037508.342789244
 """Half the side of the Web Mercator square, in its metres."""

@@ -13,14 +13,14 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 
 from geofuse.errors import UsageError
-from geofuse.serve.access import Grant, Visitor
-from geofuse.serve.archive import Archive, Row
-from geofuse.serve.audit import Audit
-from geofuse.serve.jobs import Jobs
-from geofuse.serve.seals import Seals
+from geofuse.serve.http.access import Grant, Visitor
+from geofuse.serve.http.audit import Audit
+from geofuse.serve.http.digests import Seals
+from geofuse.serve.http.tokens import Keyring
+from geofuse.serve.maps.tiling import Tiler
+from geofuse.serve.orders.jobs import Jobs
 from geofuse.serve.settings import Settings
-from geofuse.serve.tiling import Tiler
-from geofuse.serve.tokens import Keyring
+from geofuse.serve.stac.archive import Archive, Row
 
 T = TypeVar("T")
 

@@ -15,14 +15,14 @@ from starlette.responses import JSONResponse, Response
 
 from geofuse.archive.stac_item import multihash
 from geofuse.errors import BusyError, MissingError, VerifyError
-from geofuse.serve.access import Visitor, demand
-from geofuse.serve.archive import Archive, Row
-from geofuse.serve.audit import who
-from geofuse.serve.door import Door, TheDoor, TheRow, TheVisitor, known_only
-from geofuse.serve.faults import RESPONSES
-from geofuse.serve.items import report_text, unchanged, without_paths
-from geofuse.serve.seals import Seals
-from geofuse.serve.sending import FileAnswer, Held, RangeFault, ranges_of
+from geofuse.serve.http.access import Visitor, demand
+from geofuse.serve.http.audit import who
+from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only
+from geofuse.serve.http.digests import Seals
+from geofuse.serve.http.faults import RESPONSES
+from geofuse.serve.http.file_response import FileAnswer, Held, RangeFault, ranges_of
+from geofuse.serve.stac.archive import Archive, Row
+from geofuse.serve.stac.items import report_text, unchanged, without_paths
 
 PLAIN = frozenset({"provenance", "report"})
 """Roles whose JSON names the paths of the machine that fused: they leave without them."""

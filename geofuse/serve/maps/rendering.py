@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from geofuse.clips.clip import parsed_ranges
 from geofuse.errors import BandError, ChangedError, UsageError
 from geofuse.rasters.preview import choose_rgb
-from geofuse.serve.archive import Row
-from geofuse.serve.rasters import Raster, raster_at, read_scaled, scaled_shape
+from geofuse.serve.maps.rasters import Raster, raster_at, read_scaled, scaled_shape
+from geofuse.serve.stac.archive import Row
 
 SAMPLE_PX = 1024
 """Statistics are of the image made small enough for this."""

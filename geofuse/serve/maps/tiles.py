@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from geofuse.serve.access import Grant
-from geofuse.serve.archive import Row
-from geofuse.serve.door import Door, TheDoor, TheRow, known_only
-from geofuse.serve.faults import RESPONSES
-from geofuse.serve.items import kept_for, unchanged
-from geofuse.serve.painting import DEEPEST, FORMATS, Place
-from geofuse.serve.tiling import Asked
+from geofuse.serve.http.access import Grant
+from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, known_only
+from geofuse.serve.http.faults import RESPONSES
+from geofuse.serve.maps.painting import DEEPEST, FORMATS, Place
+from geofuse.serve.maps.tiling import Asked
+from geofuse.serve.stac.archive import Row
+from geofuse.serve.stac.items import kept_for, unchanged
 
 router = APIRouter(tags=["tiles"], responses=RESPONSES, dependencies=[Depends(known_only)])
 Level = Annotated[int, Path(ge=0, le=DEEPEST)]

@@ -1,0 +1,1 @@
+"""The protocol: requests, answers, guards."""

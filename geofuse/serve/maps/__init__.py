@@ -1,0 +1,1 @@
+"""Map tiles and how they are drawn."""

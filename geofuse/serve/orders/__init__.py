@@ -1,0 +1,1 @@
+"""Downloads: whole products and pieces."""

@@ -1,0 +1,1 @@
+"""The catalogue as a STAC API and as the page reads it."""
