@@ -13,7 +13,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest $(FAST) -n 2 --dist loadfile --cov --cov-report=
-	$(BIN)/python -m coverage report --include='geofuse/scenes/*,geofuse/run/*' --fail-under=95 --skip-covered
+	$(BIN)/python -m coverage report --include='geofuse/rasters/*,geofuse/scenes/*,geofuse/archive/*,geofuse/run/*,geofuse/quality/*,geofuse/clips/*,geofuse/line/*,geofuse/learn/*,geofuse/pages/*' --fail-under=95 --skip-covered
 
 soak: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow --timeout=3600

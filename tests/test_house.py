@@ -12,51 +12,61 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "geofuse"
-GROUND = {"errors", "geometry", "kernels"}
+GROUND = {"errors", "geometry"}
+LOW = GROUND | {"kernels", "config"}
+MIDDLE = LOW | {"rasters", "scenes", "nets", "methods", "metrics", "landscape"}
 MAY_IMPORT = {
     "errors": set(),
     "geometry": set(),
     "kernels": {"geometry"},
     "config": GROUND,
-    "scenes": GROUND,
     "nets": GROUND,
-    "methods": GROUND | {"nets"},
-    "run": GROUND | {"config", "scenes", "nets", "methods"},
-    "serve": GROUND | {"run", "scenes", "config"},
-    "demo": GROUND | {"run", "methods"},
-    "commands": GROUND | {"config", "scenes", "nets", "methods", "run", "serve", "demo"},
+    "rasters": LOW,
+    "scenes": LOW | {"rasters"},
+    "methods": LOW | {"nets"},
+    "landscape": GROUND,
+    "metrics": LOW | {"methods", "landscape"},
+    "run": MIDDLE,
+    "clips": MIDDLE | {"run", "archive"},
+    "archive": MIDDLE | {"run"},
+    "quality": MIDDLE | {"run", "pages"},
+    "pages": MIDDLE | {"run", "quality"},
+    "learn": MIDDLE | {"run", "quality", "pages"},
+    "line": MIDDLE | {"run", "quality", "pages", "archive", "learn"},
+    "serve": MIDDLE | {"run", "clips", "archive", "pages"},
+    "demo": MIDDLE | {"run", "quality"},
+    "commands": MIDDLE | {"run", "quality", "pages", "archive", "learn", "line", "clips", "serve", "demo"},
     "cli": {"errors", "commands"},
 }
 HOMES = {
     "numba": ("kernels/",),
-    "torch": ("nets/", "methods/neural.py"),
+    "torch": ("nets/", "methods/sharpen/neural.py"),
     "rasterio": (
-        *("scenes/pixels.py", "scenes/handles.py", "scenes/planes.py", "scenes/valid_area.py"),
-        *("scenes/cog/", "serve/"),
+        *("rasters/pixels.py", "rasters/handles.py", "rasters/validity.py", "rasters/valid_area.py"),
+        *("rasters/cog/", "serve/maps/rasters.py"),
     ),
     "dask": ("run/executors.py", "run/arrays.py"),
     "distributed": ("run/executors.py", "run/arrays.py"),
-    "xarray": ("run/arrays.py", "run/clip.py"),
-    "rioxarray": ("run/arrays.py", "run/clip.py"),
-    "geopandas": ("scenes/aoi.py", "scenes/footprints.py"),
-    "matplotlib": ("run/report.py", "scenes/preview.py"),
-    "PIL": ("scenes/preview.py",),
+    "xarray": ("run/arrays.py",),
+    "rioxarray": ("run/arrays.py",),
+    "geopandas": ("scenes/aoi.py", "archive/footprints.py"),
+    "PIL": ("rasters/preview.py",),
     "pydantic": ("config/", "serve/"),
     "yaml": ("config/",),
     "fastapi": ("serve/",),
     "titiler": ("serve/",),
     "morecantile": ("serve/",),
-    "h5netcdf": ("run/clip_files.py",),
-    "zarr": ("run/clip_files.py",),
-    "obstore": ("scenes/cog/",),
-    "imagecodecs": ("scenes/cog/", "kernels/", "serve/"),
+    "h5netcdf": ("clips/clip_files.py",),
+    "zarr": ("clips/clip_files.py",),
+    "obstore": ("rasters/cog/",),
+    "imagecodecs": ("rasters/cog/", "serve/"),
     "prefect": (),
     "pickle": (),
 }
 ENVIRONMENT = ("config/surroundings.py",)
 FILES = sorted(PACKAGE.rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").rglob("*.py"))
-FLOWS_MAY_IMPORT = {"errors", "config", "scenes", "run"}
+FLOWS_MAY_IMPORT = {"errors", "config", "rasters", "line", "learn"}
 STARTS_FLOWS = ("commands/up.py",)
 
 

@@ -27,8 +27,8 @@ from geofuse.serve.settings import Settings, beside
 from geofuse.serve.stac.archive import Archive
 
 ROUTERS = (
-    *("sessions", "items", "tiles", "matrices", "downloads", "clips"),
-    *("wmts", "stac_api", "features", "styles", "pages"),
+    *("http.sessions", "stac.items", "maps.tiles", "maps.matrices", "orders.downloads", "orders.clips"),
+    *("maps.wmts", "stac.stac_api", "stac.features", "maps.styles", "pages"),
 )
 """Modules of this room with a `router` each; the first that matches answers."""
 THREADS = 8
