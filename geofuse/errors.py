@@ -100,6 +100,12 @@ class WeightsError(GeofuseError):
     code = "weights"
 
 
+class PluginError(GeofuseError):
+    """A package that adds to geofuse is broken, not installed, or takes a name that is taken."""
+
+    code = "plugin"
+
+
 class ExistsError(GeofuseError):
     """The output is there already, made from other inputs or parameters."""
 

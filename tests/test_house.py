@@ -12,12 +12,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "geofuse"
-GROUND = {"errors", "geometry"}
+GROUND = {"errors", "geometry", "tables"}
 LOW = GROUND | {"kernels", "config"}
 MIDDLE = LOW | {"rasters", "scenes", "nets", "methods", "metrics", "landscape"}
 MAY_IMPORT = {
     "errors": set(),
     "geometry": set(),
+    "tables": {"errors"},
     "kernels": {"geometry"},
     "config": GROUND,
     "nets": GROUND,
