@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from geofuse.version import __version__
+
 if TYPE_CHECKING:
     from geofuse.errors import GeofuseError
     from geofuse.quality.assess import assess
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from geofuse.run.calibrating import calibrate_scene
     from geofuse.scenes.opening import open_pair, open_scene
 
-__version__ = "0.3.0"
 _HOMES = {
     "GeofuseError": "geofuse.errors",
     "assess": "geofuse.quality.assess",

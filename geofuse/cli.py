@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from geofuse import __version__
 from geofuse.commands import (
     assessing,
     benching,
@@ -25,6 +24,7 @@ from geofuse.commands import (
 )
 from geofuse.commands.common import Parser
 from geofuse.errors import GeofuseError
+from geofuse.version import __version__
 
 COMMANDS = (
     fusing,

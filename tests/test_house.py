@@ -12,13 +12,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "geofuse"
-GROUND = {"errors", "geometry", "tables"}
+GROUND = {"errors", "files", "geometry", "tables", "version"}
 LOW = GROUND | {"kernels", "config"}
 MIDDLE = LOW | {"rasters", "scenes", "nets", "methods", "metrics", "landscape"}
 MAY_IMPORT = {
     "errors": set(),
+    "files": {"errors"},
     "geometry": set(),
     "tables": {"errors"},
+    "version": set(),
     "kernels": {"geometry"},
     "config": GROUND,
     "nets": GROUND,
@@ -37,7 +39,7 @@ MAY_IMPORT = {
     "serve": MIDDLE | {"run", "clips", "archive", "pages"},
     "demo": MIDDLE | {"run", "quality"},
     "commands": MIDDLE | {"run", "quality", "pages", "archive", "learn", "line", "clips", "serve", "demo"},
-    "cli": {"errors", "commands"},
+    "cli": {"errors", "version", "commands"},
 }
 HOMES = {
     "numba": ("kernels/",),

@@ -37,8 +37,8 @@ from geofuse.archive.rights import rights_of
 from geofuse.archive.stac_item import providers, superseded_json
 from geofuse.archive.stac_schemas import schema_problems
 from geofuse.errors import ExistsError, LockedError, ProductError, UsageError, VerifyError
-from geofuse.rasters.cog.commit import sync, write_faults
-from geofuse.rasters.ledger import locked, read_json, write_bytes, write_json
+from geofuse.files import read_json, sync, write_bytes, write_faults, write_json
+from geofuse.rasters.ledger import locked
 from geofuse.scenes.sensors.table import SENSORS
 
 CATALOG = "catalog.json"

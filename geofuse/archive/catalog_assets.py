@@ -21,8 +21,7 @@ from typing import Any
 
 from geofuse.archive.stac_item import AssetFile, multihash
 from geofuse.errors import ChangedError
-from geofuse.rasters.cog.commit import read_faults, replacing, sync, write_faults
-from geofuse.rasters.sniffing import sha256_of
+from geofuse.files import read_faults, replacing, sha256_of, sync, write_faults
 
 COPY_BYTES = 1 << 30
 _VERSION = re.compile(r"v([1-9]\d*)")
@@ -75,7 +74,7 @@ def _copied(source: AssetSource, folder: Path, href: str) -> AssetFile:
     target = folder / source.name
     with replacing(target) as draft:
         _copy(source.path, draft)
-        digest, size = sha256_of(str(draft)), draft.stat().st_size
+        digest, size = sha256_of(draft), draft.stat().st_size
         if source.sha256 not in (None, digest):
             raise ChangedError(
                 "changed while it was copied",
@@ -103,7 +102,7 @@ def intact(item_folder: Path, asset: dict[str, Any]) -> bool:
     path = item_folder / asset["href"]
     if not path.is_file() or path.stat().st_size != asset["file:size"]:
         return False
-    return bool(multihash(sha256_of(str(path))) == asset["file:checksum"])
+    return bool(multihash(sha256_of(path)) == asset["file:checksum"])
 
 
 def file_of_asset(key: str, asset: dict[str, Any]) -> AssetFile:

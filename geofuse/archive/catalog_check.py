@@ -11,7 +11,7 @@ from geofuse.archive.catalog_assets import intact, predecessor
 from geofuse.archive.catalog_index import item_files
 from geofuse.archive.footprints import FILES
 from geofuse.archive.stac_schemas import schema_problems
-from geofuse.rasters.ledger import read_json
+from geofuse.files import read_json
 
 INNER = ("root", "parent", "collection", "child", "item", "predecessor-version", "latest-version")
 """Relations whose links stay inside the catalogue: they must lead somewhere. Inputs may be archived elsewhere."""

@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geofuse.errors import GeorefError
-from geofuse.rasters.cog.commit import sync, write_faults
+from geofuse.files import sync, write_faults
 from geofuse.rasters.image import Grid
 from geofuse.scenes.aoi import LONLAT, window_of
 from geofuse.scenes.relating import EDGE_POINTS, projector

@@ -21,7 +21,7 @@ from geofuse.errors import ChangedError, GeofuseError
 from geofuse.rasters.cog import CogSpec, assemble, checked_spec, encode_tile, write_part
 from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Grid, Source
-from geofuse.rasters.pixels import read_raw, read_window, sha256_of
+from geofuse.rasters.pixels import input_sha256, read_raw, read_window
 from geofuse.rasters.sniffing import TAR, file_of
 from geofuse.scenes.opening import open_pair, open_scene, select_bands
 from geofuse.scenes.relating import between, rectangle
@@ -76,7 +76,7 @@ def _opened(record: dict[str, Any], beside: Path) -> tuple[Scene, tuple[int, ...
     chosen = select_bands(scene, record["parameters"]["bands"])
     known = {_name(item["path"]): item["sha256"] for item in inputs}
     for path in sorted({scene.coarse.bands[index].path for index in chosen}):
-        if sha256_of(path) != known.get(_name(path)):
+        if input_sha256(path) != known.get(_name(path)):
             raise ChangedError("no longer what the product was made from", path=path)
     return scene, chosen
 

@@ -36,8 +36,9 @@ from geofuse.archive.stac_item import (
     multihash,
 )
 from geofuse.errors import ExistsError, UsageError
+from geofuse.files import sha256_of
 from geofuse.rasters.ledger import json_path
-from geofuse.rasters.pixels import inspect, sha256_of
+from geofuse.rasters.pixels import inspect
 from geofuse.rasters.valid_area import valid_area
 from geofuse.run.record import asset_paths, verify
 
@@ -233,11 +234,11 @@ def _sources(out: Path, draft: Draft, reports: Sequence[Path]) -> list[AssetSour
         for role, (path, digest) in zip(roles, asset_paths(out, draft.record), strict=True)
     ]
     record = json_path(out)
-    found.append(AssetSource("provenance", "provenance", record, f"{name}.json", sha256_of(str(record))))
+    found.append(AssetSource("provenance", "provenance", record, f"{name}.json", sha256_of(record)))
     for number, path in enumerate(reports or _reports_beside(out), 1):
         if path.suffix not in REPORT_SUFFIXES or not path.is_file():
             raise UsageError("no report", wanted="a file " + " or ".join(REPORT_SUFFIXES), path=str(path))
-        digest = sha256_of(str(path))
+        digest = sha256_of(path)
         key = "report" if number == 1 else f"report-{number}"
         # named by its content: a newer report does not overwrite what the item still leads to
         found.append(AssetSource(key, "report", path, f"{name}.report-{digest[:8]}{path.suffix}", digest))

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse import __version__
 from geofuse.errors import AreaError, BandError, GeorefError, UsageError
 from geofuse.rasters.cog import CogSpec, checked_spec
 from geofuse.rasters.image import Band, Grid, Source
@@ -25,6 +24,7 @@ from geofuse.rasters.preview import choose_rgb
 from geofuse.rasters.validity import good
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.relating import crs_name, projector, rectangle, same_crs, to_map
+from geofuse.version import __version__
 
 BLOCK_PX = 512
 SAMPLE_PX = 1024

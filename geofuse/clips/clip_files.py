@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse import __version__
 from geofuse.clips.clip import BLOCK_PX, Cut, Tell, blocks, valid_of
 from geofuse.errors import ConfigError, LimitError
-from geofuse.rasters.cog import assemble, encode_tile, replacing, write_faults, write_part, write_plain
-from geofuse.rasters.ledger import write_bytes
+from geofuse.files import replacing, write_bytes, write_faults
+from geofuse.rasters.cog import assemble, encode_tile, write_part, write_plain
 from geofuse.rasters.preview import eight_bits, picture_file
+from geofuse.version import __version__
 
 PART_BYTES = 64 << 20
 PICTURE_PX = 64_000_000

@@ -11,7 +11,8 @@ from geofuse.archive.catalog_assets import intact
 from geofuse.archive.rights import rights_of
 from geofuse.clips.clip import Credit
 from geofuse.errors import AccessError, UsageError, VerifyError
-from geofuse.rasters.ledger import json_path, read_json
+from geofuse.files import read_json
+from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import inspect
 
 

@@ -64,10 +64,10 @@ def _counts(text: str) -> list[int]:
 def _bench(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from geofuse.files import write_faults
     from geofuse.pages.bench_page import write_bench
     from geofuse.pages.bench_table import bench_text
     from geofuse.quality.bench import run_bench
-    from geofuse.rasters.cog import write_faults
     from geofuse.run.planning import Request
 
     folder = Path(arguments.out)

@@ -181,17 +181,16 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 BAR = "{desc} {percentage:3.0f} % |{bar}| {n:.1f}/{total:.1f} {unit} [{elapsed}<{remaining}, {rate_fmt}]"
-UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 def size_in_bytes(text: str) -> int:
     """Read a size such as 4GiB, 512MB or 1g."""
-    number = text.strip().lower().removesuffix("b").removesuffix("i")
-    unit = number[-1:] if number[-1:].isalpha() else ""
+    from geofuse.files import parse_bytes
+
     try:
-        return int(float(number.removesuffix(unit)) * UNITS[unit])
-    except (KeyError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 4GiB") from error
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def scene_of(arguments: argparse.Namespace) -> Scene:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic.dataclasses import dataclass
 
+from geofuse.files import parse_bytes
+
 STRICT = ConfigDict(extra="forbid")
 CHECKS = (
     *("calibration_confidence", "match_r2", "shift_px", "r_ergas", "r_sam_deg", "hqnr", "d_s", "d_lambda_k"),
@@ -18,7 +20,6 @@ CHECKS = (
 )
 """What a profile of acceptance may set limits to; `geofuse.quality.accept` measures them."""
 _TIMES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 def _seconds(value: Any) -> Any:
@@ -35,10 +36,10 @@ def _bytes(value: Any) -> Any:
     """Read a size such as 4GiB or 512MB; a plain number is bytes."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", value.lower())
-    if match is None:
-        raise ValueError("a size such as 4GiB was wanted")
-    return int(float(match[1]) * _SIZES[match[2]])
+    try:
+        return parse_bytes(value)
+    except ValueError as error:
+        raise ValueError("a size such as 4GiB was wanted") from error
 
 
 def _place(value: str, info: ValidationInfo) -> str:

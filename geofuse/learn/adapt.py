@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from geofuse import __version__
 from geofuse.errors import WeightsError
+from geofuse.files import sha256_of
 from geofuse.learn.pairs import pairs_of, reduced_views, split_rows
 from geofuse.nets import training
 from geofuse.nets.data import Pair, Places, places_in, renamed, representative
@@ -22,11 +22,12 @@ from geofuse.nets.models import MsGenerator
 from geofuse.nets.residual import Diet, MsTrainer, Objective, judged_of, residual_of
 from geofuse.nets.shares import LEAST_BLOCKS, Verdict, block_sums, judge
 from geofuse.nets.training import Schedule
-from geofuse.nets.weights import file_sha256, find_weights, load_weights, read_card, save_weights
+from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.plan import Plan
 from geofuse.run.planning import Request
 from geofuse.scenes.scene import Scene
+from geofuse.version import __version__
 
 log = logging.getLogger(__name__)
 KIND = "pan-gan-ms"
@@ -85,7 +86,7 @@ def adapt(
     names = tuple(plan.options["names"])
     ratio = 1.0 / plan.axis_y.scale, 1.0 / plan.axis_x.scale
     start = find_weights(weights, kind=KIND, bands=names, ratio=ratio, sensor=scene.sensor or "")
-    key = _key(plan, file_sha256(start), schedule)
+    key = _key(plan, sha256_of(start), schedule)
     known = _known(out, key)
     if known is not None:
         return known
@@ -125,7 +126,7 @@ def _known(out: Path, key: str) -> Adapted | None:
     told = read_card(out).training.get("adapted", {})
     if told.get("key") != key:
         return None
-    return Adapted(out, file_sha256(out), bool(told["used"]), told)
+    return Adapted(out, sha256_of(out), bool(told["used"]), told)
 
 
 def _learn(

@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geofuse import __version__
 from geofuse.config import RealConfig, TrainConfig, training_to_json
 from geofuse.errors import ExistsError, MethodError, WeightsError
 from geofuse.learn.pairs import (
@@ -35,6 +34,7 @@ from geofuse.pages import training_pictures as pictures
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.planning import Request
 from geofuse.scenes.opening import open_pair, open_scene
+from geofuse.version import __version__
 
 if TYPE_CHECKING:
     from geofuse.run.plan import Plan

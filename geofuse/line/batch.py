@@ -20,6 +20,7 @@ from typing import Any
 
 from geofuse.config import RunConfig, config_from, config_to_json, output_folder, state_folder
 from geofuse.errors import ConfigError, ExistsError, GeofuseError, UsageError
+from geofuse.files import read_json, write_bytes
 from geofuse.line.events import Tell, quiet
 from geofuse.line.inbox_run import run_or_tell
 from geofuse.line.pipeline_faults import may_retry
@@ -27,7 +28,6 @@ from geofuse.line.scene_ledger import FAILED, JUDGED, Row, digested, ledger, sel
 from geofuse.line.scene_ref import SceneRef, opened, request_of, scene_key, scene_ref
 from geofuse.line.scene_run import COST, Outcome
 from geofuse.line.stage_records import JOBS, Job, job_folder, product_path
-from geofuse.rasters.ledger import read_json, write_bytes
 from geofuse.run.planning import make_plan, plan_summary
 
 CSV_BYTES = 16 << 20

@@ -14,11 +14,11 @@ from geofuse.archive import catalog
 from geofuse.archive.catalog_assets import intact
 from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import LockedError
+from geofuse.files import read_json, write_faults
 from geofuse.line.pipeline import report_files
 from geofuse.line.scene_ledger import JUDGED, PUBLISHED, REJECTED, RUNNING, UNPUBLISHED, Row, rows
 from geofuse.line.stage_records import JOBS, job_folder
-from geofuse.rasters.cog.commit import write_faults
-from geofuse.rasters.ledger import json_path, locked, mask_path, png_path, read_json
+from geofuse.rasters.ledger import json_path, locked, mask_path, png_path
 
 DONE_WITH = (PUBLISHED, REJECTED, UNPUBLISHED)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from geofuse.config import RunConfig, config_from
 from geofuse.errors import UsageError
+from geofuse.files import read_json, write_json
 from geofuse.line.events import Tell, quiet
 from geofuse.line.pipeline import run_stage
 from geofuse.line.scene_ledger import CONFIGURATION, REVIEWED, Row, ledger, put, rows
 from geofuse.line.scene_run import outcome_of
 from geofuse.line.stage_records import job_folder
-from geofuse.rasters.ledger import read_json, write_json
 
 
 def waiting(config: RunConfig) -> list[Row]:

@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from geofuse import __version__
 from geofuse.archive.publishing import Wishes, publish
 from geofuse.config import RunConfig, accept_profile, config_digest
 from geofuse.errors import ChangedError, GeofuseError, UsageError
+from geofuse.files import read_json, sha256_of, write_bytes, write_faults, write_json
 from geofuse.line.events import Tell, now_event, quiet, told_progress
 from geofuse.line.pipeline_faults import fault_to_json
 from geofuse.line.scene_ledger import digested
@@ -34,9 +34,7 @@ from geofuse.line.stage_records import (
     product_record,
 )
 from geofuse.quality.accept import PASS, REJECT, REVIEW, judged, measured
-from geofuse.rasters.cog.commit import write_faults
-from geofuse.rasters.ledger import json_path, png_path, read_json, write_bytes, write_json
-from geofuse.rasters.pixels import sha256_of
+from geofuse.rasters.ledger import json_path, png_path
 from geofuse.run.calibrating import calibrated_plan, findings_of, plan_of_findings
 from geofuse.run.executors import Executor, executor
 from geofuse.run.fuse import Progress, fuse_parts, fuse_to_cog
@@ -45,6 +43,7 @@ from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_tiles, plan
 from geofuse.run.planning import Request, check_disk, check_out, plan_summary
 from geofuse.run.record import asset_paths
 from geofuse.scenes.scene import Scene
+from geofuse.version import __version__
 
 STAGES = ("inspect", "calibrate", "plan", "fuse", "mosaic", "assess", "accept", "publish")
 """In their order."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geofuse import __version__
 from geofuse.archive import catalog
 from geofuse.config import RunConfig, accept_profile, config_digest, config_from
 from geofuse.errors import GeofuseError, UsageError
+from geofuse.files import read_json
 from geofuse.line.scene_ledger import CONFIGURATION, rows
 from geofuse.line.scene_ref import SceneRef, scene_key, with_digest
 from geofuse.line.stage_records import Job, forget, job_folder
-from geofuse.rasters.ledger import read_json
 from geofuse.rasters.sniffing import TAR, file_of
+from geofuse.version import __version__
 
 
 @dataclass(frozen=True, slots=True)

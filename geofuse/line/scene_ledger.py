@@ -19,12 +19,12 @@ from typing import Any
 
 from geofuse.config import RunConfig, config_digest, config_to_json, state_folder
 from geofuse.errors import GeofuseError, LockedError, ReadError, WriteError
+from geofuse.files import write_faults, write_json
 from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_key, source_of, with_digest
 from geofuse.line.stage_records import job_folder
-from geofuse.rasters.cog.commit import write_faults
-from geofuse.rasters.ledger import locked, write_json
-from geofuse.rasters.pixels import sha256_of
+from geofuse.rasters.ledger import locked
+from geofuse.rasters.pixels import input_sha256
 from geofuse.rasters.sniffing import file_of
 
 log = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ def summed(book: sqlite3.Connection, path: str) -> str:
     row = book.execute("SELECT stamp, sha256 FROM sums WHERE path = ?", [path]).fetchone()
     if row is not None and row[0] == stamp:
         return str(row[1])
-    found = sha256_of(path)
+    found = input_sha256(path)
     book.execute("REPLACE INTO sums (path, stamp, sha256) VALUES (?, ?, ?)", [path, stamp, found])
     return found
 

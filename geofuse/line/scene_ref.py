@@ -13,8 +13,8 @@ from typing import Any
 
 from geofuse.config import RunConfig, SceneConfig, config_digest
 from geofuse.errors import ProductError, UsageError
-from geofuse.rasters.ledger import read_json
-from geofuse.rasters.pixels import sha256_of
+from geofuse.files import read_json
+from geofuse.rasters.pixels import input_sha256
 from geofuse.run.planning import Request
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.readers import landsat
@@ -107,7 +107,7 @@ def files_of(ref: SceneRef) -> list[tuple[str, str]]:
     return sorted(landsat.scene_files(listed(ref.path)))
 
 
-def with_digest(ref: SceneRef, summed: Sum = sha256_of) -> SceneRef:
+def with_digest(ref: SceneRef, summed: Sum = input_sha256) -> SceneRef:
     """Return the reference with the digest of its contents, the same for a folder, its copy and its .tar.
 
     `summed` returns a file's SHA-256; reads every file to its end.

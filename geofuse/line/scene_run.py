@@ -10,6 +10,7 @@ from typing import Any
 
 from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError
+from geofuse.files import read_json, write_json
 from geofuse.line.events import Tell, now_event, quiet
 from geofuse.line.pipeline import STAGES, run_stage
 from geofuse.line.pipeline_faults import may_retry
@@ -25,7 +26,6 @@ from geofuse.line.scene_ledger import (
 )
 from geofuse.line.scene_ref import SceneRef, scene_key
 from geofuse.line.stage_records import job_folder
-from geofuse.rasters.ledger import read_json, write_json
 
 LONGEST_WAIT_S = 600.0
 COST = "cost.json"

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geofuse import __version__
 from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import ExistsError, ProductError
-from geofuse.rasters.cog.commit import write_faults
-from geofuse.rasters.ledger import locked, read_json, write_json
+from geofuse.files import read_json, write_faults, write_json
+from geofuse.rasters.ledger import locked
 from geofuse.run.record import read_record
 from geofuse.scenes.scene import Scene
+from geofuse.version import __version__
 
 JOBS, NAMES = "jobs", "names"
 

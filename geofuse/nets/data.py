@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofuse.errors import WeightsError
+from geofuse.files import write_bytes
 from geofuse.geometry import AxisMap
 from geofuse.nets.operators import Operators, operators
 
@@ -119,9 +119,7 @@ def save_pair(path: Path, pair: Pair) -> None:
         name: getattr(pair, name).contiguous() for name in (*PLANES, "usable", "scale", "mean", "missed")
     }
     text = json.dumps({"format": FORMAT, **asdict(pair.about)}, sort_keys=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(save(tensors, {"pair": text}))
-    draft.replace(path)
+    write_bytes(path, save(tensors, {"pair": text}))
 
 
 def load_pair(path: Path) -> Pair:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from geofuse.errors import WeightsError
+from geofuse.files import replacing
 from geofuse.nets.weights import load_weights
 
 OPSET = 17
@@ -47,27 +47,23 @@ def export_onnx(weights: Path, out: Path) -> dict[str, Any]:
         example = (torch.zeros(1, net.spec.bands + 1, 32, 32),)
         names, free = ["planes"], {"planes": {0: "n", 2: "h", 3: "w"}}
     free["fused"] = {0: "n", 2: "rows", 3: "cols"} | ({1: "bands"} if 1 in free.get("own", {}) else {})
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
-    with warnings.catch_warnings():
-        # the exporter that needs nothing but torch; the new one wants a further library for the same file
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            net,
-            example,
-            str(draft),
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=names,
-            output_names=["fused"],
-            dynamic_axes=free,
-        )
-    model = onnx.load(str(draft))
-    onnx.checker.check_model(model)
-    onnx.helper.set_model_props(model, {"card": json.dumps(asdict(card), sort_keys=True)})
-    data = model.SerializeToString()
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(out)
+    with replacing(out) as draft:
+        with warnings.catch_warnings():
+            # the exporter that needs nothing but torch; the new one wants a further library for the same file
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.onnx.export(
+                net,
+                example,
+                str(draft),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=names,
+                output_names=["fused"],
+                dynamic_axes=free,
+            )
+        model = onnx.load(str(draft))
+        onnx.checker.check_model(model)
+        onnx.helper.set_model_props(model, {"card": json.dumps(asdict(card), sort_keys=True)})
+        data = model.SerializeToString()
+        draft.write_bytes(data)
     return {"out": str(out), "bytes": len(data), "inputs": names, "opset": OPSET, "network": card.name}

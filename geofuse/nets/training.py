@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from geofuse.errors import MethodError, WeightsError
+from geofuse.files import write_bytes
 
 CHECKPOINT = "checkpoint"
 CURVE = "curve.csv"
@@ -384,7 +384,7 @@ def _write_checkpoint(
 
     name = f"{CHECKPOINT}-{progress.step:07d}.safetensors"
     best = {f"kept.{label}": value for label, value in (kept or {}).items()}
-    _whole(folder / name, save({**{f"now.{label}": value for label, value in tensors.items()}, **best}))
+    write_bytes(folder / name, save({**{f"now.{label}": value for label, value in tensors.items()}, **best}))
     about = {
         "key": key,
         "file": name,
@@ -397,7 +397,7 @@ def _write_checkpoint(
         "count": progress.count,
     }
     write_curve(folder / CURVE, progress.curve)
-    _whole(folder / f"{CHECKPOINT}.json", json.dumps(about, indent=1).encode())
+    write_bytes(folder / f"{CHECKPOINT}.json", json.dumps(about, indent=1).encode())
     for old in folder.glob(f"{CHECKPOINT}-*.safetensors"):
         if old.name != name:
             old.unlink(missing_ok=True)
@@ -438,13 +438,4 @@ def write_curve(path: Path, curve: list[dict[str, float]]) -> None:
     names = list(dict.fromkeys(name for row in curve for name in row))
     lines = [",".join(names)]
     lines += [",".join(f"{row[name]:.6g}" if name in row else "" for name in names) for row in curve]
-    _whole(path, ("\n".join(lines) + "\n").encode())
-
-
-def _whole(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    write_bytes(path, ("\n".join(lines) + "\n").encode())

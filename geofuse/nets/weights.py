@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geofuse.errors import WeightsError
+from geofuse.files import write_bytes
 
 if TYPE_CHECKING:
     from geofuse.nets.models import MsGenerator, PanGanGenerator
@@ -66,8 +66,8 @@ def save_weights(path: Path, net: MsGenerator | PanGanGenerator, card: Card) -> 
     whole = Card(**{**asdict(card), "sha256": _digest(tensors)})
     text = json.dumps({"format": FORMAT, **asdict(whole)}, sort_keys=True)
     data = save(tensors, {"card": text})
-    _write(path, data)
-    _write(
+    write_bytes(path, data)
+    write_bytes(
         path.with_suffix(".json"), (json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n").encode()
     )
     return hashlib.sha256(data).hexdigest()
@@ -206,11 +206,6 @@ def find_weights(
     return min(ranked)[3].absolute()
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a weights file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def no_torch() -> WeightsError:
     """Return the fault of an installation without the neural extra."""
     return WeightsError("networks need torch, which is not installed", do="pip install 'geofuse[neural]'")
@@ -272,13 +267,3 @@ def _card_from(text: str, path: Path) -> Card:
 
 def _damaged(path: Path, reason: str) -> WeightsError:
     return WeightsError(f"damaged ({reason.splitlines()[0]})", wanted="whole safetensors", path=str(path))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole: beside, synced, renamed."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import UsageError, WriteError
+from geofuse.files import write_bytes
 from geofuse.pages.assessment_page import assessment_page
 from geofuse.pages.charts import number
 from geofuse.pages.terminal import table
 from geofuse.quality.assess_values import KEYS, Assessment
-from geofuse.rasters.ledger import write_bytes
 
 BEST = {"psnr": "infinite"} | dict.fromkeys(("q", "q2n", "scc", "ssim", "qnr", "hqnr", "r_q2n"), "1")
 

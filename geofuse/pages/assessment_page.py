@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geofuse import __version__
 from geofuse.metrics.index_agreement import BIN_SPAN, INDICES
 from geofuse.pages import charts
 from geofuse.pages.assessment_pictures import (
@@ -27,6 +26,7 @@ from geofuse.pages.charts import number
 from geofuse.pages.terminal import crs_name, size_text
 from geofuse.quality.assess_subject import REFLECTANCE
 from geofuse.quality.assess_values import Assessment
+from geofuse.version import __version__
 
 WIDE = 1.6
 """Width over height from which on a picture of the whole product gets the page's whole width."""

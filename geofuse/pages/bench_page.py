@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.files import write_bytes, write_json
 from geofuse.pages.bench_chart import scatter
 from geofuse.pages.bench_style import SCRIPT, STYLE
 from geofuse.pages.bench_table import (
@@ -26,7 +27,6 @@ from geofuse.pages.bench_table import (
     name_of,
 )
 from geofuse.quality.bench import Bench, Picture
-from geofuse.rasters.ledger import write_bytes, write_json
 from geofuse.rasters.preview import contact_sheet, png_of, stretch
 
 RAMP = (

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.files import write_bytes
 from geofuse.nets.pan_gan import Full, PanGanTrainer, fused_of
 from geofuse.nets.residual import MsTrainer, residual_of
 from geofuse.nets.training import CURVE
 from geofuse.pages.charts import tick_text
-from geofuse.rasters.ledger import write_bytes
 from geofuse.rasters.preview import before_after, choose_rgb, stretch
 
 SIDE_PX = 512

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse import __version__
 from geofuse.errors import AreaError, MethodError, PixelError, UsageError
 from geofuse.methods import base
 from geofuse.pages.bench_table import sorted_rows
@@ -30,6 +29,7 @@ from geofuse.run.plan import Plan
 from geofuse.run.planning import Request, make_plan
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.scene import Scene
+from geofuse.version import __version__
 
 log = logging.getLogger(__name__)
 PROTOCOLS = ("reduced", "full")

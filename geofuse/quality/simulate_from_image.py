@@ -25,7 +25,7 @@ from geofuse.quality.simulate_wald import (
 )
 from geofuse.quality.simulated_pair import CORNER, CRS, PAN_SIZE_M
 from geofuse.rasters.image import Band, Grid, Source
-from geofuse.rasters.pixels import RasterFacts, identity, inspect, read_window, sha256_of
+from geofuse.rasters.pixels import RasterFacts, identity, input_sha256, inspect, read_window
 from geofuse.run.planning import available_memory
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.opening import select_bands, with_nodata
@@ -107,7 +107,7 @@ def simulate_from_fine(raster: str, look: Look, folder: Path, *, overwrite: bool
             "seed": look.seed,
             "axis_y": asdict(camera_axes(camera)[0]),
             "axis_x": asdict(camera_axes(camera)[1]),
-            "inputs": [{**identity(raster), "sha256": sha256_of(raster)}],
+            "inputs": [{**identity(raster), "sha256": input_sha256(raster)}],
             "warnings": warnings,
         },
         about=f"seen from {scene.scene_id} at a ratio of {camera.ratio:g}",

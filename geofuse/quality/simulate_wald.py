@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse import __version__
 from geofuse.errors import AreaError, ExistsError, UsageError, WriteError
+from geofuse.files import write_json
 from geofuse.geometry import EDGE_TOLERANCE_CPX, AxisMap, covered, moved
 from geofuse.kernels.finish import finish
 from geofuse.landscape.camera import coarse_size
@@ -29,13 +29,13 @@ from geofuse.methods.observation import (
 )
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.rasters.image import Band, Grid, Source
-from geofuse.rasters.ledger import write_json
-from geofuse.rasters.pixels import file_of, read_window, sha256_of
+from geofuse.rasters.pixels import file_of, input_sha256, read_window
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.patch_reading import observation_from
 from geofuse.run.plan import Plan
 from geofuse.run.planning import Request
 from geofuse.scenes.scene import Scene
+from geofuse.version import __version__
 
 LEAST_SIDE_CPX = 16
 """Sides of a reduced MS below which neither a shift can be estimated nor two blocks of Q compared."""
@@ -113,7 +113,7 @@ def simulate_wald(scene: Scene, request: Request, folder: Path, *, overwrite: bo
             "reference_window_cpx": list(reduction.window),
             "axis_y": asdict(reduction.axes[0]),
             "axis_x": asdict(reduction.axes[1]),
-            "inputs": [{**item, "sha256": sha256_of(item["path"])} for item in plan.inputs],
+            "inputs": [{**item, "sha256": input_sha256(item["path"])} for item in plan.inputs],
             "warnings": [*plan.notes, *_apart(observation, ratio)],
         },
         about=f"{plan.scene.scene_id} reduced by Wald's protocol",

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.files import write_bytes
 from geofuse.landscape.camera import BANDS, Camera, camera_axes, observe, slanted_valid
 from geofuse.methods.observation import degrade, degrade_reach
 from geofuse.metrics.reference import ergas, r_ergas, sam
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.rasters.image import Band, Grid, Source
-from geofuse.rasters.ledger import write_bytes
 from geofuse.rasters.pixels import read_window
 from geofuse.rasters.preview import before_after, stretch
 from geofuse.scenes.opening import open_pair

@@ -7,7 +7,6 @@ that is rebuilt when it does not parse, and a product takes its final name only 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import LockedError
-from geofuse.rasters.cog.commit import replacing, sync, write_faults
+from geofuse.files import read_json, sync, write_faults, write_json
 
 
 def parts_dir(out: Path) -> Path:
@@ -78,26 +77,6 @@ def _same_file(descriptor: int, path: Path) -> bool:
     except FileNotFoundError:
         return False
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a small file completely or not at all: temporary name, fsync, rename."""
-    with replacing(path) as draft, write_faults(path):
-        draft.write_bytes(data)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, atomically, in the same bytes for the same value."""
-    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None where it is absent or torn."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def open_ledger(out: Path, key: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from geofuse.rasters.handles import (
 )
 from geofuse.rasters.headers import MAX_BANDS, MAX_BLOCK_BYTES, RasterFacts, check_pixels, check_tiff
 from geofuse.rasters.image import Grid, Source
-from geofuse.rasters.sniffing import file_of, identity, locate, opened, probe, sha256_of, sniff
+from geofuse.rasters.sniffing import file_of, identity, input_sha256, locate, opened, probe, sniff
 from geofuse.rasters.validity import between, good, mapped, sampled, touched
 
 __all__ = [
@@ -46,12 +46,12 @@ __all__ = [
     "close_handles",
     "file_of",
     "identity",
+    "input_sha256",
     "inspect",
     "locate",
     "read_raw",
     "read_reduced",
     "read_window",
-    "sha256_of",
 ]
 
 Window = tuple[int, int, int, int]

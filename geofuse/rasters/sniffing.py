@@ -19,10 +19,10 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 from geofuse.errors import CorruptError, FormatError, GeofuseError, ReadError
+from geofuse.files import CHUNK_BYTES, sha256_by
 
 TAR = "tar:"
 HOSTILE = ("/vsi", "://", "<", "\0", "\n", "\r")
-CHUNK_BYTES = 1 << 20
 HEADER_BYTES = 1 << 16
 PROBE_SECONDS = 3.0
 MAX_MEMBERS = 20_000
@@ -193,13 +193,10 @@ def identity(path: str) -> dict[str, Any]:
         return {"path": path, "size": span.size, "mtime_ns": span.mtime_ns, "header": header}
 
 
-def sha256_of(path: str) -> str:
-    """Return the SHA-256 of a file's or member's bytes, as hex, in 1 MiB steps; the GIL is free meanwhile."""
-    digest = hashlib.sha256()
+def input_sha256(path: str) -> str:
+    """Return the SHA-256 of an input's bytes, a file's or a member's, as hex; never blocking on a FIFO."""
     with opened(path) as span:
-        for at in range(0, span.size, CHUNK_BYTES):
-            digest.update(bytes_at(span, at, CHUNK_BYTES))
-    return digest.hexdigest()
+        return sha256_by(lambda at, count: bytes_at(span, at, count), span.size)
 
 
 def probe(path: str) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from geofuse import __version__
 from geofuse.errors import ConfigError, UsageError
 from geofuse.methods.base import Params
 from geofuse.run.calibrating import calibrated_plan, findings_of
@@ -24,6 +23,7 @@ from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_to_json, ti
 from geofuse.run.planning import Findings, Request, make_plan
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.scene import Scene
+from geofuse.version import __version__
 
 OPTIONS = {
     "bbox",

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from geofuse import __version__
 from geofuse.errors import MatchError
+from geofuse.files import read_json
 from geofuse.methods import base
 from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate, calibrate
 from geofuse.methods.hold_out import Reduced, Trial, best_of, reduce_window, try_methods
@@ -29,6 +29,7 @@ from geofuse.run.record import check_unchanged, read_record
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes.opening import select_bands
 from geofuse.scenes.scene import Scene
+from geofuse.version import __version__
 
 ROUNDS = 3
 MOST_BANDS = 16
@@ -93,7 +94,7 @@ def _known(out: Path | None, key: str) -> Findings | None:
         return None
     for value in (
         read_record(ledger.json_path(out)),
-        ledger.read_json(ledger.parts_dir(out) / "ledger.json"),
+        read_json(ledger.parts_dir(out) / "ledger.json"),
     ):
         calibration = value.get("calibration") if value else None
         if calibration and calibration.get("key") == key:

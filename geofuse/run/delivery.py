@@ -12,17 +12,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from geofuse import __version__
 from geofuse.errors import ExistsError, VerifyError
+from geofuse.files import sha256_of, write_faults, write_json
 from geofuse.rasters import ledger
 from geofuse.rasters.cog import objects
-from geofuse.rasters.cog.commit import write_faults
 from geofuse.rasters.cog.objects import Target
-from geofuse.rasters.pixels import sha256_of
 from geofuse.run.executors import Executor
 from geofuse.run.fuse import Progress, fuse_to_cog, silent
 from geofuse.run.plan import Plan, fingerprint
 from geofuse.run.record import asset_paths, companions, is_record, verify
+from geofuse.version import __version__
 
 
 def prepare(target: Target) -> None:
@@ -37,7 +36,7 @@ def prepare(target: Target) -> None:
         target.local.parent.mkdir(parents=True, exist_ok=True)
     place = ledger.json_path(target.local)
     if record is not None and not place.exists():
-        ledger.write_json(place, record)
+        write_json(place, record)
 
 
 def fuse_to_object(
@@ -163,7 +162,7 @@ def _upload(target: Target, record: dict[str, Any], progress: Progress) -> None:
     assets = dict(asset_paths(local, record))
     progress("upload", 0, record["assets"]["data"]["bytes"], 0)
     for path in companions(local, mask="mask" in record["assets"]):
-        sha256 = assets.get(path) or sha256_of(str(path))
+        sha256 = assets.get(path) or sha256_of(path)
         objects.put_file(target, _staged(target, path, record), path, sha256=sha256)
 
     def show(done: int, size: int) -> None:

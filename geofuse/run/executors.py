@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Protocol
 
-from geofuse import __version__
 from geofuse.errors import UsageError, WorkerError
+from geofuse.version import __version__
 
 SCHEDULERS = "serial, threads, dask or tcp://HOST:PORT"
 ALLOWED_FAILURES = 3

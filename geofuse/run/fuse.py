@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from geofuse import __version__
 from geofuse.errors import (
     ChangedError,
     CorruptError,
@@ -28,6 +27,7 @@ from geofuse.errors import (
     PixelError,
     ReadError,
 )
+from geofuse.files import sha256_of, write_bytes, write_json
 from geofuse.kernels.finish import finish
 from geofuse.methods import base
 from geofuse.methods.base import Params
@@ -35,7 +35,7 @@ from geofuse.methods.sharpen.back_projection import After, fused_strips
 from geofuse.methods.sums import merge
 from geofuse.rasters import ledger
 from geofuse.rasters.cog import assemble, check_part, encode_tile, write_part
-from geofuse.rasters.pixels import read_reduced, sha256_of
+from geofuse.rasters.pixels import input_sha256, read_reduced
 from geofuse.rasters.preview import choose_rgb, quicklook
 from geofuse.run.executors import Executor, Threads
 from geofuse.run.patch_reading import Job, job_of, mask_of, read_patch
@@ -60,6 +60,7 @@ from geofuse.run.record import (
     read_record,
 )
 from geofuse.run.sampling import sample_cores
+from geofuse.version import __version__
 
 log = logging.getLogger(__name__)
 QUICKLOOK_PX = 1024
@@ -145,7 +146,7 @@ def _already_there(out: Path, key: str, *, mask: bool, overwrite: bool) -> dict[
 def _whole(out: Path, record: dict[str, Any]) -> bool:
     """Whether all assets are there with the recorded checksums."""
     paths = asset_paths(out, record)
-    return all(path.is_file() and sha256_of(str(path)) == checksum for path, checksum in paths)
+    return all(path.is_file() and sha256_of(path) == checksum for path, checksum in paths)
 
 
 def _run(
@@ -167,7 +168,7 @@ def _run(
         assets=assets,
         counts=counts,
     )
-    ledger.write_json(ledger.staged_path(out, ledger.json_path(out), key), record)
+    write_json(ledger.staged_path(out, ledger.json_path(out), key), record)
     publish_product(out, key, folder / "product.tif", mask=plan.mask is not None)
     return record
 
@@ -354,7 +355,7 @@ def _assemble_all(plan: Plan, out: Path, key: str, folder: Path) -> dict[str, An
     image = np.moveaxis(pixels, 0, -1)
     png = quicklook(image, valid, rgb=choose_rgb(plan.options["names"]))
     final = ledger.png_path(out)
-    ledger.write_bytes(ledger.staged_path(out, final, key), png)
+    write_bytes(ledger.staged_path(out, final, key), png)
     digest = hashlib.sha256(png).hexdigest()
     assets["quicklook"] = {"name": final.name, "bytes": len(png), "sha256": digest}
     return assets
@@ -372,7 +373,7 @@ class Checksums:
     def _work(self) -> None:
         try:
             for path in self.paths:
-                self.sums[path] = sha256_of(path)
+                self.sums[path] = input_sha256(path)
         except Exception as error:
             self.fault = error
 

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import MethodError
+from geofuse.files import sha256_of
 from geofuse.methods import base
 from geofuse.methods.base import Options, Patch
 from geofuse.methods.hold_out import fit_patches
 from geofuse.methods.observation import Observation
-from geofuse.nets.weights import Card, file_sha256, find_weights, no_torch, read_card
+from geofuse.nets.weights import Card, find_weights, no_torch, read_card
 from geofuse.run.patch_reading import job_of, read_patch
 from geofuse.run.plan import Plan
 from geofuse.run.sampling import sample_cores
@@ -61,7 +62,7 @@ def plan_network(
     return {
         "name": card.name,
         "path": str(path),
-        "sha256": file_sha256(path),
+        "sha256": sha256_of(path),
         "ratio": card.ratio,
         "halo": card.halo,
         "device": where,

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from geofuse import __version__
 from geofuse.rasters.cog import CogSpec, checked_spec
 from geofuse.rasters.image import Band, Grid, Source
 from geofuse.scenes.scene import Scene
+from geofuse.version import __version__
 
 MASK_MEANING = "1 nodata, 2 saturated, 4 cloud, 8 shadow, 16 snow, 32 cirrus"
 

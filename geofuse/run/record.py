@@ -8,21 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from geofuse import __version__
 from geofuse.errors import ChangedError, GeofuseError, ReadError, VerifyError
+from geofuse.files import read_json, sha256_of
 from geofuse.rasters.cog import encoding_of, validate_cog
 from geofuse.rasters.image import Band
-from geofuse.rasters.ledger import (
-    json_path,
-    mask_path,
-    parts_dir,
-    png_path,
-    publish,
-    read_json,
-    staged_path,
-)
-from geofuse.rasters.pixels import identity, inspect, sha256_of
+from geofuse.rasters.ledger import json_path, mask_path, parts_dir, png_path, publish, staged_path
+from geofuse.rasters.pixels import identity, inspect
 from geofuse.run.plan import Plan
+from geofuse.version import __version__
 
 LIBRARIES = ("numpy", "numba", "rasterio", "imagecodecs", "scipy")
 
@@ -162,7 +155,7 @@ def finish_half_pair(out: Path) -> None:
         return
     for staged in sorted(parts_dir(out).glob("*.json")):
         record = read_record(staged)
-        if record is None or record["assets"]["data"]["sha256"] != sha256_of(str(out)):
+        if record is None or record["assets"]["data"]["sha256"] != sha256_of(out):
             continue
         for final in companions(out, mask="mask" in record["assets"]):
             waiting = staged_path(out, final, record["fingerprint"])
@@ -197,7 +190,7 @@ def verify(out: Path) -> dict[str, Any]:
 def _verify_asset(path: Path, checksum: str) -> None:
     if not path.is_file():
         raise VerifyError("is missing", wanted="every asset of the record", path=str(path))
-    found = sha256_of(str(path))
+    found = sha256_of(path)
     if found != checksum:
         raise VerifyError(
             f"has checksum {found[:12]}...",

@@ -11,7 +11,6 @@ from importlib import import_module
 import uvicorn
 from fastapi import FastAPI
 
-from geofuse import __version__
 from geofuse.errors import UsageError
 from geofuse.serve.http.audit import Audit
 from geofuse.serve.http.dependencies import Door
@@ -25,6 +24,7 @@ from geofuse.serve.orders.downloads import check_product
 from geofuse.serve.orders.jobs import Jobs
 from geofuse.serve.settings import Settings, beside
 from geofuse.serve.stac.archive import Archive
+from geofuse.version import __version__
 
 ROUTERS = (
     *("http.sessions", "stac.items", "maps.tiles", "maps.matrices", "orders.downloads", "orders.clips"),

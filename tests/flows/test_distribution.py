@@ -22,10 +22,10 @@ from flows.scene import fuse_scene
 from flows.settings import event_log
 from geofuse.config import RunConfig, config_to_json
 from geofuse.errors import UsageError
+from geofuse.files import sha256_of
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.quality.simulated_pair import Pair, write_pair
 from geofuse.rasters.ledger import parts_dir
-from geofuse.rasters.pixels import sha256_of
 from geofuse.run.executors import executor
 
 pytestmark = pytest.mark.usefixtures("server")

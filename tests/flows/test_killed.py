@@ -23,11 +23,11 @@ from test_up import asked, configured, runs
 from flows.marks import PID
 from geofuse.archive.catalog import find, load
 from geofuse.config import config_to_json, load_config
+from geofuse.files import sha256_of
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.line.scene_ref import ref_of_path, with_digest
 from geofuse.line.scene_run import run_scene
 from geofuse.quality.simulated_pair import Pair, write_pair
-from geofuse.rasters.pixels import sha256_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 PARTS = "catalog.state/products/.*.parts/*.part"

@@ -23,10 +23,10 @@ from flows.scene import fuse_scene
 from flows.settings import event_log
 from geofuse.archive.catalog import find
 from geofuse.config import RunConfig, config_to_json
+from geofuse.files import sha256_of
 from geofuse.line.pipeline import STAGES
 from geofuse.line.scene_ref import scene_ref
 from geofuse.line.scene_run import run_scene
-from geofuse.rasters.pixels import sha256_of
 
 pytestmark = pytest.mark.usefixtures("server")
 Drop = Callable[..., Path]

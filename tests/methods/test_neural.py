@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from geofuse.errors import MethodError, WeightsError, WorkerError
+from geofuse.files import sha256_of
 from geofuse.geometry import AxisMap
 from geofuse.methods.base import Params, get
 from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen import neural
 from geofuse.methods.sharpen.back_projection import After, fuse_patch, margin_px
-from geofuse.nets.weights import Card, file_sha256, save_weights
+from geofuse.nets.weights import Card, save_weights
 from tests.methods.scenes import LANDSAT, NAMES, Cutter, Scene, aligned, applied, fitted, make_scene
 
 torch = pytest.importorskip("torch")
@@ -54,7 +55,7 @@ def network(
     return {
         "name": path.stem,
         "path": str(path),
-        "sha256": file_sha256(path),
+        "sha256": sha256_of(path),
         "ratio": ratio,
         "halo": net.halo,
         "device": "cpu",

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from geofuse.errors import WeightsError
+from geofuse.files import sha256_of
 from geofuse.nets.weights import (
     Card,
     check_contract,
-    file_sha256,
     find_weights,
     load_weights,
     read_card,
@@ -40,7 +40,7 @@ def made(path: Path, **changes: Any) -> Path:
 def test_saved_weights_come_back_and_are_the_same_bytes_again(tmp_path: Path) -> None:
     first, second = made(tmp_path / "a.safetensors"), made(tmp_path / "b.safetensors")
     assert first.read_bytes() == second.read_bytes()
-    net, card = load_weights(first, sha256=file_sha256(first))
+    net, card = load_weights(first, sha256=sha256_of(first))
     assert card.bands == NAMES
     assert card == read_card(first)
     assert json.loads(first.with_suffix(".json").read_text())["training"] == {"data": "none"}

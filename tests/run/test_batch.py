@@ -18,6 +18,7 @@ from geofuse.archive.catalog_check import catalog_problems
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import ConfigError, ExistsError, GeofuseError, WriteError
+from geofuse.files import write_json
 from geofuse.line.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
 from geofuse.line.cleaning import clean
 from geofuse.line.inbox_run import run_or_tell
@@ -27,7 +28,6 @@ from geofuse.line.scene_ledger import rows
 from geofuse.line.scene_ref import SceneRef
 from geofuse.line.scene_run import Outcome, failed
 from geofuse.line.stage_records import job_folder
-from geofuse.rasters.ledger import write_json
 
 DAY_S = 86400.0
 

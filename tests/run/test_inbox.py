@@ -22,13 +22,13 @@ from geofuse.archive import catalog
 from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import CorruptError, GeofuseError, ProductError
+from geofuse.files import write_json
 from geofuse.line.inbox_run import look_and_run, run_or_tell
 from geofuse.line.scene_ledger import Row, claimed, ledger, put, rows
 from geofuse.line.scene_ref import SceneRef
 from geofuse.line.sources.inbox import scan
 from geofuse.line.sources.manifest import check_manifest
 from geofuse.line.stage_records import job_folder
-from geofuse.rasters.ledger import write_json
 
 SETTLE_S, PATIENCE_S = 60.0, 3600.0
 

@@ -16,8 +16,9 @@ torch = pytest.importorskip("torch")
 
 from geofuse.cli import main  # noqa: E402
 from geofuse.demo import CAMERA  # noqa: E402
+from geofuse.files import sha256_of  # noqa: E402
 from geofuse.landscape.camera import make_truth  # noqa: E402
-from geofuse.nets.weights import file_sha256, load_weights, read_card  # noqa: E402
+from geofuse.nets.weights import load_weights, read_card  # noqa: E402
 from geofuse.quality.scoring import read_raster  # noqa: E402
 from geofuse.quality.simulated_pair import Pair, write_pair  # noqa: E402
 
@@ -140,7 +141,7 @@ def test_adapting_is_judged_on_what_it_did_not_learn_from(tiny: Path, scene: Pai
     assert len(told["shares"]) == 4
     assert all(0.0 <= share <= 1.0 for share in told["shares"])
     assert told["gate"]["gain"] >= told["gain_before"]
-    assert made.sha256 == file_sha256(out)
+    assert made.sha256 == sha256_of(out)
     assert told["steps"] <= 60
     written = out.stat().st_mtime_ns
     again = adapt(open_simulated(scene), Request(), out, weights=start, schedule=short)
@@ -159,7 +160,7 @@ def test_fuse_adapts_and_records_it(tiny: Path, scene: Pair, tmp_path: Path) -> 
     told = read_card(weights).training["adapted"]
     assert told["gate"]["blocks"] >= 4
     if told["used"] and record["method"]["name"] == "pan-gan-ms":
-        assert record["parameters"]["network"]["sha256"] == file_sha256(weights)
+        assert record["parameters"]["network"]["sha256"] == sha256_of(weights)
     else:
         assert record["method"]["name"] == "ridge"
     before = weights.stat().st_mtime_ns

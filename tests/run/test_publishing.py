@@ -32,7 +32,8 @@ from geofuse.archive.publishing import Wishes, publish
 from geofuse.archive.stac_schemas import schema_cache
 from geofuse.cli import main
 from geofuse.errors import ExistsError, GeofuseError, LockedError, UsageError, VerifyError
-from geofuse.rasters.ledger import json_path, locked, mask_path, png_path, write_json
+from geofuse.files import write_json
+from geofuse.rasters.ledger import json_path, locked, mask_path, png_path
 
 HERE = Path(__file__).resolve().parent
 ITEM = "pan-fused"

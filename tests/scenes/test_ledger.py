@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from geofuse.errors import LockedError, WriteError
+from geofuse.files import read_json, write_bytes, write_json
 from geofuse.rasters.ledger import (
     json_path,
     locked,
@@ -22,12 +23,9 @@ from geofuse.rasters.ledger import (
     parts_dir,
     png_path,
     publish,
-    read_json,
     remove_parts,
     staged_path,
     update_ledger,
-    write_bytes,
-    write_json,
 )
 
 REPOSITORY = Path(__file__).parents[2]

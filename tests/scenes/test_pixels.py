@@ -225,7 +225,7 @@ def test_a_member_has_the_identity_of_its_bytes(tmp_path):
     assert Path(real).read_bytes()[offset:][:size] == data
     assert pixels.locate(path) == (os.path.realpath(path), 0, None)
     for one in (path, name):
-        assert pixels.sha256_of(one) == hashlib.sha256(data).hexdigest()
+        assert pixels.input_sha256(one) == hashlib.sha256(data).hexdigest()
         found = pixels.identity(one)
         assert found["header"] == hashlib.sha256(data[:65536]).hexdigest()
         assert (found["path"], found["size"]) == (one, len(data))

@@ -19,19 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasters import landsat_folder, mtl_collection1, pair
 
-from geofuse import __version__
 from geofuse.cli import main
 from geofuse.errors import ChangedError, VerifyError
+from geofuse.files import write_json
 from geofuse.rasters.image import Band
-from geofuse.rasters.ledger import (
-    json_path,
-    mask_path,
-    open_ledger,
-    parts_dir,
-    png_path,
-    staged_path,
-    write_json,
-)
+from geofuse.rasters.ledger import json_path, mask_path, open_ledger, parts_dir, png_path, staged_path
 from geofuse.run.planning import Request, make_plan
 from geofuse.run.record import (
     asset_paths,
@@ -43,6 +35,7 @@ from geofuse.run.record import (
     verify,
 )
 from geofuse.scenes.opening import open_pair
+from geofuse.version import __version__
 
 SCENE_ID = "LC80200392015216LGN00"
 

@@ -7,8 +7,8 @@ import pytest
 
 from geofuse.errors import ProductError
 from geofuse.geometry import gaussian_sigma_px
-from geofuse.scenes.sensors.table import SATELLITES, SENSORS, quality_flags
 from geofuse.scenes.sensors import table as sensors
+from geofuse.scenes.sensors.table import SATELLITES, SENSORS, quality_flags
 
 GAINS = {
     "quickbird": ([0.34, 0.32, 0.30, 0.22], 0.15),

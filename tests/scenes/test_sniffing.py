@@ -70,7 +70,7 @@ def test_what_is_no_raster_is_called_by_its_name(tmp_path, kind):
     make, found = MADE[kind]
     path = tmp_path / "a.tif"
     make(path)
-    for call in (inspect, pixels.identity, pixels.sha256_of):
+    for call in (inspect, pixels.identity, pixels.input_sha256):
         if call is not inspect and path.is_file() and path.stat().st_size:
             continue
         with pytest.raises(FormatError, match=found) as caught:

@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from geofuse import __version__
 from geofuse.errors import CorruptError, GeofuseError, ReadError
+from geofuse.files import read_json, sync, write_faults, write_json
 from geofuse.line.sources.manifest import digest_of
-from geofuse.rasters.cog.commit import sync, write_faults
-from geofuse.rasters.ledger import read_json, write_json
+from geofuse.version import __version__
 
 CHUNK_BYTES = 1 << 20
 ATTEMPTS = 4

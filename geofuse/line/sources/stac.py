@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from geofuse import __version__
 from geofuse.archive.footprints import area_of
 from geofuse.archive.stac_item import acquired_span
 from geofuse.config import StacConfig, surroundings
 from geofuse.errors import CorruptError, ProductError, ReadError, UsageError
+from geofuse.files import read_json, sync, write_faults, write_json
 from geofuse.line.scene_ref import STAC_ITEM
 from geofuse.line.sources.downloads import TIMEOUT_S, check_whole, download
-from geofuse.rasters.cog.commit import sync, write_faults
-from geofuse.rasters.ledger import locked, read_json, write_json
+from geofuse.rasters.ledger import locked
 from geofuse.scenes.readers import landsat
+from geofuse.version import __version__
 
 if TYPE_CHECKING:
     import pystac

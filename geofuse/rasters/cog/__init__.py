@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from geofuse.rasters.cog.assembly import Assembled, assemble, write_cog
 from geofuse.rasters.cog.blocks import EncodedTile, encode_tile
-from geofuse.rasters.cog.commit import replacing, sync, write_faults
 from geofuse.rasters.cog.parts import check_part, write_part
 from geofuse.rasters.cog.plain import write_plain
 from geofuse.rasters.cog.spec import (
@@ -37,13 +36,10 @@ __all__ = [
     "expected_bytes",
     "levels",
     "make_spec",
-    "replacing",
     "spec_from_json",
     "spec_to_json",
-    "sync",
     "validate_cog",
     "write_cog",
-    "write_faults",
     "write_part",
     "write_plain",
 ]

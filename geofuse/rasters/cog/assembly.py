@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import UsageError
+from geofuse.files import read_faults, replacing, sha256_of, write_faults
 from geofuse.rasters.cog.blocks import EncodedTile, encode_tile, framed
-from geofuse.rasters.cog.commit import read_faults, replacing, write_faults
 from geofuse.rasters.cog.layout import Layout, lay_out
 from geofuse.rasters.cog.parts import Section, read_rest, read_section, verified
 from geofuse.rasters.cog.pyramid import Run, Spooled, in_turn, spool_overviews
@@ -191,6 +190,6 @@ def _copy_spool(spool: BinaryIO, coarse: Sequence[Spooled], writer: _Writer, *, 
 
 def _digested(path: Path) -> Assembled:
     """Read the file back."""
-    with read_faults(path), open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Assembled(os.fstat(file.fileno()).st_size, digest)
+    digest = sha256_of(path)
+    with read_faults(path):
+        return Assembled(path.stat().st_size, digest)

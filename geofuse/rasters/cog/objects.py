@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import BucketError, ReadError, StoreError, UsageError
-from geofuse.rasters.cog.commit import read_faults, write_faults
+from geofuse.files import read_faults, write_faults
 
 SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 PIECE_BYTES = 8 << 20

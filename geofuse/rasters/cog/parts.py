@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import CorruptError
+from geofuse.files import read_faults, replacing
 from geofuse.rasters.cog.blocks import EncodedTile, Picture, TileLevel, framed, rest_shape, tile_levels
-from geofuse.rasters.cog.commit import read_faults, replacing
 from geofuse.rasters.cog.spec import CogSpec, block_key
 
 MAGIC = b"geofuse1"

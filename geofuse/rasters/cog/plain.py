@@ -15,7 +15,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from geofuse.errors import WriteError
-from geofuse.rasters.cog.commit import replacing, write_faults
+from geofuse.files import replacing, write_faults
 from geofuse.rasters.cog.spec import CogSpec
 
 BLOCK_PX = 256

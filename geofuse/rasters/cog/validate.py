@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.rasters.cog.commit import read_faults
+from geofuse.files import read_faults
 from geofuse.rasters.cog.directory import (
     BITS,
     COMPRESSION,

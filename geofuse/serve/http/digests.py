@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from hashlib import sha256
 from typing import Any
 
-READ_BYTES = 1 << 20
+from geofuse.files import sha256_by
+
 REMEMBERED = 10_000
 
 
@@ -28,21 +28,10 @@ class Seals:
             turn = self._reading.setdefault(key, threading.Lock())
         with turn:
             if key not in self._known:
-                found = _digest(descriptor, facts.st_size)
+                found = sha256_by(lambda at, count: os.pread(descriptor, count, at), facts.st_size)
                 with self._lock:
                     self._known[key] = found
                     while len(self._known) > REMEMBERED:
                         self._known.popitem(last=False)
             self._reading.pop(key, None)
             return self._known[key]
-
-
-def _digest(descriptor: int, size: int) -> str:
-    found, at = sha256(), 0
-    while at < size:
-        data = os.pread(descriptor, READ_BYTES, at)
-        if not data:
-            break
-        found.update(data)
-        at += len(data)
-    return found.hexdigest()

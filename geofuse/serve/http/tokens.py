@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import MissingError, TokenError, UsageError, VerifyError
-from geofuse.rasters.ledger import locked, read_json, write_json
+from geofuse.files import read_json, write_json
+from geofuse.rasters.ledger import locked
 
 MARK = "gf"
 SECRET_BYTES = 32
@@ -88,8 +89,7 @@ def expired(token: Token, now: datetime | None = None) -> bool:
 
 
 def _write(path: Path, tokens: list[Token]) -> None:
-    write_json(path, {"tokens": [_plain(token) for token in tokens]})
-    os.chmod(path, 0o600)
+    write_json(path, {"tokens": [_plain(token) for token in tokens]}, mode=0o600)
 
 
 def _plain(token: Token) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse, Response
 
-from geofuse import __version__
 from geofuse.archive.catalog_index import seconds
 from geofuse.archive.footprints import area_of
 from geofuse.archive.stac_item import acquired_span
@@ -28,6 +27,7 @@ from geofuse.serve.maps.rasters import Raster, raster_at, read_scaled, scaled_sh
 from geofuse.serve.maps.rendering import band_names, look_of
 from geofuse.serve.stac.archive import Row, Search
 from geofuse.serve.stac.item_views import detail, facets, feature, physical_scale, report_key
+from geofuse.version import __version__
 
 MOST_ITEMS = 500
 QUICKLOOK_PX = 1024

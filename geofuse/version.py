@@ -1,0 +1,5 @@
+"""The version of this geofuse: in every record, page and answer, and in the package's own metadata."""
+
+from __future__ import annotations
+
+__version__ = "0.3.0"
