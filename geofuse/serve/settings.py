@@ -12,8 +12,10 @@ class Limits:
 
     requests: int = 96
     """Requests at work; more are told 503."""
+    requests_each: int = 64
+    """Requests of one address at work; more are told 503. A proxy's own address is not meant: see `public_url`."""
     connections: int = 512
-    """Open connections; more are closed at once."""
+    """Open connections; for one more the one that has waited longest without a request is closed."""
     tiles: int = 32
     """Tiles being made or waiting to be made; more are told 503."""
     tile_cache_bytes: int = 96 << 20
@@ -24,8 +26,14 @@ class Limits:
     """Byte ranges in a request."""
     head_s: float = 10.0
     """A request's header must be there after this time."""
-    body_s: float = 30.0
-    """Longest wait for the next piece of a request's body, and four times it for the whole."""
+    body_s: float = 60.0
+    """A request's body must be there after this time."""
+    body_gap_s: float = 10.0
+    """Longest wait for the next piece of a request's body."""
+    body_rate: int = 4096
+    """Bytes a second that a body must come with, once it has had the time of one gap."""
+    bodies_bytes: int = 48 << 20
+    """Of all bodies that are held at a time."""
     send_s: float = 30.0
     """Longest wait for a client to take the next 64 KiB."""
     body_bytes: int = 4 << 20

@@ -155,6 +155,7 @@ def token(site: Site) -> str:
 @pytest.fixture
 def strict(settings: Settings, product: Path) -> Iterator[Site]:
     """A server that wants a token from everybody and has little patience."""
-    limits = Limits(head_s=0.6, body_s=0.6, send_s=0.6, requests=4, upload_bytes=1 << 20, connections=24)
+    waits = {"head_s": 0.6, "body_s": 1.8, "body_gap_s": 0.6, "send_s": 0.6}
+    limits = Limits(**waits, requests=4, upload_bytes=1 << 20, connections=24)
     with running(replace(settings, token_required=True, limits=limits), product) as found:
         yield found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
@@ -27,6 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "geofuse_session"
 UPLOADS = "/api/uploads"
+HEALTH = "/healthz"
 LONGEST_TARGET = 4096
 LONGEST_HEADER = 16 << 10
 DRAIN_BYTES = 64 << 20
@@ -47,11 +49,13 @@ _log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Wraps an application; `working` counts the requests inside it."""
+    """Wraps an application; `working` counts the requests inside it, all of them whole: none waits for its body."""
 
     def __init__(self, app: App, settings: Settings, keyring: Keyring, counts: dict[str, int]) -> None:
         self.app, self.settings, self.keyring, self.counts = app, settings, keyring, counts
         self.working = 0
+        self.held_bytes = 0
+        self.by_address: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
@@ -65,24 +69,50 @@ class Guard:
                 await self._drained(scope, receive)
             await answer.refuse(*refusal)
             return
+        body = _Body(self, scope, receive)
+        try:
+            await body.taken_in()
+            await self._worked(scope, body, answer)
+        except _Refused as fault:
+            await answer.refuse(*fault.told)
+        except ClientGone:
+            pass
+        finally:
+            body.let_go()
+
+    async def _worked(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+        """Give a whole request its slot and hand it on; health has always one."""
+        address = (scope.get("client") or ("",))[0]
+        if scope["path"] != HEALTH:
+            self._no_slot(address)
         self.working += 1
+        self.by_address[address] += 1
         try:
             if scope["method"] == "HEAD":  # as GET, and the server below leaves the body out
                 scope = {**scope, "method": "GET", "state": {**scope["state"], "head": True}}
-            await self.app(scope, self._bounded(scope, receive, answer), answer.send)
-        except _Refused:
-            pass
+            await self.app(scope, body.receive, answer.send)
         except Exception:
             _log.exception("%s %s", scope["method"], scope["path"])
             await answer.refuse(500, "error", "the server failed; it is in its log")
         finally:
             self.working -= 1
+            self.by_address[address] -= 1
+            if not self.by_address[address]:
+                del self.by_address[address]
+
+    def _no_slot(self, address: str) -> None:
+        """Raise the refusal where all slots are taken, or this address has its share of them."""
+        limits = self.settings.limits
+        if self.working >= limits.requests:
+            raise _Refused(503, "busy", f"{self.working} requests at work; try again in {RETRY_S} s")
+        if self.by_address[address] >= limits.requests_each:
+            raise _Refused(
+                503, "busy", f"{self.by_address[address]} of your requests at work; try again in {RETRY_S} s"
+            )
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         """Return status, code and message for what is not let in; note who asks in the scope."""
         headers = dict(scope["headers"])
-        if self.working >= self.settings.limits.requests:
-            return 503, "busy", f"{self.working} requests at work; try again in {RETRY_S} s"
         if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_TARGET:
             return 414, "limit", f"an address longer than {LONGEST_TARGET} bytes"
         if sum(len(name) + len(value) for name, value in scope["headers"]) > LONGEST_HEADER:
@@ -91,6 +121,8 @@ class Guard:
             return 421, "host", "a host name this server does not answer to"
         if scope["method"] not in SAFE and _foreign(headers):
             return 403, "access", "a change asked for by another site's page"
+        if b"transfer-encoding" in headers and b"content-length" in headers:
+            return 400, "http", "a body of two lengths: Content-Length with Transfer-Encoding"
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._most(scope):
             return 413, "limit", f"a body of more than {self._most(scope)} bytes"
@@ -132,36 +164,71 @@ class Guard:
                     if not message.get("more_body", False):
                         return
 
-    def _bounded(self, scope: Scope, receive: Receive, answer: _Answer) -> Receive:
-        """Return a `receive` that waits so long and takes so much of a body, no more, and says so itself."""
-        if scope["method"] in SAFE:
-            return receive
-        most, limits = self._most(scope), self.settings.limits
+
+class _Body:
+    """A request's body, taken in whole before the request gets a slot, within bounds of time, rate and size."""
+
+    def __init__(self, guard: Guard, scope: Scope, receive: Receive) -> None:
+        self.guard, self.limits, self.forward = guard, guard.settings.limits, receive
+        self.most = guard._most(scope)
+        self.pieces: list[bytes] = []
+        self.bytes = 0
+        self.given = False
+
+    async def taken_in(self) -> None:
+        """Read all of it; raises the refusal where it is too slow, too large, or too much with all others'."""
         clock = asyncio.get_running_loop().time
-        seen, done, stop = 0, False, clock() + 4.0 * limits.body_s
-
-        async def bounded() -> Message:
-            nonlocal seen, done
-            if done:  # what comes after the body is the client's leaving: that may take its time
-                return await receive()
+        begun = clock()
+        more = True
+        while more:
+            stop = min(clock() + self.limits.body_gap_s, begun + self.limits.body_s)
             try:
-                async with asyncio.timeout_at(min(clock() + limits.body_s, stop)):
-                    message = await receive()
+                async with asyncio.timeout_at(stop):
+                    message = await self.forward()
             except TimeoutError as fault:
-                await answer.refuse(408, "slow", "the request did not arrive in time")
-                raise _Refused from fault
-            seen += len(message.get("body", b""))
-            if seen > most:
-                await answer.refuse(413, "limit", f"a body of more than {most} bytes")
-                raise _Refused
-            done = not message.get("more_body", False)
-            return message
+                raise _Refused(408, "slow", "the request did not arrive in time") from fault
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            self._keep(message.get("body", b""))
+            more = message.get("more_body", False)
+            passed = clock() - begun
+            if more and self.bytes < self.limits.body_rate * (passed - self.limits.body_gap_s):
+                raise _Refused(
+                    408, "slow", f"the request came slower than {self.limits.body_rate} bytes a second"
+                )
 
-        return bounded
+    def _keep(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.bytes += len(piece)
+        self.guard.held_bytes += len(piece)
+        if self.bytes > self.most:
+            raise _Refused(413, "limit", f"a body of more than {self.most} bytes")
+        if self.guard.held_bytes > self.limits.bodies_bytes:
+            raise _Refused(503, "busy", f"too many bodies at once; try again in {RETRY_S} s")
+
+    async def receive(self) -> Message:
+        """Give the application the body, then what comes after it: the client's leaving."""
+        if self.given:
+            return await self.forward()
+        self.given = True
+        return {"type": "http.request", "body": b"".join(self.pieces), "more_body": False}
+
+    def let_go(self) -> None:
+        """Give the memory back."""
+        self.guard.held_bytes -= self.bytes
+        self.pieces.clear()
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole."""
 
 
 class _Refused(Exception):
-    """A body went on beyond its bounds, and the client has been told."""
+    """A request that is refused: status, code and message."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.told = (status, code, message)
 
 
 class _Answer:
@@ -201,7 +268,7 @@ class _Answer:
             headers.append((b"retry-after", str(RETRY_S).encode()))
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
-        if status in (408, 413):
+        if status in (400, 408, 413, 503):  # what still comes of its body is nobody's next request
             headers.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})

@@ -32,7 +32,8 @@ class Guarded(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new connection its time for a first request; turn away one too many."""
         super().connection_made(transport)
-        if len(self.connections) > self.limits.connections:
+        self.waiting_since: float | None = self.loop.time()
+        if len(self.connections) > self.limits.connections and not self._one_closed():
             self._turn_away(transport)
             return
         self._head = self.loop.call_later(self.limits.head_s, self._late)
@@ -41,6 +42,7 @@ class Guarded(H11Protocol):
         """Take bytes; a header that began must be whole in its time, however it trickles."""
         before = self.cycle
         super().data_received(data)
+        self._note_waiting()
         if self.cycle is not before or (self.cycle is not None and not self.cycle.response_complete):
             self._calm("_head")
         elif self._head is None and not self.transport.is_closing():
@@ -78,6 +80,36 @@ class Guarded(H11Protocol):
         ):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """Note that nothing is asked of us any more."""
+        super().on_response_complete()
+        self._note_waiting()
+
+    def _note_waiting(self) -> None:
+        """Note since when this connection has had no whole request: its first byte does not make one."""
+        busy = (
+            self.conn.their_state is h11.DONE and self.cycle is not None and not self.cycle.response_complete
+        )
+        if busy:
+            self.waiting_since = None
+        elif self.waiting_since is None:
+            self.waiting_since = self.loop.time()
+
+    def _one_closed(self) -> bool:
+        """Close the connection that has waited longest without a whole request, to make room for this one."""
+        others = [
+            each
+            for each in self.connections
+            if isinstance(each, Guarded) and each is not self and each.waiting_since is not None
+        ]
+        if not others:
+            return False
+        longest = min(others, key=lambda each: each.waiting_since or 0.0)
+        _log.info("%s: closed, it held one of %d connections", longest.client, self.limits.connections)
+        longest.connections.discard(longest)
+        longest.transport.abort()
+        return True
 
     def _turn_away(self, transport: asyncio.Transport) -> None:
         body = fault_body("busy", "too many connections; try again later")
