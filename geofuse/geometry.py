@@ -18,6 +18,10 @@ EDGE_TOLERANCE_CPX = 1e-6
 TABLES = 256
 """Tap tables of each kind that are remembered: the phases of a tile share theirs."""
 GAUSSIAN_SUPPORT_SIGMA = 3.0
+Window = tuple[int, int, int, int]
+"""Half-open pixels of a grid: (row0, row1, col0, col1)."""
+Slices = tuple[slice, slice]
+"""Rows and columns of an array."""
 
 
 @dataclass(frozen=True, slots=True)

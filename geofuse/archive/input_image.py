@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import ChangedError, GeofuseError
+from geofuse.geometry import Window
 from geofuse.rasters.cog import CogSpec, assemble, checked_spec, encode_tile, write_part
 from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Grid, Source
@@ -30,7 +31,6 @@ from geofuse.scenes.scene import Scene
 TILE_PX = 1024
 MARGIN_CPX = 2
 """Coarse pixels kept around the product's area, so that the picture does not end before the product does."""
-Window = tuple[int, int, int, int]
 
 _log = logging.getLogger(__name__)
 

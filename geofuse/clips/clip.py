@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import AreaError, BandError, GeorefError, UsageError
+from geofuse.geometry import Window
 from geofuse.rasters.cog import CogSpec, checked_spec
 from geofuse.rasters.image import Band, Grid, Source
 from geofuse.rasters.pixels import close_handles, inspect, read_raw, read_reduced, read_window
@@ -32,7 +33,6 @@ LOW, HIGH = 2.0, 98.0
 """Percentiles of the product that a picture's stretch takes where none is given."""
 MOST_GROWTH = 4.0
 """Of the number of pixels, when reprojected."""
-Window = tuple[int, int, int, int]
 Tell = Callable[[int, int], None]
 """Called with pixels done and pixels in all; may raise, which stops the clip."""
 

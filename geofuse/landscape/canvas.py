@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import AxisMap, cubic_taps
+from geofuse.geometry import AxisMap, Slices, cubic_taps
 from geofuse.landscape.materials import Spectrum
 
 Plane = NDArray[np.float32]
 Points = NDArray[np.float64]
 Rng = np.random.Generator
-Window = tuple[slice, slice]
 Place = tuple[float, float]
 
 SUN = (0.80, 0.60)
@@ -71,7 +70,7 @@ class Land:
     """Chance that a place for a tree has one (N, N)."""
 
 
-def strips(size: int) -> Iterator[Window]:
+def strips(size: int) -> Iterator[Slices]:
     """Yield the windows, from the top, in which a whole image is painted."""
     for row in range(0, size, STRIP_ROWS):
         yield slice(row, min(size, row + STRIP_ROWS)), slice(0, size)
@@ -93,7 +92,7 @@ def step(x: NDArray[Any], low: float, high: float) -> Plane:
     return np.asarray(t * t * (np.float32(3.0) - np.float32(2.0) * t), dtype=np.float32)
 
 
-def lay(land: Land, cover: NDArray[Any], spectrum: Spectrum, *, at: Window, shade: Any = 1.0) -> None:
+def lay(land: Land, cover: NDArray[Any], spectrum: Spectrum, *, at: Slices, shade: Any = 1.0) -> None:
     """Cover a window of the ground with a material, as thickly as `cover` says."""
     cover, shade = np.asarray(cover, np.float32), np.asarray(shade, np.float32)
     for band in range(land.light.shape[0]):
@@ -101,7 +100,7 @@ def lay(land: Land, cover: NDArray[Any], spectrum: Spectrum, *, at: Window, shad
         ground += cover * (np.float32(spectrum[band]) * shade - ground)
 
 
-def window(size: int, middle: Place, reach: float) -> tuple[Window, Plane, Plane]:
+def window(size: int, middle: Place, reach: float) -> tuple[Slices, Plane, Plane]:
     """Return the part of the image around a place, and each pixel's rows and columns from it."""
     (r0, r1), (c0, c1) = (
         np.clip((math.floor(m - reach), math.ceil(m + reach) + 1), 0, size).tolist() for m in middle
@@ -113,7 +112,7 @@ def window(size: int, middle: Place, reach: float) -> tuple[Window, Plane, Plane
 
 def block(
     size: int, middle: Place, sides: tuple[float, float], degrees: float
-) -> tuple[Window, Plane, Plane, Plane]:
+) -> tuple[Slices, Plane, Plane, Plane]:
     """Return a turned rectangle: its window, the distance outside it, each pixel's place along and across."""
     cos, sin = np.float32(math.cos(math.radians(degrees))), np.float32(math.sin(math.radians(degrees)))
     at, dy, dx = window(size, middle, 0.5 * math.hypot(*sides) + 4.0)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import UsageError
+from geofuse.geometry import Slices
 from geofuse.landscape.canvas import (
     SUN,
     Land,
@@ -15,7 +16,6 @@ from geofuse.landscape.canvas import (
     Noise,
     Plane,
     Rng,
-    Window,
     lay,
     smooth_noise,
     step,
@@ -106,7 +106,7 @@ def _soften(plane: Plane, side: float) -> Plane:
     return out
 
 
-def _fill_water(land: Land, layout: Layout, noise: Noise, at: Window) -> None:
+def _fill_water(land: Land, layout: Layout, noise: Noise, at: Slices) -> None:
     middle, broad = noise.middle[at], noise.broad[at]
     slope = np.gradient(layout.river)
     across = np.abs(np.arange(at[0].start, at[0].stop, dtype=np.float32)[:, None] - layout.river[None, :])
@@ -139,7 +139,7 @@ def _plant(land: Land, noise: Noise, rng: Rng) -> None:
     np.maximum(land.height, crown, out=land.height)
 
 
-def _paint_trees(land: Land, noise: Noise, crown: Plane, own: Plane, at: Window) -> None:
+def _paint_trees(land: Land, noise: Noise, crown: Plane, own: Plane, at: Slices) -> None:
     top, broad, middle = crown[at], noise.broad[at], noise.middle[at]
     wood = step(land.wood[at], 0.5, 0.7) * (1.0 - land.taken[at])
     lay(land, 0.6 * wood, LEAF, shade=0.75, at=at)
@@ -182,7 +182,7 @@ def _crowns(size: int, row: NDArray[np.int64], col: NDArray[np.int64], rng: Rng)
     return _soften(crown.reshape(size, size), 0.12), own.reshape(size, size)
 
 
-def _cast_shadows(land: Land, at: Window) -> None:
+def _cast_shadows(land: Land, at: Slices) -> None:
     """Darken what lies behind something tall, seen from the sun."""
     height, size = land.height, land.height.shape[0]
     here = height[at]

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.geometry import Slices
 from geofuse.landscape.canvas import (
     Land,
     Layout,
     Noise,
     Plane,
     Rng,
-    Window,
     lay,
     step,
     strips,
@@ -116,7 +116,7 @@ def village_edge(layout: Layout, row: Any, col: Any, broad: Any) -> Plane:
     return np.asarray(away / layout.radius + 0.09 * broad, dtype=np.float32)
 
 
-def _farm_strip(land: Land, grown: Grown, noise: Noise, at: Window) -> None:
+def _farm_strip(land: Land, grown: Grown, noise: Noise, at: Slices) -> None:
     land.light[:, at[0], at[1]] = grown.light
     lay(land, 0.75 * (1.0 - step(grown.near, 0.6, 2.2)), MEADOW, shade=0.9, at=at)
     wheels = 1.0 - step(np.abs(grown.near_track - 1.7), 1.0, 1.9)  # two lanes, grass between
@@ -128,7 +128,7 @@ def _farm_strip(land: Land, grown: Grown, noise: Noise, at: Window) -> None:
     land.wood[at] = np.maximum(0.0006 + 0.80 * hedge, np.maximum(woods, natural))
 
 
-def _part(noise: Noise, at: Window) -> Noise:
+def _part(noise: Noise, at: Slices) -> Noise:
     return Noise(noise.fine[at], noise.middle[at], noise.broad[at])
 
 

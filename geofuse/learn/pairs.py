@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import gaussian_reach_px
+from geofuse.geometry import Window, gaussian_reach_px
 from geofuse.landscape.camera import BANDS, Camera, camera_axes, make_truth, observe
 from geofuse.methods.base import Options, Params, Patch
 from geofuse.methods.hold_out import Reduced, fit_patches, patches_of, reduce_window, reduced_observation
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from geofuse.nets.models import MsSpec
     from geofuse.nets.pan_gan import Full
 
-Core = tuple[int, int, int, int]
 WINDOW_CPX = 640
 """Side of a window of a real scene, in MS pixels."""
 MOST_WINDOWS = 8
@@ -89,7 +88,7 @@ def _levels(patches: Sequence[Patch], model: Observation) -> Moments:
     return found
 
 
-def _cut(patch: Patch, core: Core) -> Patch:
+def _cut(patch: Patch, core: Window) -> Patch:
     top, left = core[0] - patch.core[0], core[2] - patch.core[2]
     valid = patch.valid[top : top + core[1] - core[0], left : left + core[3] - core[2]]
     return replace(patch, core=core, valid=valid)
@@ -98,7 +97,7 @@ def _cut(patch: Patch, core: Core) -> Patch:
 def _pair(
     view: View,
     patch: Patch,
-    core: Core,
+    core: Window,
     values: dict[str, Any],
     *,
     spec: MsSpec,
@@ -117,7 +116,7 @@ def _pair(
             first[at] + ratio * ((stop - first[at]) // ratio),
         )
     ]
-    whole: Core = (edges[0], edges[1], edges[2], edges[3])
+    whole: Window = (edges[0], edges[1], edges[2], edges[3])
     if whole[1] <= whole[0] or whole[3] <= whole[2]:
         return None
     inputs = neural.ms_inputs(replace(patch, core=whole), values, model, spec, options=options)
@@ -162,13 +161,13 @@ def _pair(
     )
 
 
-def _within(whole: Core, core: Core, grown: Core) -> Core:
+def _within(whole: Window, core: Window, grown: Window) -> Window:
     """Return the whole blocks grown as far as the patch's own core is beyond its inner one."""
     margin = core[0] - grown[0]
     return whole[0] - margin, whole[1] + margin, whole[2] - margin, whole[3] + margin
 
 
-def scene_windows(plan: Plan) -> list[Core]:
+def scene_windows(plan: Plan) -> list[Window]:
     """Return the windows of a real scene that are learnt from, in output pixels: all of it, or some spread over it."""
     side = [max(1, round(WINDOW_CPX / axis.scale)) for axis in (plan.axis_y, plan.axis_x)]
     rows, cols = (
@@ -356,7 +355,7 @@ def full_of_view(view: View, ratio: int) -> Full:
 
 def _full(
     patch: Patch,
-    core: Core,
+    core: Window,
     levels: dict[str, Any],
     model: Observation,
     *,
@@ -373,7 +372,12 @@ def _full(
     first = [neural.blocks_from(a, s, ratio) for a, s in zip(axes, model.shift_px, strict=True)]
     r0, c0 = (-((first[at] - core[2 * at]) // ratio) for at in (0, 1))
     r1, c1 = ((core[2 * at + 1] - first[at]) // ratio for at in (0, 1))
-    whole: Core = (first[0] + ratio * r0, first[0] + ratio * r1, first[1] + ratio * c0, first[1] + ratio * c1)
+    whole: Window = (
+        first[0] + ratio * r0,
+        first[0] + ratio * r1,
+        first[1] + ratio * c0,
+        first[1] + ratio * c1,
+    )
     stack = neural.pan_gan_inputs(replace(patch, core=whole), {"levels": levels}, model, options=options)
     centre, half = neural.range_of(levels)
     top, left = r0 - patch.coarse_origin[0], c0 - patch.coarse_origin[1]

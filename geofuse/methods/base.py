@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import MethodError
-from geofuse.geometry import AxisMap
+from geofuse.geometry import AxisMap, Window
 from geofuse.methods.observation import Observation
 
 METHODS = {
@@ -68,7 +68,7 @@ class Patch:
     """Rows: coarse coordinate of an output row."""
     axis_x: AxisMap
     """Columns: coarse coordinate of an output column."""
-    core: tuple[int, int, int, int]
+    core: Window
     """row0, row1, col0, col1 of the core in output coordinates."""
     valid: NDArray[np.bool_]
     """Validity of the output over the core."""

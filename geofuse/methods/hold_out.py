@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import AxisMap, covered
+from geofuse.geometry import AxisMap, Window, covered
 from geofuse.methods.base import Method, Options, Params, Patch, get
 from geofuse.methods.observation import Observation, axes_at, degrade, degrade_bands
 from geofuse.methods.sharpen.back_projection import After, fuse_patch, margin_px
@@ -25,7 +25,6 @@ from geofuse.methods.sharpen.closed_form import coarse_part, owned_window
 from geofuse.methods.sharpen.multires import EXP
 from geofuse.methods.sums import merge
 
-Core = tuple[int, int, int, int]
 LEAST_SIDE_CPX = 24
 """A window smaller than this has nothing left one scale down."""
 LEAST_JUDGED = 2500
@@ -112,7 +111,9 @@ def reduced_observation(observation: Observation, axes: Sequence[AxisMap]) -> Ob
     return Observation(observation.mtf_gain, (0.0, 0.0), apart, "one scale down")
 
 
-def patches_of(reduced: Reduced, reach: tuple[int, int], margin: int, parts: int) -> list[tuple[Patch, Core]]:
+def patches_of(
+    reduced: Reduced, reach: tuple[int, int], margin: int, parts: int
+) -> list[tuple[Patch, Window]]:
     """Return a window, cut into so many parts from top to bottom, as patches with cores; mirrored at the sides."""
     fine_px = reach[0] + margin
     coarse_cpx = reach[1] + math.ceil(margin * max(axis.scale for axis in reduced.axes)) + 1
@@ -171,7 +172,7 @@ class Part:
     """The window."""
     patch: Patch
     """What a method sees; its core reaches further, for back-projection."""
-    core: Core
+    core: Window
     """What is judged."""
     where: tuple[slice, slice]
     """The same in the window's own rows and columns."""
@@ -233,7 +234,7 @@ def try_methods(
     return {name: _trial(name, sums) if sums[0, 0] else None for name, sums in totals.items()}
 
 
-def _placed(patch: Patch, core: Core, number: int) -> tuple[Patch, Core]:
+def _placed(patch: Patch, core: Window, number: int) -> tuple[Patch, Window]:
     """Give a window a place of its own, so that methods whose fit has folds of its own see windows as folds."""
     down, right = APART_CPX * (number % 2), APART_CPX * (number // 2 % 2)
     rows, cols = round(down / patch.axis_y.scale), round(right / patch.axis_x.scale)
@@ -253,7 +254,7 @@ def _shifted(axis: AxisMap, fine: int, coarse: int) -> AxisMap:
     return AxisMap(axis.scale, axis.offset + coarse - axis.scale * fine)
 
 
-def _moved(core: Core, rows: int, cols: int) -> Core:
+def _moved(core: Window, rows: int, cols: int) -> Window:
     return core[0] + rows, core[1] + rows, core[2] + cols, core[3] + cols
 
 
@@ -263,7 +264,7 @@ def _richest(windows: Sequence[Reduced]) -> list[Reduced]:
     return [windows[index] for index in sorted(order[:MOST])]
 
 
-def _cut(patch: Patch, core: Core) -> NDArray[np.bool_]:
+def _cut(patch: Patch, core: Window) -> NDArray[np.bool_]:
     """Return the output's validity over a core inside the patch's own."""
     top, left = core[0] - patch.core[0], core[2] - patch.core[2]
     return patch.valid[top : top + core[1] - core[0], left : left + core[3] - core[2]]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import (
     AxisMap,
+    Window,
     cubic_taps,
     gaussian_reach_px,
     gaussian_sigma_px,
@@ -24,7 +25,6 @@ from geofuse.kernels.resample import resample_columns, resample_rows, resample_v
 from geofuse.kernels.warp import degrade_warped, upsample_warped
 
 Axes = tuple[AxisMap, AxisMap]
-Window = tuple[int, int, int, int]
 CUBIC_REACH_CPX = 2
 """Coarse pixels that Keys' kernel touches to either side of the pixel under a fine centre."""
 

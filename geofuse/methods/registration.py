@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import gaussian_reach_px, gaussian_taps
+from geofuse.geometry import Window, gaussian_reach_px, gaussian_taps
 from geofuse.kernels.resample import resample
 from geofuse.methods.base import Patch
 from geofuse.methods.observation import axes_at
@@ -32,12 +32,12 @@ OUTLIER_MAD = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class MatchWindow:
     """A patch and which of its coarse pixels count."""
 
     patch: Patch
     """PAN and MS."""
-    inner: tuple[int, int, int, int]
+    inner: Window
     """Coarse row0, row1, col0, col1 whose centres lie in the core."""
     chosen: NDArray[np.int64]
     """Flat indices, over `inner`, of the pixels that count."""
@@ -49,7 +49,7 @@ class Window:
 class Sample:
     """All pixels that count, of all windows in a row: n of them, B bands."""
 
-    windows: tuple[Window, ...]
+    windows: tuple[MatchWindow, ...]
     """Where they lie."""
     values: Floats
     """The bands (B, n)."""
@@ -83,7 +83,7 @@ def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> Sample:
         height, width = use.shape
         down, across = max(1, round(height / side)), max(1, round(width / side))
         cell = (np.arange(height) * down // height)[:, None] * across + np.arange(width) * across // width
-        windows.append(Window(patch, inner, np.flatnonzero(use)))
+        windows.append(MatchWindow(patch, inner, np.flatnonzero(use)))
         values.append(planes[:, 1:-1, 1:-1][:, use])
         details.append(highpass(planes)[:, use])
         cells.append(count + cell[use])
@@ -98,7 +98,7 @@ def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> Sample:
     )
 
 
-def _pan_around(patch: Patch, window: tuple[int, int, int, int]) -> Mask:
+def _pan_around(patch: Patch, window: Window) -> Mask:
     """Whether the PAN pixels that any likely candidate touches are valid, for each coarse pixel."""
     if patch.fine_valid.all():
         return np.ones((window[1] - window[0], window[3] - window[2]), np.bool_)
@@ -139,7 +139,7 @@ def varies(sample: Sample, shift: Shift, gain: float) -> bool:
     )
 
 
-def _degraded(window: Window, shift: Shift, gain: float) -> Floats:
+def _degraded(window: MatchWindow, shift: Shift, gain: float) -> Floats:
     """Return PAN as the coarse sensor would see it over a window and one pixel around it (h + 2, w + 2)."""
     patch = window.patch
     own = shift[0] + window.lead_px[0], shift[1] + window.lead_px[1]

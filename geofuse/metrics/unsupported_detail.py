@@ -16,12 +16,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import gaussian_reach_px
+from geofuse.geometry import Slices, gaussian_reach_px
 from geofuse.methods.sharpen.closed_form import gaussian_kernel
 from geofuse.metrics.q2n import Floats, Image, Mask, MeanSums
 
-Core = tuple[slice, slice]
-WHOLE: Core = (slice(None), slice(None))
+WHOLE: Slices = (slice(None), slice(None))
 SLACK = 1.1
 """A product's share may be so many times that of reality, one scale down, before it counts as invented ..."""
 LEAST_SHARE = 0.02
@@ -95,7 +94,7 @@ def _explained(gram: tuple[Floats, Floats, Floats], cross: tuple[Floats, Floats]
     return np.where(sure, both, other)
 
 
-def unsupported_sums(left: Floats, whole: Floats, known: Mask, core: Core = WHOLE) -> MeanSums:
+def unsupported_sums(left: Floats, whole: Floats, known: Mask, core: Slices = WHOLE) -> MeanSums:
     """Sum `unsupported`'s energies over a core: the unsupported of each band, then the whole (2B,)."""
     seen = known[core]
     planes = np.concatenate([left[:, *core], whole[:, *core]])

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from geofuse.geometry import AxisMap
+from geofuse.geometry import AxisMap, Window
 from geofuse.nets.inference import Engine, NotFiniteError, run_tiles
 from geofuse.nets.models import MsGenerator
-from geofuse.nets.operators import Axes, Resampler, Window, down, ridge_detail, round_trip, up
+from geofuse.nets.operators import Axes, Resampler, down, ridge_detail, round_trip, up
 
 MARGIN = 2
 """Pixels that ridge's stencil reaches to each side."""

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofuse.errors import UsageError, WeightsError, WorkerError
+from geofuse.geometry import Window
 from geofuse.nets.models import MsGenerator, PanGanGenerator
 from geofuse.nets.weights import load_weights
 
-Window = tuple[int, int, int, int]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from geofuse.geometry import AxisMap, Taps, cubic_taps, gaussian_taps, reach_coarse, shifted
+from geofuse.geometry import AxisMap, Taps, Window, cubic_taps, gaussian_taps, reach_coarse, shifted
 
 Axes = tuple[AxisMap, AxisMap]
-Window = tuple[int, int, int, int]
 Shifts = Sequence[tuple[float, float]]
 
 

@@ -10,7 +10,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.quality.assess_subject import Subject, Window, read_region
+from geofuse.geometry import Window
+from geofuse.quality.assess_subject import Subject, read_region
 from geofuse.quality.assess_values import Assessment, LocalMap
 from geofuse.rasters.pixels import read_reduced
 from geofuse.rasters.preview import choose_rgb, detail_window, jpeg_of, png_of, stretch

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import BandError, GeorefError
-from geofuse.geometry import gaussian_taps
+from geofuse.geometry import Window, gaussian_taps
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Axes,
@@ -47,8 +47,6 @@ ALIGNED_PX = 0.01
 WHOLE_SHARE = 0.99
 """Of the sensor's filter, what must lie on valid pixels: less would compare a filter's remainder with the image."""
 REFLECTANCE, UNKNOWN = "reflectance", "DN, pedestal unknown"
-
-Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)

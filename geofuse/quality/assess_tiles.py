@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import AxisMap
+from geofuse.geometry import AxisMap, Window
 from geofuse.kernels.resample import resample_valid
 from geofuse.methods.observation import bands_by, coarse_window
 from geofuse.methods.sharpen.closed_form import gaussian_kernel, steady_taps
@@ -22,7 +22,6 @@ from geofuse.metrics.sharpness import sharpness_sums
 from geofuse.quality.assess_subject import (
     Region,
     Subject,
-    Window,
     degraded,
     read_coarse,
     read_image,

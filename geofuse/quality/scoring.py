@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from geofuse.geometry import AxisMap, gaussian_sigma_px
+from geofuse.geometry import AxisMap, Window, gaussian_sigma_px
 from geofuse.kernels.resample import fill
 from geofuse.methods.observation import (
     Axes,
     Observation,
-    Window,
     axes_at,
     degrade_bands,
     degrade_reach_bands,

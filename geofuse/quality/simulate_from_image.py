@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import AreaError, MemoryLimitError, UsageError
-from geofuse.geometry import covered, gaussian_taps, shifted
+from geofuse.geometry import Window, covered, gaussian_taps, shifted
 from geofuse.landscape.camera import Camera, camera_axes, observe, resampled
 from geofuse.methods.observation import Axes
 from geofuse.quality.simulate_wald import (
@@ -186,7 +186,7 @@ def _camera(look: Look, bands: int) -> Camera:
     )
 
 
-def _check_memory(window: tuple[int, int, int, int], bands: int) -> None:
+def _check_memory(window: Window, bands: int) -> None:
     height, width = window[1] - window[0], window[3] - window[2]
     needed, allowed = WORK_BYTES * height * width * (bands + 1), available_memory()
     if needed > allowed:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.geometry import Window
 from geofuse.rasters.handles import drop as close_datasets
 from geofuse.rasters.handles import stamp_of
 from geofuse.rasters.sniffing import file_of
@@ -27,7 +28,6 @@ CELL_PX = 512
 """Smaller blocks are joined to cells of about this side."""
 STRIP_ROWS = 64
 """Strips are joined to cells of about so many rows."""
-Window = tuple[int, int, int, int]
 
 
 def cell_shape(block: tuple[int, int], width: int) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from rasterio.session import DummySession
 from rasterio.warp import transform
 
 from geofuse.errors import ChangedError, CorruptError, FormatError, GeorefError, UsageError
+from geofuse.geometry import Window
 from geofuse.rasters.block_cache import drop, read_cells
 from geofuse.rasters.handles import (
     Handle,
@@ -54,7 +55,6 @@ __all__ = [
     "read_window",
 ]
 
-Window = tuple[int, int, int, int]
 T = TypeVar("T")
 
 CACHE_BYTES = 24 << 20

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from geofuse.errors import UsageError
+from geofuse.geometry import Window
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -266,7 +267,7 @@ def _png(image: Image.Image) -> bytes:
     return memory.getvalue()
 
 
-def detail_window(gray: Bytes, picture: Bytes, side_px: int) -> tuple[int, int, int, int]:
+def detail_window(gray: Bytes, picture: Bytes, side_px: int) -> Window:
     """Return row0, row1, col0, col1 of the square with most edges and colours, no larger than the picture.
 
     gray (H, W), picture (H, W, 3 or 4), both 8 bits.

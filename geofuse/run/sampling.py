@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.geometry import Window
 from geofuse.methods.base import Patch
 from geofuse.methods.registration import highpass
 from geofuse.rasters.image import Band, Source
@@ -27,14 +28,12 @@ BRIGHT_SPREADS = 10.0
 HIDING_FLAGS = 2 | 4 | 8 | 16 | 32
 """Saturated, cloud, shadow, snow, cirrus."""
 
-Core = tuple[int, int, int, int]
-
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What the coarse image shows in a candidate window."""
 
-    core: Core
+    core: Window
     """row0, row1, col0, col1 in output pixels."""
     usable: NDArray[np.bool_]
     """Over the coarse pixels under the core (h, w)."""
@@ -42,7 +41,7 @@ class Look:
     """How much there is to register by."""
 
 
-def sample_cores(plan: Plan) -> tuple[Core, ...]:
+def sample_cores(plan: Plan) -> tuple[Window, ...]:
     """Choose one window or more: all of a small output, else the most informative of four in each of 16 parts."""
     side_y, side_x = (max(1, round(SAMPLE_CPX / axis.scale)) for axis in (plan.axis_y, plan.axis_x))
     height, width = plan.grid.height, plan.grid.width
@@ -60,7 +59,7 @@ def sample_cores(plan: Plan) -> tuple[Core, ...]:
     return tuple(chosen) or (best.core,)  # nothing to see anywhere: one window is enough to say so
 
 
-def _cells(area: Core, rows: int, cols: int) -> list[Core]:
+def _cells(area: Window, rows: int, cols: int) -> list[Window]:
     row_edges = np.linspace(area[0], area[1], rows + 1).astype(int).tolist()
     col_edges = np.linspace(area[2], area[3], cols + 1).astype(int).tolist()
     return [
@@ -70,10 +69,10 @@ def _cells(area: Core, rows: int, cols: int) -> list[Core]:
     ]
 
 
-def _candidates(stratum: Core, side_y: int, side_x: int) -> list[Core]:
+def _candidates(stratum: Window, side_y: int, side_x: int) -> list[Window]:
     """Return up to four windows, one in the middle of each quarter; one where they would overlap."""
     quarters = _cells(stratum, 2, 2) if stratum[1] - stratum[0] >= 2 * side_y else [stratum]
-    out: dict[Core, None] = {}
+    out: dict[Window, None] = {}
     for row0, row1, col0, col1 in quarters:
         top = row0 + max(0, (row1 - row0 - side_y) // 2)
         left = col0 + max(0, (col1 - col0 - side_x) // 2)
@@ -81,7 +80,7 @@ def _candidates(stratum: Core, side_y: int, side_x: int) -> list[Core]:
     return list(out)
 
 
-def look_at(plan: Plan, core: Core) -> Look:
+def look_at(plan: Plan, core: Window) -> Look:
     """Look at the coarse image under a core: what is usable, and how much structure it has."""
     from scipy import ndimage  # a quarter of a second to load: only where a sample is looked at
 
@@ -96,12 +95,12 @@ def look_at(plan: Plan, core: Core) -> Look:
     return Look(core, usable, float(inner.sum() * np.median(detail / level)))
 
 
-def _under(plan: Plan, core: Core) -> tuple[tuple[int, int], tuple[int, int]]:
+def _under(plan: Plan, core: Window) -> tuple[tuple[int, int], tuple[int, int]]:
     return coarse_span(plan.axis_y, core[0], core[1], 0), coarse_span(plan.axis_x, core[2], core[3], 0)
 
 
 def usable_coarse(
-    plan: Plan, values: NDArray[Any], valid: NDArray[np.bool_], window: Core
+    plan: Plan, values: NDArray[Any], valid: NDArray[np.bool_], window: Window
 ) -> NDArray[np.bool_]:
     """Return where the coarse pixels (B, h, w) of a window are clear: no cloud, shadow, snow, saturation."""
     from scipy import ndimage
@@ -117,7 +116,7 @@ def usable_coarse(
     return usable
 
 
-def _flagged(plan: Plan, window: Core) -> NDArray[np.bool_]:
+def _flagged(plan: Plan, window: Window) -> NDArray[np.bool_]:
     """Where the quality band names a reason to look elsewhere; beyond the image: nowhere."""
     quality = plan.scene.quality
     assert quality is not None
@@ -143,7 +142,7 @@ def _bright(values: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.asarray(usable & (bright > middle + BRIGHT_SPREADS * max(0.5 * (high - low), 1e-9)))
 
 
-def read_sample(plan: Plan, core: Core, reach: tuple[int, int]) -> tuple[Patch, NDArray[np.bool_]]:
+def read_sample(plan: Plan, core: Window, reach: tuple[int, int]) -> tuple[Patch, NDArray[np.bool_]]:
     """Read a window's patch with a halo, and where its coarse pixels may be used for measuring."""
     pedestal = np.array([pedestal_of(plan.scene.coarse.bands[index]) for index in plan.bands])
     patch = read_patch(replace(plan, reach=reach), core, pedestal)

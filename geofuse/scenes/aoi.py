@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from geofuse.errors import AreaError, CorruptError, FormatError, GeorefError
+from geofuse.geometry import Window
 from geofuse.rasters import sniffing
 from geofuse.rasters.image import Grid
 from geofuse.scenes import sidecars
@@ -32,7 +33,6 @@ GEOJSON_BYTES = 16 << 20
 MARGIN_SHARE = 0.01
 
 Bounds = tuple[float, float, float, float]
-Window = tuple[int, int, int, int]
 
 _MAGIC = {
     ".gpkg": re.compile(rb"SQLite format 3\x00.{52}(?:GPKG|GP10|GP11)", re.DOTALL),

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import AxisMap, gaussian_reach_px
+from geofuse.geometry import AxisMap, Window, gaussian_reach_px
 from geofuse.kernels.resample import resample
 from geofuse.methods.base import Method, Options, Params, Patch, Strip, joined, keep_shares
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Observation,
-    Window,
     axes_at,
     bands_by,
     coarse_window_bands,

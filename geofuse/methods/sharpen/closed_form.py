@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import Taps, gaussian_reach_px, gaussian_sigma_px
+from geofuse.geometry import Taps, Window, gaussian_reach_px, gaussian_sigma_px
 from geofuse.kernels import inject
 from geofuse.kernels.resample import fill, resample_valid
 from geofuse.methods.base import About, Options, Params, Patch, Reach, Strip, joined, keep_shares
@@ -272,7 +272,7 @@ def coarse_layers(
     return (np.concatenate(layers) if with_low else layers[0]), (window[0], window[2])
 
 
-def coarse_part(patch: Patch, window: tuple[int, int, int, int]) -> tuple[slice, slice]:
+def coarse_part(patch: Patch, window: Window) -> tuple[slice, slice]:
     """Return where a coarse window lies in the patch's planes; IndexError if the patch ends before."""
     (top, left), (height, width) = patch.coarse_origin, patch.coarse_valid.shape
     r0, r1, c0, c1 = window[0] - top, window[1] - top, window[2] - left, window[3] - left
@@ -297,7 +297,7 @@ def coarse_core(
     return patch.coarse[:, *part], pan, patch.coarse_valid[part] & pan_valid
 
 
-def owned_window(patch: Patch) -> tuple[int, int, int, int]:
+def owned_window(patch: Patch) -> Window:
     """Return the coarse row0, row1, col0, col1 whose centres lie in the core."""
     out: list[int] = []
     for axis, start, stop in (

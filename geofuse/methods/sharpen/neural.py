@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import MethodError
-from geofuse.geometry import AxisMap, gaussian_reach_px
+from geofuse.geometry import AxisMap, Window, gaussian_reach_px
 from geofuse.kernels.resample import fill
 from geofuse.kernels.stencil import detail_of
 from geofuse.methods.base import About, Options, Params, Patch, Reach
@@ -23,7 +23,6 @@ from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Lifted,
     Observation,
-    Window,
     axes_at,
     bands_by,
     coarse_window,

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.geometry import Window
 from geofuse.methods.base import Method, Options, Params, Patch
-from geofuse.methods.observation import Observation, Window
+from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen.back_projection import After, fuse_patch, round_trip_cpx
 from geofuse.methods.sharpen.closed_form import floor_of
 from geofuse.methods.sharpen.neural import blocks_from, range_of

@@ -26,6 +26,7 @@ from rasterio.session import DummySession
 from rasterio.windows import Window as RasterWindow
 
 from geofuse.errors import ChangedError, CorruptError
+from geofuse.geometry import Window
 from geofuse.rasters.handles import stamp_of
 from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.pixels import CACHE_BYTES, SETTINGS, inspect
@@ -33,7 +34,6 @@ from geofuse.rasters.validity import good
 
 HANDLES = 48
 """Datasets each thread keeps open: a product has one for each of its overviews."""
-Window = tuple[int, int, int, int]
 _here = threading.local()
 _bound = False
 
