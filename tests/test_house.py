@@ -37,8 +37,10 @@ MAY_IMPORT = {
     "learn": MIDDLE | {"run", "quality", "pages"},
     "line": MIDDLE | {"run", "quality", "pages", "archive", "learn"},
     "serve": MIDDLE | {"run", "clips", "archive", "pages"},
+    "flows": GROUND | {"config", "rasters", "line", "learn"},
     "demo": MIDDLE | {"run", "quality"},
-    "commands": MIDDLE | {"run", "quality", "pages", "archive", "learn", "line", "clips", "serve", "demo"},
+    "commands": MIDDLE
+    | {"run", "quality", "pages", "archive", "learn", "line", "clips", "serve", "demo", "flows"},
     "cli": {"errors", "version", "commands"},
 }
 HOMES = {
@@ -63,13 +65,12 @@ HOMES = {
     "zarr": ("clips/clip_files.py",),
     "obstore": ("rasters/cog/",),
     "imagecodecs": ("rasters/cog/", "serve/"),
-    "prefect": (),
+    "prefect": ("flows/",),
     "pickle": (),
 }
 ENVIRONMENT = ("config/surroundings.py",)
 FILES = sorted(PACKAGE.rglob("*.py"))
-FLOWS = sorted((ROOT / "flows").rglob("*.py"))
-FLOWS_MAY_IMPORT = {"errors", "config", "rasters", "line", "learn"}
+SCRIPTS = sorted((ROOT / "flows").rglob("*.py"))
 STARTS_FLOWS = ("commands/up.py",)
 
 
@@ -119,20 +120,28 @@ def test_guests_stay_in_their_homes(path: Path) -> None:
 
 def test_flows_are_thin_and_only_one_command_starts_them() -> None:
     guests = set(HOMES) - {"prefect"}
-    for path in FLOWS:
-        for name, _ in imports(path):
-            parts = name.split(".")
-            assert parts[0] not in guests, f"{path} imports {name}"
-            if parts[0] == "geofuse" and len(parts) > 1 and _is_module(parts[1]):
-                assert parts[1] in FLOWS_MAY_IMPORT, f"{path} imports {name}"
     for path in FILES:
+        inside = str(path.relative_to(PACKAGE))
         for name, at_top in imports(path):
-            if name.split(".")[0] == "flows":
-                assert str(path.relative_to(PACKAGE)) in STARTS_FLOWS
+            if room(path) == "flows":
+                assert name.split(".")[0] not in guests, f"{path} imports {name}"
+            elif name.startswith("geofuse.flows"):
+                assert inside in STARTS_FLOWS, f"{path} imports {name}"
                 assert not at_top, f"{path} imports {name} before it is needed"
 
 
-@pytest.mark.parametrize("path", [*FILES, *FLOWS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_entry_scripts_only_name_flows() -> None:
+    assert not (ROOT / "flows" / "__init__.py").exists(), "scripts, no package"
+    for path in SCRIPTS:
+        for node in ast.parse(path.read_text()).body:
+            assert isinstance(node, (ast.Expr, ast.ImportFrom, ast.Assign)), (
+                f"{path} does more than name flows"
+            )
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").startswith("geofuse.flows."), path
+
+
+@pytest.mark.parametrize("path", [*FILES, *SCRIPTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_fit_a_reader(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= 500

@@ -55,7 +55,7 @@ def _up(arguments: argparse.Namespace) -> None:
 
     config = _config(arguments)
     try:
-        from flows.up import Place, has_page, run_up
+        from geofuse.flows.up import Place, has_page, run_up
     except ImportError as error:
         raise UsageError(
             f"`geofuse up` needs {error.name}", wanted="the extra `flows`", do="pip install 'geofuse[flows]'"

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
-from flows.up import Child, Place, free_port, prefect_settings, server_command, wait_healthy
 from geofuse.config import child_surroundings
+from geofuse.flows.up import Child, Place, free_port, prefect_settings, server_command, wait_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
 

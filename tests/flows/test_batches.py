@@ -14,13 +14,13 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
 from prefect.client.schemas.objects import State
 
-from flows.batches import fuse_batch, reprocess
-from flows.eventlog import read_events
-from flows.inbox import watch_inbox
-from flows.settings import event_log
-from flows.tending import clean_up
 from geofuse.archive.catalog import find
 from geofuse.config import RunConfig, config_to_json
+from geofuse.flows.batches import fuse_batch, reprocess
+from geofuse.flows.cleanup import clean_up
+from geofuse.flows.eventlog import read_events
+from geofuse.flows.inbox import watch_inbox
+from geofuse.flows.settings import event_log
 from geofuse.line.scene_ledger import rows
 
 pytestmark = pytest.mark.usefixtures("server")

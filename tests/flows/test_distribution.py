@@ -17,12 +17,12 @@ from distributed import Client, LocalCluster
 from distributed.security import Security
 from operating import until
 
-from flows.eventlog import read_events
-from flows.scene import fuse_scene
-from flows.settings import event_log
 from geofuse.config import RunConfig, config_to_json
 from geofuse.errors import UsageError
 from geofuse.files import sha256_of
+from geofuse.flows.eventlog import read_events
+from geofuse.flows.scene import fuse_scene
+from geofuse.flows.settings import event_log
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.quality.simulated_pair import Pair, write_pair
 from geofuse.rasters.ledger import parts_dir

@@ -20,10 +20,10 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from test_up import asked, configured, runs
 
-from flows.marks import PID
 from geofuse.archive.catalog import find, load
 from geofuse.config import config_to_json, load_config
 from geofuse.files import sha256_of
+from geofuse.flows.process_labels import PID
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.line.scene_ref import ref_of_path, with_digest
 from geofuse.line.scene_run import run_scene
@@ -161,7 +161,7 @@ def test_a_stopped_scene_goes_on_at_the_next_start(tmp_path: Path, broad: Callab
 
 BARE = """
 import sys
-from flows.scene import fuse_scene
+from geofuse.flows.scene import fuse_scene
 state = fuse_scene(sys.argv[1], sys.argv[2], return_state=True)
 print(state.type.value)
 """

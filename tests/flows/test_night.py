@@ -16,9 +16,9 @@ import pytest
 from operating import geofuse_up, until
 from test_up import asked, configured, runs
 
-from flows.eventlog import read_events
 from geofuse.archive.catalog import find
 from geofuse.config import config_from
+from geofuse.flows.eventlog import read_events
 from geofuse.line.scene_ledger import rows
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "run"))

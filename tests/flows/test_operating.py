@@ -14,14 +14,14 @@ import pytest
 
 pytest.importorskip("prefect", reason="the extra `flows` is not installed")
 
-from flows.eventlog import call_hooks, read_events, record, rotate
-from flows.metrics import serve_metrics, write_metrics
 from geofuse.config import HookConfig
+from geofuse.flows.eventlog import call_hooks, read_events, record, rotate
+from geofuse.flows.metrics import serve_metrics, write_metrics
 
 WRITER = """
 import sys
 from pathlib import Path
-from flows.eventlog import record
+from geofuse.flows.eventlog import record
 for number in range(200):
     record(Path(sys.argv[1]), "noise", who=sys.argv[2], number=number, filler="x" * 500)
 """
@@ -142,7 +142,7 @@ def test_metrics_of_a_configuration_as_a_text_file(tmp_path: Path) -> None:
     config.write_text("catalog: {folder: archive}\n")
     record(tmp_path / "archive.state" / "events.jsonl", "scene_ended", scene="a", state="published")
     out = tmp_path / "geofuse.prom"
-    command = [sys.executable, "-m", "flows.metrics", str(config)]
+    command = [sys.executable, "-m", "geofuse.flows.metrics", str(config)]
     assert subprocess.run([*command, str(out)]).returncode == 0
     assert scrape(out.read_text())['geofuse_scenes_total{outcome="published"}'] == 1
     refused = subprocess.run(command, capture_output=True, text=True)

@@ -20,7 +20,7 @@ from geofuse.config import load_config
 from geofuse.line.scene_ref import ref_of_path, ref_to_json, with_digest
 from geofuse.line.scene_run import run_scene
 if sys.argv[3] == "prefect":
-    from flows.scene import fuse_scene
+    from geofuse.flows.scene import fuse_scene
 
 def cpu():
     used = os.times()

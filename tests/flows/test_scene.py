@@ -17,13 +17,13 @@ from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
 from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
 from prefect.concurrency.sync import concurrency
 
-from flows.deploy import ensure_limit
-from flows.eventlog import read_events
-from flows.scene import fuse_scene
-from flows.settings import event_log
 from geofuse.archive.catalog import find
 from geofuse.config import RunConfig, config_to_json
 from geofuse.files import sha256_of
+from geofuse.flows.deploy import ensure_limit
+from geofuse.flows.eventlog import read_events
+from geofuse.flows.scene import fuse_scene
+from geofuse.flows.settings import event_log
 from geofuse.line.pipeline import STAGES
 from geofuse.line.scene_ref import scene_ref
 from geofuse.line.scene_run import run_scene

@@ -27,10 +27,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import temporary_settings
 
-from flows.up import Place, checked_place, free_port
 from geofuse.archive.catalog import find
 from geofuse.config import config_from
 from geofuse.errors import UsageError
+from geofuse.flows.up import Place, checked_place, free_port
 from geofuse.line.scene_ledger import rows
 
 BROWSER = "/usr/bin/chromium"

@@ -1,8 +1,9 @@
 """Deployments: what `geofuse up` serves, and the limits a production server needs.
 
-`python -m flows.deploy serve CONFIG.yaml` registers the flows with the server and runs what it schedules;
-`limit NAME [SLOTS]` makes the limit that guards a GPU; `reap` sets runs to Crashed whose process is gone, on this
-host by its process table, on others by their heartbeats, until it is stopped.
+`python -m geofuse.flows.deploy serve CONFIG.yaml` registers the flows with the server and runs what it schedules;
+`files FOLDER` lays prefect.yaml and its entry scripts down, for `prefect deploy --all` in that folder; `limit NAME
+[SLOTS]` makes the limit that guards a GPU; `reap` sets runs to Crashed whose process is gone, on this host by its
+process table, on others by their heartbeats, until it is stopped.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,14 +30,15 @@ from prefect.runner import Runner
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows.batches import fuse_batch, reprocess
-from flows.inbox import watch_inbox
-from flows.marks import reap, reap_always
-from flows.scene import fuse_scene
-from flows.server import leash
-from flows.tending import clean_up
-from flows.training import train_scenes
 from geofuse.config import RunConfig, load_config
+from geofuse.errors import GeofuseError, UsageError
+from geofuse.flows.batches import fuse_batch, reprocess
+from geofuse.flows.cleanup import clean_up
+from geofuse.flows.inbox import watch_inbox
+from geofuse.flows.process_labels import reap, reap_always
+from geofuse.flows.scene import fuse_scene
+from geofuse.flows.server import leash
+from geofuse.flows.training import train_scenes
 
 NAME = "geofuse"
 """Of every deployment: `fuse-scene/geofuse`."""
@@ -76,6 +79,33 @@ def deployments(config: RunConfig, path: str) -> list[RunnerDeployment]:
         make(train_scenes, parameters={"gpu_limit": config.schedule.gpu_limit}),
         make(clean_up, concurrency_limit=one, schedule=Cron(CLEAN_CRON, timezone=config.schedule.timezone)),
     ]
+
+
+def production_files() -> dict[str, bytes]:
+    """Return prefect.yaml and its entry scripts by the names they have beside each other."""
+    inside = Path(__file__).resolve().parent / "production"
+    root = inside if inside.is_dir() else inside.parents[2]
+    found = [root / "prefect.yaml", *sorted((root / "flows").glob("*.py"))]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+
+
+def lay_down(folder: Path) -> list[str]:
+    """Write prefect.yaml and its entry scripts into a folder; raises UsageError where another file is in the way."""
+    files = production_files()
+    for name, data in files.items():
+        place = folder / name
+        if place.exists() and place.read_bytes() != data:
+            raise UsageError(
+                "is there, with other contents",
+                wanted="a folder without it",
+                do="choose another folder, or move it away",
+                path=str(place),
+            )
+    for name, data in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    return list(files)
 
 
 def ensure_limit(name: str, slots: int = 1) -> None:
@@ -156,9 +186,16 @@ def _lives(child: psutil.Process) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `serve CONFIG`, `limit NAME [SLOTS]` or `reap`."""
+    """Run `serve CONFIG`, `files FOLDER`, `limit NAME [SLOTS]` or `reap`."""
     if len(arguments) == 2 and arguments[0] == "serve":
         serve(arguments[1])
+        return 0
+    if len(arguments) == 2 and arguments[0] == "files":
+        try:
+            sys.stdout.write("\n".join(lay_down(Path(arguments[1]))) + "\n")
+        except GeofuseError as error:
+            sys.stderr.write(f"geofuse: error [{error.code}] {error}\n")
+            return error.exit_status
         return 0
     if len(arguments) in (2, 3) and arguments[0] == "limit":
         ensure_limit(arguments[1], int(arguments[2]) if len(arguments) == 3 else 1)

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
 from prefect.states import Running
 
-from flows.marks import BORN, HEARTBEAT, HOST, PID, is_gone, reap
+from geofuse.flows.process_labels import BORN, HEARTBEAT, HOST, PID, is_gone, reap
 
 pytestmark = pytest.mark.usefixtures("server")
 

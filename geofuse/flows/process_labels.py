@@ -20,7 +20,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run as running
 from prefect.states import Crashed
 
-from flows.telling import patiently
+from geofuse.flows.ui_progress import patiently
 
 HOST, PID, BORN = "geofuse.host", "geofuse.pid", "geofuse.born"
 HEARTBEAT = "prefect.flow-run.heartbeat"

@@ -1,7 +1,7 @@
 """Prometheus metrics, computed from the event log and the disks: one truth, no registry shared by processes.
 
-`geofuse up` serves them. Elsewhere `python -m flows.metrics CONFIG.yaml` serves them on loopback at the
-configuration's `events.metrics_port`, and `python -m flows.metrics CONFIG.yaml FILE.prom` writes them once.
+`geofuse up` serves them. Elsewhere `python -m geofuse.flows.metrics CONFIG.yaml` serves them on loopback at the
+configuration's `events.metrics_port`, and `python -m geofuse.flows.metrics CONFIG.yaml FILE.prom` writes them once.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, start_http_server, write_to_textfile
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from flows.eventlog import read_events
-from flows.settings import disks, event_log
 from geofuse.config import load_config
 from geofuse.errors import GeofuseError, UsageError
+from geofuse.flows.eventlog import read_events
+from geofuse.flows.settings import disks, event_log
 
 HOUR_S = 3600.0
 BUCKETS_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, float("inf"))

@@ -22,9 +22,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.settings import disks, event_log
 from geofuse.config import RunConfig, child_surroundings, config_to_json
 from geofuse.errors import LockedError, UsageError, WorkerError
+from geofuse.flows.settings import disks, event_log
 
 START_SECONDS = 240.0
 """For a server to answer: 6 to 25 s is usual, the first start makes the database."""
@@ -129,7 +129,7 @@ def prefect_settings(place: Place) -> dict[str, str]:
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "geofuse,flows",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "geofuse",
         "PREFECT_CLIENT_MAX_RETRIES": "6",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_RUNNER_POLL_FREQUENCY": "5",
@@ -228,7 +228,7 @@ def children_of(config: RunConfig, place: Place) -> list[Child]:
     settings.write_text(json.dumps(config_to_json(config), indent=2))
     commands = {
         "server": server_command(place),
-        "worker": [sys.executable, "-m", "flows.deploy", "serve", str(settings)],
+        "worker": [sys.executable, "-m", "geofuse.flows.deploy", "serve", str(settings)],
     }
     if place.page_port:
         page = [
@@ -249,7 +249,15 @@ def children_of(config: RunConfig, place: Place) -> list[Child]:
 
 def server_command(place: Place) -> list[str]:
     """Return the command of the server."""
-    command = [sys.executable, "-m", "uvicorn", "--factory", "flows.server:create_app", "--host", place.host]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        "geofuse.flows.server:create_app",
+        "--host",
+        place.host,
+    ]
     return [*command, "--port", str(place.port), "--timeout-keep-alive", "5", "--log-level", "warning"]
 
 
@@ -316,7 +324,7 @@ def _stop_all(children: list[Child]) -> None:
 
 
 def _announce(config: RunConfig, place: Place, say: Callable[[str], None]) -> None:
-    from flows.metrics import serve_metrics
+    from geofuse.flows.metrics import serve_metrics
 
     base = f"http://{_reachable(place.host)}"
     when = config.schedule.cron or f"every {config.schedule.every:g} s"

@@ -18,7 +18,7 @@ from prefect import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.context import FlowRunContext, TaskRunContext
 
-from flows.eventlog import record
+from geofuse.flows.eventlog import record
 from geofuse.line.events import Event, Tell
 
 UPDATE_SECONDS = 3.0

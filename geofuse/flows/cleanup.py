@@ -9,8 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.eventlog import record, rotate
-from flows.settings import Settings, config_of, event_log
+from geofuse.flows.eventlog import record, rotate
+from geofuse.flows.settings import Settings, config_of, event_log
 from geofuse.line.cleaning import clean
 
 

@@ -1,0 +1,252 @@
+"""`fuse-scene`: the stages of one scene as one Prefect task each; what they do is `geofuse.line.pipeline`'s."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, suspend_flow_run, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import TerminationSignal
+from prefect.input import RunInput
+from prefect.runtime import deployment as deployed
+from prefect.runtime import flow_run as running
+from prefect.states import Completed, Failed
+
+from geofuse.config import RunConfig, config_to_json
+from geofuse.errors import GeofuseError
+from geofuse.flows import run_pages
+from geofuse.flows.eventlog import call_hooks, record
+from geofuse.flows.process_labels import mark_run
+from geofuse.flows.settings import Scene, Settings, config_of, event_log, ref_of
+from geofuse.flows.ui_progress import name_run, progress_bar, show_page, teller
+from geofuse.line.decisions import decide
+from geofuse.line.events import Tell, now_event, quiet
+from geofuse.line.pipeline import STAGES, run_stage
+from geofuse.line.pipeline_faults import may_retry
+from geofuse.line.scene_ledger import claimed
+from geofuse.line.scene_ref import SceneRef, ref_to_json, scene_key
+from geofuse.line.scene_run import LONGEST_WAIT_S, Outcome, failed, outcome_of, outcome_to_json, settle
+
+HOLDS_GPU = ("calibrate", "fuse")
+"""First and last stage between which a scene holds the GPU's global limit: calibration tries networks too."""
+
+
+_ENDED: dict[str, Outcome] = {}
+"""Outcomes of this process's runs, for the batch that started them."""
+
+
+class Decision(RunInput):
+    """What a person answers to a product that waits for review."""
+
+    accept: bool
+    by: str
+
+
+def retry_helps(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Say whether another try can help: input/output and lost workers, not bad input."""
+    return isinstance(state.data, GeofuseError) and may_retry(state.data)
+
+
+@task(
+    task_run_name="{stage}",
+    retry_condition_fn=retry_helps,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def work_on(stage: str, config: Settings, scene: dict[str, Any]) -> dict[str, Any]:
+    """Do one stage of a scene; one that an earlier run finished is taken over, and says so."""
+    checked = config_of(config)
+    ref = ref_of(checked, scene)
+    skipped: list[bool] = []
+    key = run_pages.slug(f"{ref.name}-{stage}")
+    with progress_bar(key, ref.name, always=stage == "fuse") as show:
+        tell = teller(event_log(checked), show, lambda event: skipped.append(bool(event.data.get("skipped"))))
+        answer = run_stage(stage, checked, ref, tell=tell)
+    if skipped and skipped[-1]:
+        done: Any = Completed(name="Skipped", message="An earlier run did this.", data=answer)
+        return done  # type: ignore[no-any-return]
+    return answer
+
+
+def _run_name() -> str:
+    """Name a run before it has looked at anything: the scene, and the method that is asked for."""
+    given = running.parameters
+    try:
+        config = config_of(given["config"])
+        return f"{ref_of(config, given.get('scene'), digest=False).name} {config.fuse.method}"
+    except GeofuseError:  # the run itself says what is wrong
+        return f"{given.get('scene') or given['config']}"[:120]
+
+
+def crashed(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
+    """Tell log and hooks of a run that died or was stopped; the inbox takes its scene up again."""
+    given = flow_run.parameters
+    try:
+        config = config_of(given["config"])
+        scene = ref_of(config, given.get("scene"), digest=False).name
+    except GeofuseError:
+        return
+    record(
+        event_log(config),
+        "scene_crashed",
+        scene=scene,
+        run=str(flow_run.id),
+        state=state.name,
+        message=state.message,
+    )
+    if state.is_crashed():
+        facts = {"event": "crashed", "scene": scene, "run": str(flow_run.id), "message": state.message}
+        call_hooks(config.hooks.on_failure, event_log(config), facts)
+
+
+@flow(
+    name="fuse-scene",
+    flow_run_name=_run_name,
+    on_crashed=[crashed],
+    on_cancellation=[crashed],
+    persist_result=False,
+)
+def fuse_scene(config: Settings, scene: Scene = None) -> State[Any]:
+    """Fuse one scene into the catalogue: inspect, calibrate, plan, fuse, mosaic, assess, accept, publish.
+
+    `config` is the path of a configuration, or its values; `scene` a folder or archive, or a reference, where
+    the configuration names none. A stage that an earlier run finished is skipped; an unfinished one goes on
+    from its parts. The run's state says the verdict, or the code of the fault and what to do.
+    """
+    mark_run()
+    try:
+        checked = config_of(config)
+        ref = ref_of(checked, scene)
+    except GeofuseError as error:
+        name = Path(str(scene or config)).name if not isinstance(scene, dict) else str(scene.get("name"))
+        return state_of(Outcome(name, "", "failed", code=error.code, message=str(error)))
+    tell = teller(event_log(checked))
+    run = Run(checked, ref, config, tell)
+    outcome = run.work()
+    if outcome.state == "review" and deployed.id:
+        found = suspend_flow_run(wait_for_input=Decision, key=f"review-{run.key}")
+        said = decide(checked, run.key, by=found.by, accept=found.accept, tell=tell)
+        outcome = replace(outcome, state=said["state"], item=said["item"])
+        tell(now_event("scene_ended", ref.name, run.key, state=outcome.state, by=found.by))
+    return state_of(outcome)
+
+
+class Run:
+    """One scene on its way through the stages: what they answered, and how long each took."""
+
+    def __init__(self, config: RunConfig, ref: SceneRef, given: Settings, tell: Tell) -> None:
+        self.config, self.ref, self.given, self.tell = config, ref, given, tell
+        self.key = scene_key(config, ref)
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.seconds: dict[str, float] = {}
+        self.stage = STAGES[0]
+
+    def work(self) -> Outcome:
+        """Do the stages, show the page, tell log and hooks; returns the outcome, of a fault too."""
+        self.tell(now_event("scene_started", self.ref.name, self.key, run=running.id, pid=os.getpid()))
+        fault: GeofuseError | None = None
+        try:
+            with claimed(self.config, self.ref) as claim, _stopped_is_no_fault():
+                self._stages()
+                outcome = outcome_of(self.config, self.ref, self.answers)
+                settle(claim, outcome)
+        except GeofuseError as error:
+            fault, outcome = error, failed(self.config, self.ref, error)
+        except SystemExit as stopped:
+            if isinstance(stopped.__cause__, TerminationSignal):
+                raise stopped.__cause__ from None
+            raise
+        self._show(fault)
+        told = {"state": outcome.state, "seconds": round(sum(self.seconds.values()), 3)}
+        told |= {"verdict": outcome.verdict, "code": outcome.code, "message": outcome.message}
+        self.tell(now_event("scene_ended", self.ref.name, self.key, self.stage if fault else "", **told))
+        self._call(outcome, fault)
+        return outcome
+
+    def _stages(self) -> None:
+        with ExitStack() as held:
+            for self.stage in STAGES:
+                if self.stage == HOLDS_GPU[0] and self.config.schedule.gpu_limit:
+                    held.enter_context(concurrency(self.config.schedule.gpu_limit, occupy=1, strict=True))
+                self._do()
+                if self.stage == HOLDS_GPU[1]:
+                    held.close()
+
+    def _do(self) -> None:
+        """Do one stage as a task of its own."""
+        begun, work, again = time.monotonic(), self.config.work, self.config.work.retries
+        delays = [min(work.backoff * 2.0**attempt, LONGEST_WAIT_S) for attempt in range(again)]
+        task = work_on.with_options(name=self.stage, retries=again, retry_delay_seconds=delays or 0.0)
+        done = task(self.stage, self.given, ref_to_json(self.ref), return_state=True)
+        self.answers[self.stage] = done.result()
+        self.seconds[self.stage] = round(time.monotonic() - begun, 3)
+        if self.stage == "calibrate":
+            name = self.answers["inspect"]["scene"] if self.ref.path else self.ref.name
+            name_run(f"{name} {self.answers['calibrate']['method']}")
+
+    def _show(self, fault: GeofuseError | None) -> None:
+        key = run_pages.slug(self.ref.name)
+        if fault is not None:
+            show_page(key, run_pages.fault_page(self.ref.name, fault, self.stage), f"failed: {fault.code}")
+            return
+        page = run_pages.scene_page(self.ref.name, self.answers, seconds=self.seconds)
+        show_page(key, page, str(self.answers["accept"]["verdict"]))
+
+    def _call(self, outcome: Outcome, fault: GeofuseError | None) -> None:
+        if outcome.state == "review" and (running.run_count or 0) > 1:
+            return  # it goes on after the answer: who was to be told was told
+        hooks = self.config.hooks
+        calls = {"failed": hooks.on_failure, "rejected": hooks.on_failure, "review": hooks.on_review}
+        facts: dict[str, Any] = {
+            "event": outcome.state,
+            "scene": outcome.name,
+            "key": self.key,
+            "verdict": outcome.verdict,
+        }
+        facts |= {"code": outcome.code, "message": outcome.message, "do": fault.do if fault else ""}
+        facts |= {"reasons": list(outcome.reasons), "out": outcome.out, "run": running.id}
+        call_hooks(calls.get(outcome.state, ()), event_log(self.config), facts)
+
+
+@contextmanager
+def _stopped_is_no_fault() -> Iterator[None]:
+    """Let a run that is told to stop leave its scene as Ctrl-C does: taken up again, nothing held against it."""
+    try:
+        yield
+    except TerminationSignal as signal:
+        raise SystemExit(143) from signal
+
+
+def state_of(outcome: Outcome) -> State[Any]:
+    """Say in a run's state what became of its scene; the outcome itself, as JSON, is the run's result.
+
+    A failed run has none: Prefect takes an exception there, or nothing.
+    """
+    _ENDED[str(running.id)] = outcome
+    why, data = "; ".join(outcome.reasons), outcome_to_json(outcome)
+    if outcome.state == "failed":
+        return Failed(message=f"[{outcome.code}] {outcome.message}")
+    if outcome.state == "rejected":
+        return Failed(name="Rejected", message=f"{outcome.verdict}: {why}")
+    if outcome.state == "review":
+        told = f"REVIEW: {why}; geofuse accept {outcome.name} --by NAME"
+        return Completed(name="Review", message=told, data=data)
+    done = f"published as {outcome.item}" if outcome.item else outcome.state
+    return Completed(
+        message=f"{outcome.verdict or 'not judged'}: {done}{f'; {why}' if why else ''}", data=data
+    )
+
+
+def run_here(config: RunConfig, ref: SceneRef, *, tell: Tell = quiet) -> Outcome:
+    """Run `fuse-scene` inside the flow that is running, as a batch does; a fault is an outcome too."""
+    state = fuse_scene(config_to_json(config), ref_to_json(ref), return_state=True)
+    found = _ENDED.pop(str(state.state_details.flow_run_id), None)
+    return found or Outcome(ref.name, "", "failed", code="internal", message=state.message or str(state.name))
