@@ -45,7 +45,7 @@ MAY_IMPORT = {
 }
 HOMES = {
     "numba": ("kernels/",),
-    "torch": ("nets/", "methods/sharpen/neural.py"),
+    "torch": ("nets/", "methods/sharpen/fine_network.py", "methods/sharpen/ms_network.py"),
     "rasterio": (
         *("rasters/pixels.py", "rasters/handles.py", "rasters/validity.py", "rasters/valid_area.py"),
         *("rasters/cog/", "serve/maps/rasters.py"),

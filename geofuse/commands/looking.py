@@ -51,12 +51,14 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
 
 def _methods(arguments: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
     from geofuse.methods import base
     from geofuse.pages.terminal import methods_text
 
-    listed = [asdict(base.get(name).about) for name in (*base.METHODS, *base.NETWORKS)]
+    abouts = [base.get(name).about for name in (*base.METHODS, *base.NETWORKS)]
+    told = ("name", "family", "paper", "title", "ratios")
+    listed = [
+        {**{key: getattr(about, key) for key in told}, "hears": sorted(about.hears)} for about in abouts
+    ]
     found = {"auto": base.AUTO, "candidates": list(base.CANDIDATES), "methods": listed}
     print_json(found) if arguments.json else print(methods_text(found))
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import Window, gaussian_reach_px
 from geofuse.landscape.camera import BANDS, Camera, camera_axes, make_truth, observe
-from geofuse.methods.base import Options, Params, Patch
+from geofuse.methods.base import After, Options, Params, Patch
 from geofuse.methods.hold_out import Reduced, fit_patches, patches_of, reduce_window, reduced_observation
 from geofuse.methods.observation import Observation
-from geofuse.methods.sharpen import neural
-from geofuse.methods.sharpen.back_projection import After, fuse_patch, margin_px
+from geofuse.methods.sharpen import fine_network, ms_network, network_levels
+from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px
 from geofuse.methods.sharpen.ridge import RIDGE
 from geofuse.methods.sums import Collected, Moments, merge
 from geofuse.nets.data import About, Pair, make_pair
@@ -65,7 +65,7 @@ def pairs_of(views: Sequence[View], spec: MsSpec, *, share: float = 1.0) -> list
         network={"ratio": ratio, "halo": spec.trunk + spec.blocks, "sha256": ""},
     )
     margin = ratio * math.ceil(margin_px(model, ROUNDS, options) / ratio) + ratio
-    halo = neural.PAN_GAN_MS.halo(model, options=options)
+    halo = ms_network.PAN_GAN_MS.halo(model, options=options)
     reach = halo.fine_px + gaussian_reach_px(min(model.mtf_gain), ratio), halo.coarse_cpx + 1
     patches = [patches_of(view.reduced, reach, margin, 1)[0] for view in views]
     own = [_cut(patch, core) for patch, core in patches]
@@ -73,7 +73,7 @@ def pairs_of(views: Sequence[View], spec: MsSpec, *, share: float = 1.0) -> list
     found = _levels(own, model)
     if ridge is None or not found.count:
         return []
-    values = {"ridge": ridge.values, "levels": neural.levels_from(found)}
+    values = {"ridge": ridge.values, "levels": network_levels.levels_from(found)}
     made = [
         _pair(view, patch, core, values, spec=spec, options=options, share=share)
         for view, (patch, core) in zip(views, patches, strict=True)
@@ -83,7 +83,9 @@ def pairs_of(views: Sequence[View], spec: MsSpec, *, share: float = 1.0) -> list
 
 def _levels(patches: Sequence[Patch], model: Observation) -> Moments:
     """Return the levels' moments over patches."""
-    found = functools.reduce(merge, [cast(Collected, neural.levels_of(patch, model)) for patch in patches])
+    found = functools.reduce(
+        merge, [cast(Collected, network_levels.levels_of(patch, model)) for patch in patches]
+    )
     assert isinstance(found, Moments)
     return found
 
@@ -107,7 +109,7 @@ def _pair(
     """Make the inputs of one window, over the whole blocks in its core; None where there are none."""
     model, ratio, k = view.observation, spec.ratio, spec.trunk + spec.blocks
     axes = (patch.axis_y, patch.axis_x)
-    first = [neural.blocks_from(a, s, ratio) for a, s in zip(axes, model.shift_px, strict=True)]
+    first = [network_levels.blocks_from(a, s, ratio) for a, s in zip(axes, model.shift_px, strict=True)]
     edges = [
         edge
         for at, (start, stop) in enumerate((core[:2], core[2:]))
@@ -119,7 +121,7 @@ def _pair(
     whole: Window = (edges[0], edges[1], edges[2], edges[3])
     if whole[1] <= whole[0] or whole[3] <= whole[2]:
         return None
-    inputs = neural.ms_inputs(replace(patch, core=whole), values, model, spec, options=options)
+    inputs = ms_network.ms_inputs(replace(patch, core=whole), values, model, spec, options=options)
     grown = _cut(patch, _within(whole, core, patch.core))
     base = fuse_patch(
         RIDGE,
@@ -319,7 +321,7 @@ def full_views(plan: Plan) -> list[Full]:
     patches = [
         read_sample(plan, core, (plan.reach[0] + 64, plan.reach[1] + 24)) for core in scene_windows(plan)
     ]
-    levels = neural.levels_from(_levels([patch for patch, _ in patches], job.observation))
+    levels = network_levels.levels_from(_levels([patch for patch, _ in patches], job.observation))
     return [
         _full(
             patch,
@@ -337,10 +339,10 @@ def full_views(plan: Plan) -> list[Full]:
 def full_of_view(view: View, ratio: int) -> Full:
     """Scale a window one scale down for Pan-GAN, with its truth: what a product is judged by."""
     options = Options(view.names, float(ratio), network={"ratio": ratio, "halo": 8, "sha256": ""})
-    halo = neural.PAN_GAN.halo(view.observation, options=options)
+    halo = fine_network.PAN_GAN.halo(view.observation, options=options)
     ((patch, core),) = patches_of(view.reduced, (halo.fine_px + 16 * ratio, halo.coarse_cpx + 16), ratio, 1)
     own = _cut(patch, core)
-    levels = neural.levels_from(neural.levels_of(own, view.observation))
+    levels = network_levels.levels_from(network_levels.levels_of(own, view.observation))
     return _full(
         patch,
         core,
@@ -356,7 +358,7 @@ def full_of_view(view: View, ratio: int) -> Full:
 def _full(
     patch: Patch,
     core: Window,
-    levels: dict[str, Any],
+    levels: network_levels.Levels,
     model: Observation,
     *,
     name: str,
@@ -369,7 +371,7 @@ def _full(
 
     ratio = round(options.ratio)
     axes = (patch.axis_y, patch.axis_x)
-    first = [neural.blocks_from(a, s, ratio) for a, s in zip(axes, model.shift_px, strict=True)]
+    first = [network_levels.blocks_from(a, s, ratio) for a, s in zip(axes, model.shift_px, strict=True)]
     r0, c0 = (-((first[at] - core[2 * at]) // ratio) for at in (0, 1))
     r1, c1 = ((core[2 * at + 1] - first[at]) // ratio for at in (0, 1))
     whole: Window = (
@@ -378,8 +380,10 @@ def _full(
         first[1] + ratio * c0,
         first[1] + ratio * c1,
     )
-    stack = neural.pan_gan_inputs(replace(patch, core=whole), {"levels": levels}, model, options=options)
-    centre, half = neural.range_of(levels)
+    stack = fine_network.pan_gan_inputs(
+        replace(patch, core=whole), {"levels": levels}, model, options=options
+    )
+    centre, half = network_levels.range_of(levels)
     top, left = r0 - patch.coarse_origin[0], c0 - patch.coarse_origin[1]
     part = slice(top, top + r1 - r0), slice(left, left + c1 - c0)
     ms = (patch.coarse[:, *part] - centre[:-1, None, None]) / half[:-1, None, None]

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +35,12 @@ METHODS = {
     "ridge": "geofuse.methods.sharpen.ridge:RIDGE",
 }
 NETWORKS = {
-    "pan-gan": "geofuse.methods.sharpen.neural:PAN_GAN",
-    "pan-gan-ms": "geofuse.methods.sharpen.neural:PAN_GAN_MS",
+    "pan-gan": "geofuse.methods.sharpen.fine_network:PAN_GAN",
+    "pan-gan-ms": "geofuse.methods.sharpen.ms_network:PAN_GAN_MS",
 }
 """Methods that need weights, and torch to run."""
+BASELINE = "exp"
+"""What every method's detail is measured against: upsampling alone."""
 AUTO = "mtf-glp-hpm-r"
 """What "auto" means where the scene is not looked at."""
 CANDIDATES = ("ridge", "mtf-glp-hpm-r", "gsa")
@@ -92,13 +94,17 @@ class Options:
     """Which weights, and what they run on, where the method is a network: JSON values."""
 
 
+Coefficient = float | list[float] | list[list[float]]
+"""What a closed form is fitted to: a number, one a band, or several a band."""
+
+
 @dataclass(frozen=True, slots=True)
 class Params:
     """What a fit found: JSON values, all that `apply` needs."""
 
     method: str
     """Name of the method."""
-    values: dict[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
     """Coefficients: numbers and nested lists of numbers."""
 
 
@@ -113,8 +119,22 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Takes:
+    """What a method can be given; the runner refuses the rest before a pixel is read."""
+
+    guide_bands: tuple[int, int | None] = (1, 1)
+    """Fewest and most bands of a guide; None: any number."""
+    targets: tuple[int, int | None] = (1, 1)
+    """Fewest and most groups of bands on a grid of their own, at once; None: any number."""
+    ratios: tuple[float, float] = (1.0, 8.0)
+    """Smallest and largest resolution ratio."""
+    whole_ratios: bool = False
+    """The ratio must be a whole number, the same along both axes."""
+
+
+@dataclass(frozen=True, slots=True)
 class About:
-    """What there is to say of a method."""
+    """What there is to say of a method, and what the runner must know of it."""
 
     name: str
     """As on the command line."""
@@ -124,8 +144,71 @@ class About:
     """Where it comes from."""
     title: str
     """One phrase."""
-    ratios: str = "1 to 8"
-    """Resolution ratios it works at."""
+    takes: Takes = Takes()
+    """What it can be given."""
+    hears: frozenset[str] = frozenset()
+    """Names of the options that it uses, of those that not every method does: weights, network, device, adapt."""
+    sampled: bool = False
+    """Its first pass runs over the fixed sample of windows only, not over the whole scene."""
+    network: bool = False
+    """It needs weights, and torch to run."""
+    rival: str = ""
+    """Name of the method that it is held against on the scene's hold-out; empty: against upsampling alone."""
+    yields: bool = False
+    """Where the hold-out does not confirm a gain on its rival, the product is the rival's; else that is only said."""
+
+    @property
+    def ratios(self) -> str:
+        """The ratios it works at, as a phrase."""
+        low, high = self.takes.ratios
+        return f"{low:g} to {high:g}" + (", whole numbers" if self.takes.whole_ratios else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What is collected over a scene in one go."""
+
+    name: str
+    """Under which `collect` is asked for it, and `fit` finds it."""
+    needed: bool = True
+    """Without a single pixel of it the method cannot be fitted; what is collected then has a ``count``."""
+    grid: Literal["fine", "coarse"] = "coarse"
+    """Whose pixels it counts."""
+
+
+Strip = tuple[slice, NDArray[Any]]
+"""Rows of a core, and their values (B, n, W)."""
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """What follows a method: how much of its detail stays, and how often the product is back-projected."""
+
+    rounds: int = 0
+    """Rounds of back-projection."""
+    shares: tuple[float, ...] = ()
+    """Share of the method's detail that each band keeps, 0 to 1; empty: all of it."""
+    core: Window | None = None
+    """What is left of the patch's core after back-projection; None: all of it."""
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a band keeps less than all."""
+        return min(self.shares, default=1.0) < 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """What `apply` gives: rows from the top in the patch's units and float type, and what was counted meanwhile."""
+
+    strips: Iterator[Strip]
+    """Rows of the patch's core; of `After.core` where they are back-projected already."""
+    shares_kept: bool = False
+    """`After.shares` are in it; else the caller sees to them."""
+    back_projected: bool = False
+    """`After.rounds` are in it too; else the caller sees to them."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """What should be told of the making, by name; whole once the strips are through."""
 
 
 class Method(Protocol):
@@ -136,12 +219,7 @@ class Method(Protocol):
         """What there is to say of it."""
         ...
 
-    @property
-    def sampled(self) -> bool:
-        """Whether its first pass runs over the fixed sample of windows only, not over the whole scene."""
-        ...
-
-    def passes(self, options: Options) -> Sequence[str]:
+    def passes(self, options: Options) -> Sequence[Pass]:
         """Name what to collect over the scene, in order; empty where nothing is needed."""
         ...
 
@@ -160,30 +238,24 @@ class Method(Protocol):
         ...
 
     def apply(
-        self, patch: Patch, params: Params, observation: Observation, *, options: Options
-    ) -> NDArray[Any]:
-        """Return the fused core (B, rows, cols) in the patch's units and float type."""
+        self, patch: Patch, params: Params, observation: Observation, *, options: Options, after: After
+    ) -> Fused:
+        """Fuse the patch's core; what ``after`` asks for may be done at once, where that spares something."""
         ...
 
 
-Strip = tuple[slice, NDArray[Any]]
-"""Rows of a core, and their values (B, n, W)."""
+NOTHING_AFTER = After()
 
 
-class Stripwise(Protocol):
-    """What a method may have beside `apply`: its core strip by strip, so that no plane of floats is ever whole."""
-
-    def strips(
-        self,
-        patch: Patch,
-        params: Params,
-        observation: Observation,
-        *,
-        options: Options,
-        shares: Sequence[float] = (),
-    ) -> Iterator[Strip]:
-        """Yield the fused core from its top; ``shares`` of the detail are kept per band (empty: all)."""
-        ...
+def fused_core(
+    method: Method, patch: Patch, params: Params, observation: Observation, *, options: Options
+) -> NDArray[Any]:
+    """Return what a method makes of a patch's core (B, H, W): all of its detail, no back-projection."""
+    made = method.apply(patch, params, observation, options=options, after=NOTHING_AFTER)
+    row0, row1, col0, col1 = patch.core
+    return joined(
+        made.strips, np.empty((patch.coarse.shape[0], row1 - row0, col1 - col0), patch.coarse.dtype)
+    )
 
 
 def joined(strips: Iterable[Strip], out: NDArray[Any]) -> NDArray[Any]:

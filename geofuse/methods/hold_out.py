@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, Window, covered
-from geofuse.methods.base import Method, Options, Params, Patch, get
+from geofuse.methods.base import BASELINE, After, Method, Options, Params, Patch, get
 from geofuse.methods.observation import Observation, axes_at, degrade, degrade_bands
-from geofuse.methods.sharpen.back_projection import After, fuse_patch, margin_px
+from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px
 from geofuse.methods.sharpen.closed_form import coarse_part, owned_window
-from geofuse.methods.sharpen.multires import EXP
 from geofuse.methods.sums import merge
 
 LEAST_SIDE_CPX = 24
@@ -156,10 +155,10 @@ def fit_patches(
 ) -> Params | None:
     """Run a method's first pass over patches and fit it; None where there is nothing to fit on."""
     state: dict[str, Any] = {}
-    for name in method.passes(options):
-        found = [method.collect(name, p, observation, options=options, state=state) for p in patches]
-        state[name] = functools.reduce(merge, found)
-        if name != "haze" and not state[name].count:
+    for one in method.passes(options):
+        found = [method.collect(one.name, p, observation, options=options, state=state) for p in patches]
+        state[one.name] = functools.reduce(merge, found)
+        if one.needed and not state[one.name].count:
             return None
     return method.fit(state, observation, options=options)
 
@@ -201,7 +200,8 @@ def try_methods(
         return dict.fromkeys(names)
     model = reduced_observation(observation, windows[0].axes)
     methods = {name: get(name) for name in names}
-    halos = [method.halo(model, options=options) for method in (*methods.values(), EXP)]
+    upsampling, nothing = get(BASELINE), Params(BASELINE)
+    halos = [method.halo(model, options=options) for method in (*methods.values(), upsampling)]
     reach = max(halo.fine_px for halo in halos), max(halo.coarse_cpx for halo in halos)
     margin = margin_px(model, rounds, options)
     after = After(rounds)
@@ -210,7 +210,7 @@ def try_methods(
         for own, inside in patches_of(window, reach, margin, 1 if len(windows) >= MANY else 2):
             where = slice(inside[0], inside[1]), slice(inside[2], inside[3])
             patch, core = _placed(own, inside, number)
-            plain = fuse_patch(EXP, patch, Params("exp"), model, options=options, core=core, after=after)
+            plain = fuse_patch(upsampling, patch, nothing, model, options=options, core=core, after=after)
             fold = folds[len(folds[0]) > len(folds[1])]
             fold.append(Part(window, patch, core, where, plain))
     totals = {name: np.zeros((5, len(observation.mtf_gain))) for name in names}

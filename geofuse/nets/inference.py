@@ -21,7 +21,7 @@ from torch import Tensor
 
 from geofuse.errors import UsageError, WeightsError, WorkerError
 from geofuse.geometry import Window
-from geofuse.nets.models import MsGenerator, PanGanGenerator
+from geofuse.nets.models import MsGenerator, MsSpec, PanGanGenerator, PanGanSpec
 from geofuse.nets.weights import load_weights
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -33,7 +33,7 @@ class Engine:
 
     net: MsGenerator | PanGanGenerator
     """The generator."""
-    spec: Any
+    spec: MsSpec | PanGanSpec
     """Its spec."""
     device: torch.device
     """Where it runs."""
@@ -169,7 +169,7 @@ def run_tiles(
     Planes (..., h + 2k, w + 2k) begin k places before the one whose first fine pixel is ``first``: blocks of R x R
     pixels for a network on the MS grid, else pixels. NotFiniteError where the result is no number.
     """
-    ratio = running.spec.ratio if isinstance(running.net, MsGenerator) else 1
+    ratio = running.net.spec.ratio if isinstance(running.net, MsGenerator) else 1
     side, halo = inner_px or running.inner_px, 2 * running.net.halo
     across = (blocks_across(side, ratio) if ratio > 1 else side) + halo
     given = [plane.to(running.kind) for plane in planes]

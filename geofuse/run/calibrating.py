@@ -21,7 +21,7 @@ from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
 from geofuse.rasters import ledger
 from geofuse.run.fuse import Progress, silent
-from geofuse.run.network_gate import BASE, Gate
+from geofuse.run.network_gate import Gate
 from geofuse.run.patch_reading import field_from, job_of, observation_from
 from geofuse.run.plan import Plan
 from geofuse.run.planning import ENCODING, Findings, Request, check_out, make_plan
@@ -136,8 +136,9 @@ def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress:
     places = [names.index(name) for name in plan.options["names"]]
     observation = _used(estimate, request, plan, places)
     rounds = _rounds(estimate, request)
-    method = base.get(request.method).about.name
-    gate = Gate(method, observation.mtf_gain) if method in base.NETWORKS else None
+    about = base.get(request.method).about
+    method = about.name
+    gate = Gate(about, observation.mtf_gain) if about.rival else None
     trials = _trials(plan, observation, windows, request, places=places, rounds=rounds, watch=gate)
     if request.method == "auto":
         method = best_of(trials) or (base.CANDIDATES[0] if estimate.confidence >= SURE else method)
@@ -174,7 +175,7 @@ def _calibration_plan(scene: Scene, request: Request) -> tuple[Plan, list[str]]:
         extra = extra[: max(0, MOST_BANDS - len(asked))]
     indices = [*asked, *extra]
     names = [scene.coarse.bands[index].name for index in indices]
-    return make_plan(scene, replace(request, bands=names, method="exp", weights=None)), names
+    return make_plan(scene, replace(request, bands=names, method=base.BASELINE, weights=None)), names
 
 
 def _estimate(
@@ -284,8 +285,8 @@ def _trials(
             reduced.append(one)
     names = base.CANDIDATES if request.method == "auto" else (base.get(request.method).about.name,)
     if watch is not None:
-        names = (*names, BASE)
-    if not reduced or names == ("exp",):
+        names = (*names, watch.about.rival)
+    if not reduced or names == (base.BASELINE,):
         return {}
     options = job_of(plan).options
     return try_methods(names, reduced, observation, options=options, rounds=rounds, watch=watch)

@@ -30,8 +30,8 @@ from geofuse.errors import (
 from geofuse.files import sha256_of, write_bytes, write_json
 from geofuse.kernels.finish import finish
 from geofuse.methods import base
-from geofuse.methods.base import Params
-from geofuse.methods.sharpen.back_projection import After, fused_strips
+from geofuse.methods.base import After, Params
+from geofuse.methods.sharpen.back_projection import finished
 from geofuse.methods.sums import merge
 from geofuse.rasters import ledger
 from geofuse.rasters.cog import assemble, check_part, encode_tile, write_part
@@ -212,7 +212,7 @@ def _nothing_to_measure(method: str) -> PixelError:
     return PixelError(
         f"no MS pixel to measure what {method} needs on",
         wanted="some in the area whose centre is valid in both images",
-        do="check nodata, choose a larger area, or --method exp",
+        do=f"check nodata, choose a larger area, or --method {base.BASELINE}",
     )
 
 
@@ -220,16 +220,16 @@ def fit_plan(plan: Plan, runner: Executor, progress: Progress = silent) -> Param
     """Run the first pass over the whole output and fit the method once."""
     method, job = base.get(plan.method), job_of(plan)
     blocks = collect_blocks(plan)
-    if method.sampled:
+    if method.about.sampled:
         cores = plan.sample or sample_cores(plan)
         blocks = tuple(Tile(index, 0, index, core) for index, core in enumerate(cores))
     text = json.dumps(plan_to_json(plan))
     state: dict[str, Any] = {}
-    for name in method.passes(job.options):
-        found = runner.map(_collect_block, (text, name, dict(state)), blocks)
-        state[name] = functools.reduce(merge, _counted(found, blocks, f"measure {name}", progress))
-        if name != "haze" and not state[name].count:
-            raise _nothing_valid() if name == "fine" else _nothing_to_measure(plan.method)
+    for one in method.passes(job.options):
+        found = runner.map(_collect_block, (text, one.name, dict(state)), blocks)
+        state[one.name] = functools.reduce(merge, _counted(found, blocks, f"measure {one.name}", progress))
+        if one.needed and not state[one.name].count:
+            raise _nothing_valid() if one.grid == "fine" else _nothing_to_measure(plan.method)
     params = method.fit(state, job.observation, options=job.options)
     return Params(params.method, json.loads(json.dumps(params.values)))
 
@@ -285,7 +285,7 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
     patch = read_patch(plan, grown, job.pedestal)
     height, width = patch.valid.shape
     valid = patch.valid[margin : height - margin, margin : width - margin]
-    strips = fused_strips(
+    made = finished(
         base.get(plan.method),
         patch,
         params,
@@ -296,14 +296,13 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
     )
     counts = {"valid": int(valid.sum()), "saturated": 0, "moved": 0}
     pixels = np.empty((*valid.shape, len(plan.bands)), plan.spec.dtype)
-    for rows, part in strips:
+    for rows, part in made.strips:
         _, saturated, moved = finish(
             part, valid[rows], job.pedestal, dtype=plan.spec.dtype, nodata=plan.spec.nodata, out=pixels[rows]
         )
         counts["saturated"] += saturated
         counts["moved"] += moved
-    if plan.options["network"]:
-        counts |= base.get(plan.method).eased()  # type: ignore[attr-defined]
+    counts |= made.counts
     patch = replace(patch, core=core, valid=valid)
     return Core(pixels, valid, counts, mask_of(plan, patch, job.pedestal) if plan.mask else None)
 

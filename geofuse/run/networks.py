@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geofuse.errors import MethodError
 from geofuse.files import sha256_of
 from geofuse.methods import base
-from geofuse.methods.base import Options, Patch
+from geofuse.methods.base import Options, Patch, fused_core
 from geofuse.methods.hold_out import fit_patches
 from geofuse.methods.observation import Observation
 from geofuse.nets.weights import Card, find_weights, no_torch, read_card
@@ -29,7 +29,6 @@ INNER_PX = 256
 """Side of the inner tile a network runs on, in output pixels."""
 MOST_DRIFT_PX = 0.25
 """How far a network's blocks may drift from the coarse pixels over a scene whose ratio is nearly whole."""
-LEAST_RATIO, MOST_RATIO = 2, 8
 QUIET_SHARE = 0.1
 """Of a band's blocks, from the smoothest on, those that are taken to show noise alone."""
 NOISE_BLOCK_CPX = 8
@@ -54,8 +53,8 @@ def plan_network(
 
     Raises WeightsError and MethodError where weights or ratio do not fit, UsageError where there is no such device.
     """
-    if method == "pan-gan-ms":
-        _check_ratio(ratio, size_px)
+    if base.get(method).about.takes.whole_ratios:
+        _check_ratio(method, ratio, size_px)
     where, runs_on = _device(device)
     path = find_weights(named, kind=method, bands=bands, ratio=ratio)
     card = read_card(path)
@@ -88,16 +87,17 @@ def least_shares(first: Sequence[float] | None, second: Sequence[float] | None) 
     return [min(pair) for pair in zip(first, second, strict=True)]
 
 
-def _check_ratio(ratio: tuple[float, float], size_px: tuple[int, int]) -> None:
+def _check_ratio(method: str, ratio: tuple[float, float], size_px: tuple[int, int]) -> None:
     """Refuse what blocks of R x R pixels cannot follow."""
+    least, most = base.get(method).about.takes.ratios
     whole = round(ratio[0])
     drift = max(abs(own - whole) / own * size for own, size in zip(ratio, size_px, strict=True))
-    if not LEAST_RATIO <= whole <= MOST_RATIO or drift > MOST_DRIFT_PX:
+    if not least <= whole <= most or drift > MOST_DRIFT_PX:
         found = " x ".join(f"{value:.4g}" for value in dict.fromkeys(ratio))
         raise MethodError(
-            f"pan-gan-ms at ratio {found}",
-            wanted=f"one whole number from {LEAST_RATIO} to {MOST_RATIO} for both axes",
-            do="choose --method auto, or pan-gan with weights of its own",
+            f"{method} at ratio {found}",
+            wanted=f"one whole number from {least:g} to {most:g} for both axes",
+            do="choose --method auto, or a network on the fine grid with weights of its own",
         )
 
 
@@ -133,7 +133,8 @@ def with_precision(
     noise = noise_sigma(windows, whole=options.whole)
     for patch in windows:
         exact, fast = (
-            method.apply(patch, params, observation, options=one)[:, patch.valid] for one in (options, quick)
+            fused_core(method, patch, params, observation, options=one)[:, patch.valid]
+            for one in (options, quick)
         )
         near = np.abs(fast - exact) < TOLERATED * noise[:, None]
         counts += near.size, int(near.sum())

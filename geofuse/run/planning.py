@@ -213,7 +213,7 @@ def _network(
     axes: tuple[AxisMap, AxisMap],
 ) -> dict[str, Any] | None:
     """Settle weights and device where the method is a network; others never hear of torch."""
-    if method not in base.NETWORKS:
+    if not base.get(method).about.network:
         return None
     from geofuse.run.networks import least_shares, plan_network
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, covered, moved, nearest
-from geofuse.methods.base import Method, Options, Params, Patch, get
+from geofuse.methods.base import Method, Options, Params, Patch, fused_core, get
 from geofuse.methods.observation import Observation
 from geofuse.methods.sums import merge
 from tests.methods import reference
@@ -232,7 +232,7 @@ def collected(
     """Run the first pass: every block, merged in row-major order."""
     cutter = Cutter(scene, method, dtype, spare=spare)
     state: dict[str, Any] = {}
-    for name in method.passes(scene.options):
+    for name in (one.name for one in method.passes(scene.options)):
         state[name] = reduce(
             merge,
             (
@@ -269,8 +269,8 @@ def applied(
     out = np.empty((scene.coarse.shape[0], *size), dtype)
     for core in cores(size, tile or (size[0], size[1])):
         row0, row1, col0, col1 = core
-        out[:, row0:row1, col0:col1] = method.apply(
-            cutter.cut(core), params, scene.observation, options=scene.options
+        out[:, row0:row1, col0:col1] = fused_core(
+            method, cutter.cut(core), params, scene.observation, options=scene.options
         )
     return out
 

@@ -475,7 +475,7 @@ def test_params_are_json_and_of_their_bands() -> None:
 
 
 def test_only_ridge_is_sampled() -> None:
-    assert [name for name in METHODS if getattr(get(name), "sampled", False)] == ["ridge"]
+    assert [name for name in METHODS if get(name).about.sampled] == ["ridge"]
 
 
 def test_reach_grows_with_shift_and_ratio() -> None:

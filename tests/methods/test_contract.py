@@ -12,7 +12,7 @@ import pytest
 
 from geofuse.errors import MethodError
 from geofuse.geometry import AxisMap
-from geofuse.methods.base import AUTO, METHODS, Options, Patch, get
+from geofuse.methods.base import AUTO, METHODS, Options, Patch, fused_core, get
 from geofuse.methods.sums import GainEquations, Histogram, Moments, NormalEquations, Spectra
 from tests.methods.scenes import (
     JILIN,
@@ -101,7 +101,7 @@ def test_more_than_the_reach_changes_nothing(name: str, phase: str) -> None:
     scene, method = small_scene(phase), get(name)
     exact = collected(scene, method, block_px=SMALL_BLOCK_PX)
     roomy = collected(scene, method, block_px=SMALL_BLOCK_PX, spare=MORE)
-    assert list(exact) == list(roomy) == list(method.passes(scene.options))
+    assert list(exact) == list(roomy) == [one.name for one in method.passes(scene.options)]
     assert all(same(exact[key], roomy[key]) for key in exact)
     params = method.fit(exact, scene.observation, options=scene.options)
     assert np.array_equal(applied(scene, name, params), applied(scene, name, params, spare=MORE))
@@ -194,9 +194,9 @@ def test_a_patch_is_only_read(name: str) -> None:
     patch, untouched = Cutter(scene, method).cut(core), Cutter(scene, method).cut(core)
     state = collected(scene, method)
     params = method.fit(state, scene.observation, options=scene.options)
-    for key in method.passes(scene.options):
-        method.collect(key, patch, scene.observation, options=scene.options, state=state)
-    fused = method.apply(patch, params, scene.observation, options=scene.options)
+    for one in method.passes(scene.options):
+        method.collect(one.name, patch, scene.observation, options=scene.options, state=state)
+    fused = fused_core(method, patch, params, scene.observation, options=scene.options)
     assert fused.shape == (3, 50, 70)
     assert fused.dtype == np.float32
     assert not any(np.shares_memory(fused, plane) for plane in (patch.fine, patch.coarse))
@@ -216,8 +216,8 @@ def test_less_than_the_reach_is_noticed(name: str, short: tuple[int, int]) -> No
     params = method.fit(state, scene.observation, options=scene.options)
     patch = Cutter(scene, method, spare=short).cut((41, 83, 40, 84))
     steps = [
-        *(partial(method.collect, key, state=state) for key in method.passes(scene.options)),
-        partial(method.apply, params=params),
+        *(partial(method.collect, one.name, state=state) for one in method.passes(scene.options)),
+        partial(fused_core, method, params=params),
     ]
     with pytest.raises(IndexError, match="leave"):
         list(step(patch=patch, observation=scene.observation, options=scene.options) for step in steps)

@@ -12,10 +12,10 @@ import pytest
 from geofuse.errors import MethodError, WeightsError, WorkerError
 from geofuse.files import sha256_of
 from geofuse.geometry import AxisMap
-from geofuse.methods.base import Params, get
+from geofuse.methods.base import After, Params, get
 from geofuse.methods.observation import Observation
-from geofuse.methods.sharpen import neural
-from geofuse.methods.sharpen.back_projection import After, fuse_patch, margin_px
+from geofuse.methods.sharpen import ms_network
+from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px
 from geofuse.nets.weights import Card, save_weights
 from tests.methods.scenes import LANDSAT, NAMES, Cutter, Scene, aligned, applied, fitted, make_scene
 
@@ -117,7 +117,7 @@ def test_inputs_are_what_they_say(folder: Path) -> None:
     params = fitted(scene, "pan-gan-ms")
     spec = models.MsSpec(4, width=8, blocks=2)
     patch = Cutter(scene, get("pan-gan-ms"), spare=(4, 1)).cut((33, 71, 46, 90))
-    found = neural.ms_inputs(patch, params.values, scene.observation, spec, options=scene.options)
+    found = ms_network.ms_inputs(patch, params.values, scene.observation, spec, options=scene.options)
     levels = params.values["levels"]
     r0, r1, c0, c1 = found.coarse
     assert found.fine[0] <= 33 < found.fine[0] + 4
@@ -176,12 +176,15 @@ def test_a_whole_tile_on_a_device_is_what_the_kernels_give(name: str, rounds: in
     after = After(rounds, (1.0, 0.7, 1.0))
     given: Any = {"options": scene.options, "core": core, "after": after}
     wanted = fuse_patch(method, patch, params, scene.observation, **given)
-    found = on_device.fuse_whole(method, patch, params, scene.observation, **given)
+    grid = "ms" if name == "pan-gan-ms" else "fine"
+    told: Any = {"options": scene.options, "after": replace(after, core=core)}
+    found, halved = on_device.whole_tile(grid, patch, params, scene.observation, **told)
     assert found is not None
+    assert halved == 0
     np.testing.assert_allclose(found, wanted, atol=0.02, rtol=1e-5)
-    assert on_device.eased() == {}
+    assert on_device.all_there(patch, scene.observation)
     holed = replace(patch, fine_valid=np.zeros_like(patch.fine_valid))
-    assert on_device.fuse_whole(method, holed, params, scene.observation, **given) is None
+    assert not on_device.all_there(holed, scene.observation)
 
 
 def test_short_memory_halves_the_batch_then_the_tile_then_goes_to_the_cpu(folder: Path) -> None:

@@ -7,8 +7,8 @@ residual is r - D(U(r)), and the product gets U of their sum. Source: Irani and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, Window, gaussian_reach_px
 from geofuse.kernels.resample import resample
-from geofuse.methods.base import Method, Options, Params, Patch, Strip, joined, keep_shares
+from geofuse.methods.base import (
+    After,
+    Fused,
+    Method,
+    Options,
+    Params,
+    Patch,
+    Strip,
+    fused_core,
+    joined,
+    keep_shares,
+)
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Observation,
@@ -29,16 +40,6 @@ from geofuse.methods.observation import (
 from geofuse.methods.sharpen.closed_form import STRIP_ROWS, Widened, coarse_part
 from geofuse.methods.sharpen.multires import EXP
 from geofuse.methods.sharpen.one_scale_down import back_reach_cpx, there_and_back
-
-
-@dataclass(frozen=True, slots=True)
-class After:
-    """What follows a method: how much of its detail stays, and how often the product is back-projected."""
-
-    rounds: int = 0
-    """Rounds of back-projection."""
-    shares: tuple[float, ...] = ()
-    """Share of the method's detail that each band keeps, 0 to 1; empty: all of it."""
 
 
 def round_trip_cpx(observation: Observation, ratio: float) -> int:
@@ -78,12 +79,11 @@ def fuse_patch(
     """Fuse a core (B, rows, cols) out of a patch whose own core reaches `margin_px` further."""
     row0, row1, col0, col1 = core
     out = np.empty((patch.coarse.shape[0], row1 - row0, col1 - col0), patch.coarse.dtype)
-    return joined(
-        fused_strips(method, patch, params, observation, options=options, core=core, after=after), out
-    )
+    made = finished(method, patch, params, observation, options=options, core=core, after=after)
+    return joined(made.strips, out)
 
 
-def fused_strips(
+def finished(
     method: Method,
     patch: Patch,
     params: Params,
@@ -92,18 +92,34 @@ def fused_strips(
     options: Options,
     core: Window,
     after: After,
+) -> Fused:
+    """Fuse a core strip by strip as `fuse_patch` does at once: whatever the method left over is done here."""
+    after = replace(after, core=core)
+    made = method.apply(patch, params, observation, options=options, after=after)
+    if made.back_projected:
+        return made
+    strips = made.strips
+    if after.cuts and not made.shares_kept:
+        strips = _less_detail(strips, patch, observation, options, after)
+    if after.rounds:
+        strips = _seen_by_sensor(strips, patch, observation, after.rounds, core)
+    return Fused(strips, shares_kept=True, back_projected=True, counts=made.counts)
+
+
+def _less_detail(
+    strips: Iterator[Strip], patch: Patch, observation: Observation, options: Options, after: After
 ) -> Iterator[Strip]:
-    """Fuse a core strip by strip, as `fuse_patch` does at once."""
-    elsewhere = getattr(method, "fuse_whole", None)
-    if elsewhere is not None:
-        found = elsewhere(patch, params, observation, options=options, core=core, after=after)
-        if found is not None:
-            yield slice(0, found.shape[1]), found
-            return
-    strips = _strips_of(method, patch, params, observation, options=options, shares=after.shares)
-    if not after.rounds:
-        yield from strips
-        return
+    """Take from each band what it is not to keep of the method's detail."""
+    plain = fused_core(EXP, patch, Params(EXP.about.name), observation, options=options)
+    for rows, part in strips:
+        keep_shares(plain[:, rows], part, after.shares)
+        yield rows, part
+
+
+def _seen_by_sensor(
+    strips: Iterator[Strip], patch: Patch, observation: Observation, rounds: int, core: Window
+) -> Iterator[Strip]:
+    """Back-project what a method made of a patch's own core, and yield the inner one."""
     fused = np.empty((patch.coarse.shape[0], *patch.valid.shape), patch.coarse.dtype)
     every = bool(patch.valid.all())
     for rows, part in strips:
@@ -112,28 +128,7 @@ def fused_strips(
         else:
             fused[:, rows] = 0
             np.copyto(fused[:, rows], part, where=patch.valid[rows])
-    patch = replace(patch, core=core)
-    yield from back_projected(fused, patch.valid, patch, observation, rounds=after.rounds)
-
-
-def _strips_of(
-    method: Method,
-    patch: Patch,
-    params: Params,
-    observation: Observation,
-    *,
-    options: Options,
-    shares: Sequence[float],
-) -> Iterator[Strip]:
-    """Yield what a method makes of a patch's own core: strip by strip where it can, else at once."""
-    own = getattr(method, "strips", None)
-    if own is not None:
-        yield from own(patch, params, observation, options=options, shares=shares)
-        return
-    fused = method.apply(patch, params, observation, options=options)
-    if min(shares, default=1.0) < 1.0:
-        keep_shares(EXP.apply(patch, Params("exp"), observation, options=options), fused, shares)
-    yield slice(0, fused.shape[1]), fused
+    yield from back_projected(fused, patch.valid, replace(patch, core=core), observation, rounds=rounds)
 
 
 def back_projected(

@@ -17,7 +17,19 @@ from numpy.typing import NDArray
 from geofuse.geometry import Taps, Window, gaussian_reach_px, gaussian_sigma_px
 from geofuse.kernels import inject
 from geofuse.kernels.resample import fill, resample_valid
-from geofuse.methods.base import About, Options, Params, Patch, Reach, Strip, joined, keep_shares
+from geofuse.methods.base import (
+    About,
+    After,
+    Coefficient,
+    Fused,
+    Options,
+    Params,
+    Pass,
+    Patch,
+    Reach,
+    Strip,
+    keep_shares,
+)
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Lifted,
@@ -31,6 +43,8 @@ from geofuse.methods.observation import (
 )
 from geofuse.methods.sums import Histogram, Moments, MomentSums, histogram_of
 
+PASSES = {"fine": Pass("fine", grid="fine"), "haze": Pass("haze", needed=False)}
+"""Passes that are not simply needed and over the MS pixels."""
 STRIP_ROWS = 64
 FILL_CPX = CUBIC_REACH_CPX
 """The coarse pixel under a valid output pixel has a value: once filled, so has all that its cubic touches."""
@@ -63,18 +77,16 @@ class ClosedForm:
     """Name and source."""
     form: str
     """Injection: "exp", "linear", "ratio", "modulate" or "partial"."""
-    solve: Callable[[Mapping[str, Any], Options], dict[str, Any]]
+    solve: Callable[[Mapping[str, Any], Options], dict[str, Coefficient]]
     """Turns what was collected into the form's coefficients."""
     low: str = "none"
     """Low-passed PAN: "none", "glp" (sensor MTF, decimated), "box" or "atrous"."""
     collects: tuple[str, ...] = ()
     """Of "fine", "coarse", "coarser", "haze"."""
-    sampled: bool = False
-    """Moments are of the whole scene."""
 
-    def passes(self, options: Options) -> Sequence[str]:
+    def passes(self, options: Options) -> Sequence[Pass]:
         """Name what to collect over the scene."""
-        return self.collects
+        return tuple(PASSES.get(name) or Pass(name) for name in self.collects)
 
     def halo(self, observation: Observation, *, options: Options) -> Reach:
         """Reach of the cubic kernel, the fill of nodata, and the filters that `collect` and `apply` use.
@@ -136,29 +148,19 @@ class ClosedForm:
         return groups if self.low == "glp" else np.zeros_like(groups)
 
     def apply(
-        self, patch: Patch, params: Params, observation: Observation, *, options: Options
-    ) -> NDArray[Any]:
-        """Fuse the core."""
-        row0, row1, col0, col1 = patch.core
-        out = np.empty((patch.coarse.shape[0], row1 - row0, col1 - col0), patch.coarse.dtype)
-        return joined(self.strips(patch, params, observation, options=options), out)
+        self, patch: Patch, params: Params, observation: Observation, *, options: Options, after: After
+    ) -> Fused:
+        """Fuse the core strip by strip, so that no plane of floats is ever whole."""
+        return Fused(self._fused(patch, params, observation, options, after), shares_kept=True)
 
-    def strips(
-        self,
-        patch: Patch,
-        params: Params,
-        observation: Observation,
-        *,
-        options: Options,
-        shares: Sequence[float] = (),
+    def _fused(
+        self, patch: Patch, params: Params, observation: Observation, options: Options, after: After
     ) -> Iterator[Strip]:
-        """Fuse the core strip by strip; ``shares`` of the detail are kept per band (empty: all)."""
         group = self._groups(observation)
         kind = patch.coarse.dtype.type
         values = {key: _typed(value, kind) for key, value in params.values.items()}
-        cut = min(shares, default=1.0) < 1.0
         for rows, up, pan, low in self._strips(patch, observation, options):
-            plain = up.copy() if cut else up
+            plain = up.copy() if after.cuts else up
             if self.form == "linear":
                 inject.linear(up, pan, low, group, **values)
             elif self.form == "ratio":
@@ -167,8 +169,8 @@ class ClosedForm:
                 inject.modulate(up, pan, low, group, **values)
             elif self.form == "partial":
                 inject.partial(up, pan, **values)
-            if cut:
-                keep_shares(plain, up, shares)
+            if after.cuts:
+                keep_shares(plain, up, after.shares)
             yield rows, up
 
     def _strips(

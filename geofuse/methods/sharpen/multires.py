@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from geofuse.kernels.inject import NO_LIMIT
-from geofuse.methods.base import About, Options
+from geofuse.methods.base import About, Coefficient, Options
 from geofuse.methods.sharpen.closed_form import ClosedForm, Fine, floor_of, slope
 
 MRA = "multi-resolution analysis"
@@ -14,11 +14,11 @@ STEEPEST = 2.0
 """Steepest local slope U / (P_L + c), in scene slopes g: where P_L nears -c the pure ratio diverges."""
 
 
-def _exp(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _exp(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     return {}
 
 
-def detail_gains(gains: list[float]) -> dict[str, Any]:
+def detail_gains(gains: list[float]) -> dict[str, Coefficient]:
     """Return the linear form F_b = U_b + gains[b] (P - P_L)."""
     bands = len(gains)
     return {
@@ -30,13 +30,13 @@ def detail_gains(gains: list[float]) -> dict[str, Any]:
     }
 
 
-def _hpf(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _hpf(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     std = fine.moments.std
     return detail_gains([slope(float(std[b]), float(std[fine.low(b)])) for b in range(fine.bands)])
 
 
-def _glp(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _glp(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     return detail_gains(regression_gains(fine))
 
@@ -49,18 +49,18 @@ def regression_gains(fine: Fine) -> list[float]:
     ]
 
 
-def _glp_fs(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _glp_fs(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     cov, pan = fine.moments.cov, fine.bands
     return detail_gains([slope(float(cov[b, pan]), float(cov[fine.low(b), pan])) for b in range(fine.bands)])
 
 
-def _plain_ratio(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _plain_ratio(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     bands = len(options.names)
     return {"constant": [0.0] * bands, "limit": [NO_LIMIT] * bands, "floor": floor_of(0.0, options)}
 
 
-def _hpm_r(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _hpm_r(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     mean = fine.moments.mean
     gains = [max(gain, 0.0) if mean[b] > 0.0 else 0.0 for b, gain in enumerate(regression_gains(fine))]
@@ -73,7 +73,7 @@ def _hpm_r(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
     }
 
 
-def _awlp(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _awlp(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     bands, moments = fine.bands, fine.moments
     share = 1.0 / bands

@@ -7,20 +7,19 @@ eased is counted and told in the product's record.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import Window
-from geofuse.methods.base import Method, Options, Params, Patch
+from geofuse.methods.base import After, Fused, Options, Params, Patch
 from geofuse.methods.observation import Observation
-from geofuse.methods.sharpen.back_projection import After, fuse_patch, round_trip_cpx
+from geofuse.methods.sharpen.back_projection import round_trip_cpx
 from geofuse.methods.sharpen.closed_form import floor_of
-from geofuse.methods.sharpen.neural import blocks_from, range_of
+from geofuse.methods.sharpen.network_levels import blocks_from, range_of
 
 if TYPE_CHECKING:
     from geofuse.nets.device import Eased, Pixels, Wanted
@@ -31,62 +30,75 @@ LEAST_INNER_PX = 64
 HALVED, ON_CPU = "network_halved", "network_on_cpu"
 """Counters: how often memory made less of a batch or tile, and tiles that went to the CPU."""
 
-_told = threading.local()
 
-
-def fuse_whole(
-    method: Method,
+def on_its_device(
+    grid: Literal["ms", "fine"],
+    here: Callable[[Options], NDArray[Any]],
     patch: Patch,
     params: Params,
     observation: Observation,
     *,
     options: Options,
-    core: Window,
     after: After,
-) -> NDArray[Any] | None:
-    """Fuse a core (B, rows, cols), back-projected, on the planned device; None where its pixels are not all valid."""
-    if not (patch.fine_valid.all() and patch.coarse_valid.all()) or observation.field is not None:
-        return None
+) -> Fused:
+    """Fuse a patch's core with a network on a grid: as a whole on its device where that can be, else by ``here``.
+
+    Only what a device made is back-projected. ``here`` is given the options to fuse on the CPU with, and returns
+    the patch's core (B, H, W) with all of its detail.
+    """
+    counts: dict[str, int] = {}
+    network = options.network
+    if network is not None and network["device"] != "cpu" and all_there(patch, observation):
+        found, halved = whole_tile(grid, patch, params, observation, options=options, after=after)
+        if halved:
+            counts[HALVED] = halved
+        if found is not None:
+            strips = iter([(slice(0, found.shape[1]), found)])
+            return Fused(strips, shares_kept=True, back_projected=True, counts=counts)
+        counts[ON_CPU] = 1
+        options = _on_cpu(options)
+    made = here(options)
+    return Fused(iter([(slice(0, made.shape[1]), made)]), counts=counts)
+
+
+def all_there(patch: Patch, observation: Observation) -> bool:
+    """Whether a device can do all of a tile: its pixels are all valid, and one shift holds for it."""
+    return bool(patch.fine_valid.all() and patch.coarse_valid.all()) and observation.field is None
+
+
+def whole_tile(
+    grid: Literal["ms", "fine"],
+    patch: Patch,
+    params: Params,
+    observation: Observation,
+    *,
+    options: Options,
+    after: After,
+) -> tuple[NDArray[Any] | None, int]:
+    """Fuse and back-project ``after.core`` (B, rows, cols) on the planned device, and count what memory halved.
+
+    None where memory or values fail.
+    """
     from geofuse.nets.device import fuse_fine, fuse_ms
     from geofuse.nets.inference import NotFiniteError, engine
 
     network = options.network
     assert network is not None
     running = engine(network)
-    pixels, wanted = _pixels(patch, observation), _wanted(patch, params, observation, options, core, after)
-    fuse = fuse_ms if "ridge" in params.values else fuse_fine
+    pixels, wanted = _pixels(patch, observation), _wanted(patch, params, observation, options, after)
+    fuse = fuse_ms if grid == "ms" else fuse_fine
 
     def run(batch: int, inner_px: int) -> NDArray[np.float32]:
         return fuse(running, pixels, wanted, batch=batch, inner_px=inner_px)
 
     try:
-        found, halved = _eased(network["device"]).fuse(run, running.inner_px, LEAST_INNER_PX)
+        found, halved = _memory_of(network["device"]).fuse(run, running.inner_px, LEAST_INNER_PX)
     except NotFiniteError:
-        found, halved = None, 0
-    _tell(HALVED, halved)
-    if found is not None:
-        return found.astype(patch.coarse.dtype, copy=False)
-    _tell(ON_CPU, 1)
-    twin = _on_cpu(options)
-    return fuse_patch(method, patch, params, observation, options=twin, core=core, after=after)
-
-
-def eased() -> dict[str, int]:
-    """Return this thread's counters since they were asked for last."""
-    found: dict[str, int] = getattr(_told, "counts", {})
-    _told.counts = {}
-    return found
-
-
-def _tell(name: str, count: int) -> None:
-    counts: dict[str, int] = getattr(_told, "counts", {})
-    if count:
-        _told.counts = {**counts, name: counts.get(name, 0) + count}
+        return None, 0
+    return None if found is None else found.astype(patch.coarse.dtype, copy=False), halved
 
 
 def _on_cpu(options: Options) -> Options:
-    from dataclasses import replace
-
     from geofuse.nets.inference import describe
 
     assert options.network is not None
@@ -95,7 +107,7 @@ def _on_cpu(options: Options) -> Options:
 
 
 @lru_cache(maxsize=8)
-def _eased(device: str) -> Eased:
+def _memory_of(device: str) -> Eased:
     from geofuse.nets.device import Eased
 
     return Eased(BATCH)
@@ -117,22 +129,20 @@ def _pixels(patch: Patch, observation: Observation) -> Pixels:
     )
 
 
-def _wanted(
-    patch: Patch, params: Params, observation: Observation, options: Options, core: Window, after: After
-) -> Wanted:
+def _wanted(patch: Patch, params: Params, observation: Observation, options: Options, after: After) -> Wanted:
     from geofuse.nets.device import Wanted
 
     axes, network = (patch.axis_y, patch.axis_x), options.network or {}
     ratio = round(1.0 / axes[0].scale)
     first = [blocks_from(axis, shift, ratio) for axis, shift in zip(axes, observation.shift_px, strict=True)]
     return Wanted(
-        core=core,
+        core=after.core or patch.core,
         grown=patch.core,
         values=_with_range(params.values),
         floor=floor_of(0.0, options),
         rounds=after.rounds,
         step_cpx=round_trip_cpx(observation, 1.0 / max(axis.scale for axis in axes)),
-        detail_shares=tuple(after.shares) if min(after.shares, default=1.0) < 1.0 else (),
+        detail_shares=after.shares if after.cuts else (),
         network_shares=_shares(network.get("shares")),
         first=(first[0], first[1]),
         whole=options.whole,

@@ -16,7 +16,18 @@ from geofuse.kernels import stencil
 from geofuse.kernels.classes import GainSums, memberships_of, modulate
 from geofuse.kernels.resample import fill
 from geofuse.kernels.stencil import FOLDS, MARGIN, SIDE, TAPS, ProductSums
-from geofuse.methods.base import About, Options, Params, Patch, Reach, Strip, joined, keep_shares
+from geofuse.methods.base import (
+    About,
+    After,
+    Fused,
+    Options,
+    Params,
+    Pass,
+    Patch,
+    Reach,
+    Strip,
+    keep_shares,
+)
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
     Lifted,
@@ -86,12 +97,10 @@ class Ridge:
 
     about: About
     """Name and source."""
-    sampled: bool = True
-    """Some blocks of a large scene are enough to collect from."""
 
-    def passes(self, options: Options) -> Sequence[str]:
+    def passes(self, options: Options) -> Sequence[Pass]:
         """Name what to collect over the scene."""
-        return ("ridge", "spectra", "classes")
+        return Pass("ridge"), Pass("spectra"), Pass("classes")
 
     def halo(self, observation: Observation, *, options: Options) -> Reach:
         """Reach of the taps, low-passed PAN and back-projection, at full scale and one scale down."""
@@ -180,26 +189,16 @@ class Ridge:
         return Params(self.about.name, values)
 
     def apply(
-        self, patch: Patch, params: Params, observation: Observation, *, options: Options
-    ) -> NDArray[Any]:
-        """Fuse the core."""
-        row0, row1, col0, col1 = patch.core
-        out = np.empty((patch.coarse.shape[0], row1 - row0, col1 - col0), patch.coarse.dtype)
-        return joined(self.strips(patch, params, observation, options=options), out)
+        self, patch: Patch, params: Params, observation: Observation, *, options: Options, after: After
+    ) -> Fused:
+        """Fuse the core strip by strip, so that no plane of floats is ever whole."""
+        return Fused(self._fused(patch, params, observation, options, after), shares_kept=True)
 
-    def strips(
-        self,
-        patch: Patch,
-        params: Params,
-        observation: Observation,
-        *,
-        options: Options,
-        shares: Sequence[float] = (),
+    def _fused(
+        self, patch: Patch, params: Params, observation: Observation, options: Options, after: After
     ) -> Iterator[Strip]:
-        """Fuse the core strip by strip; ``shares`` of the detail are kept per band (empty: all)."""
         row0, row1, col0, col1 = patch.core
         bands, kind = patch.coarse.shape[0], patch.coarse.dtype
-        cut = min(shares, default=1.0) < 1.0
         taps, ratios, gains = (
             np.asarray(params.values[key], kind) for key in ("taps", "ratios", "corrections")
         )
@@ -219,12 +218,12 @@ class Ridge:
             stencil.detail_of(patch.fine[0, *around], patch.fine_valid[around], smooth, detail)
             planes = _planes(layers, row0 + start, row0 + stop)
             up = planes[:bands]
-            spectra = up.copy() if modulation or cut else up
+            spectra = up.copy() if modulation or after.cuts else up
             stencil.inject(up, planes[bands:], detail, smooth, floor, taps, ratios, gains)
             if modulation:
                 modulate(spectra, up, *modulation)
-            if cut:
-                keep_shares(spectra, up, shares)
+            if after.cuts:
+                keep_shares(spectra, up, after.shares)
             yield slice(start, stop), up
 
 
@@ -405,5 +404,6 @@ RIDGE = Ridge(
         "adaptive",
         "Aiazzi, Baronti and Selva 2007, IEEE TGRS 45(10); Hoerl and Kennard 1970, Technometrics 12(1)",
         "PAN's detail by ridge regression, fitted to the scene one scale down (Wald's protocol)",
+        sampled=True,
     )
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.methods.base import About, Options
+from geofuse.methods.base import About, Coefficient, Options
 from geofuse.methods.sharpen.closed_form import ClosedForm, Fine, floor_of, slope
 from geofuse.methods.sums import Moments, quantile
 
@@ -18,7 +18,7 @@ HAZE_SHARE = {"blue": 0.95, "green": 0.45, "red": 0.40, "nir": 0.05}
 PRACS_BETA = 0.95
 
 
-def _brovey(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _brovey(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     bands = len(options.names)
     weights = list(options.weights) if options.weights else [1.0 / bands] * bands
     return {
@@ -45,7 +45,7 @@ def _matched(fine: Fine, weights: NDArray[np.float64], constant: float) -> tuple
 
 def _substitute(
     weights: NDArray[np.float64], pan_gain: float, constant: float, gains: NDArray[np.float64]
-) -> dict[str, Any]:
+) -> dict[str, Coefficient]:
     """Return the linear form F_b = U_b + gains[b] (pan_gain P + constant - weights . U)."""
     return {
         "weights": [(-weights).tolist()],
@@ -56,13 +56,13 @@ def _substitute(
     }
 
 
-def _ihs(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _ihs(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     weights = np.full(fine.bands, 1.0 / fine.bands)
     return _substitute(weights, *_matched(fine, weights, 0.0), np.ones(fine.bands))
 
 
-def _pca(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _pca(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     bands, cov = fine.bands, fine.moments.cov
     axis = np.linalg.eigh(cov[:bands, :bands])[1][:, -1]
@@ -71,7 +71,7 @@ def _pca(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
     return _substitute(axis, *_matched(fine, axis, 0.0), axis)
 
 
-def _gs(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _gs(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     weights = np.full(fine.bands, 1.0 / fine.bands)
     return _substitute(weights, *_matched(fine, weights, 0.0), _covariance_gains(fine, weights))
@@ -92,7 +92,7 @@ def regress_pan(coarse: Moments) -> tuple[NDArray[np.float64], float]:
     return weights, float(coarse.mean[-1] - weights @ coarse.mean[:-1])
 
 
-def _gsa(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _gsa(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     weights, _ = regress_pan(collected["coarse"])
     mean = fine.moments.mean
@@ -100,7 +100,7 @@ def _gsa(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
     return _substitute(weights, 1.0, constant, _covariance_gains(fine, weights))
 
 
-def _bt_h(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _bt_h(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     coarse: Moments = collected["coarse"]
     weights, constant = regress_pan(coarse)
     if set(options.names) == set(HAZE_SHARE):
@@ -118,7 +118,7 @@ def _bt_h(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
     }
 
 
-def _bdsd_pc(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _bdsd_pc(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     from scipy.optimize import lsq_linear  # a quarter of a second to load, for this method alone
 
     raw = collected["coarser"].raw
@@ -140,7 +140,7 @@ def _bdsd_pc(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
     }
 
 
-def _pracs(collected: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _pracs(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficient]:
     fine: Fine = collected["fine"]
     bands, cov, mean, std = fine.bands, fine.moments.cov, fine.moments.mean, fine.moments.std
     weights, constant = regress_pan(collected["coarse"])
@@ -178,6 +178,7 @@ BROVEY = ClosedForm(
         CS,
         "Gillespie, Kahle and Walker 1987, RSE 22(3)",
         "U P / I, equal or given weights, no matching",
+        hears=frozenset({"weights"}),
     ),
     "ratio",
     _brovey,
