@@ -63,15 +63,15 @@ def _fused(pair: Pair, out: Path, request: Request, progress: Progress) -> Path:
 
 def _judged(pair: Pair, folder: Path, images: dict[str, Path]) -> dict[str, Any]:
     scene = open_simulated(pair)
-    bands = len(scene.coarse.bands)
-    truth, _ = read_image(pair.truth, bands, scene.fine.grid)
-    ms = read_image(pair.ms, bands, scene.coarse.grid)
+    bands = len(scene.image("ms").bands)
+    truth, _ = read_image(pair.truth, bands, scene.image("pan").grid)
+    ms = read_image(pair.ms, bands, scene.image("ms").grid)
     rows, pictures = [], {}
     for name, path in images.items():
-        fused, valid = read_image(path, bands, scene.fine.grid)
+        fused, valid = read_image(path, bands, scene.image("pan").grid)
         rows.append({"image": name, **scores(fused, truth, valid, ms=ms, camera=CAMERA)})
         pictures[name] = fused
-    pan, _ = read_image(pair.pan, 1, scene.fine.grid)
+    pan, _ = read_image(pair.pan, 1, scene.image("pan").grid)
     picture = folder / "before_after.png"
     method = list(images)[-1]
     made_by = json.loads(images[method].with_suffix(".json").read_text())["method"]["name"]

@@ -12,13 +12,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "geofuse"
-GROUND = {"errors", "files", "geometry", "tables", "version"}
+GROUND = {"errors", "files", "geometry", "nouns", "tables", "version"}
 LOW = GROUND | {"kernels", "config"}
 MIDDLE = LOW | {"rasters", "scenes", "nets", "methods", "metrics", "landscape"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "geometry": set(),
+    "nouns": {"errors"},
     "tables": {"errors"},
     "version": set(),
     "kernels": {"geometry"},

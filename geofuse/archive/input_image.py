@@ -21,11 +21,11 @@ from geofuse.errors import ChangedError, GeofuseError
 from geofuse.geometry import Window
 from geofuse.rasters.cog import CogSpec, assemble, checked_spec, encode_tile, write_part
 from geofuse.rasters.headers import RasterFacts
-from geofuse.rasters.image import Grid, Source
+from geofuse.rasters.image import Grid, Image, files_of
 from geofuse.rasters.pixels import input_sha256, read_raw, read_window
 from geofuse.rasters.sniffing import TAR, file_of
 from geofuse.scenes.opening import open_pair, open_scene, select_bands
-from geofuse.scenes.relating import between, rectangle
+from geofuse.scenes.relating import between, rectangle, target_of
 from geofuse.scenes.scene import Scene
 
 TILE_PX = 1024
@@ -45,18 +45,18 @@ def write_input(out: Path, record: dict[str, Any], facts: RasterFacts, *, beside
     """
     try:
         scene, chosen = _opened(record, beside)
-        window = _window(facts.grid, scene.coarse.grid)
+        image = target_of(scene)
+        window = _window(facts.grid, image.grid)
     except GeofuseError as fault:
         _log.info("%s is published without its input: %s", record["scene"]["id"], fault)
         return False
-    source = scene.coarse
-    spec = _spec(source, chosen, window, record, facts)
+    spec = _spec(image, chosen, window, record, facts)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".input-", suffix=".tmp") as parts:
         paths = []
         rows, cols = -(-spec.height // TILE_PX), -(-spec.width // TILE_PX)
         for at in range(rows * cols):
             row, col = divmod(at, cols)
-            pixels = _read(source, chosen, _tile(window, row, col), spec)
+            pixels = _read(image, chosen, _tile(window, row, col), spec)
             tile = encode_tile(pixels, spec, tile_row=row, tile_col=col, tile_px=TILE_PX)
             paths.append(Path(parts) / f"{at}.part")
             write_part(paths[-1], [tile], fingerprint=record["fingerprint"], extra={})
@@ -75,7 +75,7 @@ def _opened(record: dict[str, Any], beside: Path) -> tuple[Scene, tuple[int, ...
         scene = open_pair(paths[0], paths[1:])
     chosen = select_bands(scene, record["parameters"]["bands"])
     known = {_name(item["path"]): item["sha256"] for item in inputs}
-    for path in sorted({scene.coarse.bands[index].path for index in chosen}):
+    for path in sorted(files_of(target_of(scene), chosen)):
         if input_sha256(path) != known.get(_name(path)):
             raise ChangedError("no longer what the product was made from", path=path)
     return scene, chosen
@@ -106,11 +106,11 @@ def _window(fine: Grid, coarse: Grid) -> Window:
 
 
 def _spec(
-    source: Source, chosen: Sequence[int], window: Window, record: dict[str, Any], facts: RasterFacts
+    image: Image, chosen: Sequence[int], window: Window, record: dict[str, Any], facts: RasterFacts
 ) -> CogSpec:
-    a, b, c, d, e, f = source.grid.transform
+    a, b, c, d, e, f = image.grid.transform
     row0, row1, col0, col1 = window
-    bands = [source.bands[index] for index in chosen]
+    bands = [image.bands[index] for index in chosen]
     dtype = str(np.result_type(*(np.dtype(band.dtype) for band in bands)))
     return checked_spec(
         CogSpec(
@@ -119,7 +119,7 @@ def _spec(
             bands=len(bands),
             dtype=dtype,
             nodata=facts.nodata[0] if facts.nodata[0] is not None else bands[0].nodata,
-            crs=source.grid.crs,
+            crs=image.grid.crs,
             transform=(a, b, c + a * col0 + b * row0, d, e, f + d * col0 + e * row0),
             descriptions=tuple(record["parameters"]["bands"]),
             colors=tuple(band.color for band in bands),
@@ -143,9 +143,9 @@ def _tile(window: Window, row: int, col: int) -> Window:
     return top, min(top + TILE_PX, row1), left, min(left + TILE_PX, col1)
 
 
-def _read(source: Source, chosen: Sequence[int], window: Window, spec: CogSpec) -> NDArray[Any]:
+def _read(image: Image, chosen: Sequence[int], window: Window, spec: CogSpec) -> NDArray[Any]:
     """Return stored values (h, w, bands), the spec's nodata where the input has none."""
-    plain = replace(source, warped=False)
+    plain = replace(image, warped=False)
     pixels = np.stack([read_raw(plain, index, window) for index in chosen], axis=-1).astype(spec.dtype)
     if spec.nodata is not None:
         _, valid = read_window(plain, tuple(chosen), window)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from geofuse.errors import AreaError, BandError, GeorefError, UsageError
 from geofuse.geometry import Window
 from geofuse.rasters.cog import CogSpec, checked_spec
-from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.describing import image_of
+from geofuse.rasters.image import Band, Grid, Image, Piece
 from geofuse.rasters.pixels import close_handles, inspect, read_raw, read_reduced, read_window
 from geofuse.rasters.preview import choose_rgb
 from geofuse.rasters.validity import good
@@ -113,10 +114,10 @@ class Wish:
 class Cut:
     """A clip, decided."""
 
-    source: Source
+    image: Image
     """Reads pixels on the clip's grid, or on the product's where they are the same."""
     window: Window
-    """What of the source's grid is cut: row0, row1, col0, col1."""
+    """What of the image's grid is cut: row0, row1, col0, col1."""
     native: Window
     """What of the product is cut."""
     spec: CogSpec
@@ -154,8 +155,7 @@ def plan_clip(path: Path, names: Sequence[str], wish: Wish, credit: Credit) -> C
     bands = tuple(
         Band(
             name=names[at],
-            path=str(path),
-            index=at + 1,
+            pieces=(Piece(str(path), at + 1),),
             dtype=facts.dtypes[at],
             nodata=facts.nodata[at],
             tag_scale=facts.scales[at],
@@ -164,12 +164,12 @@ def plan_clip(path: Path, names: Sequence[str], wish: Wish, credit: Credit) -> C
         )
         for at in chosen
     )
-    source = Source(bands, facts.grid, {str(path): facts.driver}, block=facts.block)
+    image = replace(image_of(facts, role="product", bands=bands), alpha=(), masks=())
     window, grid, nodata = native, window_grid(facts.grid, native), bands[0].nodata
     target = None if wish.crs is None else _known_crs(wish.crs)
     if target is not None and not same_crs(target, facts.grid.crs):
         grid = reprojected(grid, target)
-        source = replace(source, grid=grid, warped=True)
+        image = replace(image, grid=grid, warped=True)
         window = (0, grid.height, 0, grid.width)
         nodata = _some_nodata(bands) if nodata is None else nodata
     spec = _spec(bands, grid, nodata, facts.tags, credit)
@@ -177,7 +177,7 @@ def plan_clip(path: Path, names: Sequence[str], wish: Wish, credit: Credit) -> C
     share = form.bytes_per_value or _stored_share(path, facts.grid, len(names), bands[0].dtype) * 1.05
     ranges = _ranges(path, chosen, wish.ranges) if form.picture else ()
     estimate = int(values * share * (1.0 if form.picture else np.dtype(bands[0].dtype).itemsize)) + 8192
-    return Cut(source, window, native, spec, form, ranges, wish.gamma, credit, estimate)
+    return Cut(image, window, native, spec, form, ranges, wish.gamma, credit, estimate)
 
 
 def _chosen(names: Sequence[str], wish: Wish, form: Format) -> tuple[int, ...]:
@@ -345,10 +345,10 @@ def blocks(cut: Cut, tell: Tell, side: int = BLOCK_PX) -> Iterator[tuple[tuple[i
 def _pixels(cut: Cut, rows: tuple[int, int], cols: tuple[int, int]) -> NDArray[Any]:
     top, left = cut.window[0], cut.window[2]
     window = (top + rows[0], top + rows[1], left + cols[0], left + cols[1])
-    every = tuple(range(len(cut.source.bands)))
-    if not cut.source.warped:
-        return np.stack([read_raw(cut.source, at, window) for at in every])
-    values, valid = read_window(cut.source, every, window)
+    every = tuple(range(len(cut.image.bands)))
+    if not cut.image.warped:
+        return np.stack([read_raw(cut.image, at, window) for at in every])
+    values, valid = read_window(cut.image, every, window)
     return _stored(values, valid, cut.spec)
 
 

@@ -128,7 +128,7 @@ def _note(cut: Cut) -> str:
         ("nodata", "transparent" if cut.form.key == "png" else "black"),
         ("rows", f"{rows[0]} to {rows[1] - 1} of the product"),
         ("columns", f"{cols[0]} to {cols[1] - 1} of the product"),
-        ("resampled", "cubic, to another coordinate system" if cut.source.warped else "no"),
+        ("resampled", "cubic, to another coordinate system" if cut.image.warped else "no"),
         ("made by", f"geofuse {__version__}"),
     )
     return "".join(f"{name}: {text}\n" for name, text in said if text)

@@ -162,14 +162,14 @@ def _clip(arguments: argparse.Namespace) -> None:
         "height": cut.spec.height,
         "width": cut.spec.width,
         "bands": list(cut.spec.descriptions),
-        "resampled": cut.source.warped,
+        "resampled": cut.image.warped,
         "attribution": cut.spec.tags.get("TIFFTAG_COPYRIGHT", ""),
     }
     if arguments.json:
         print_json(told)
         return
     size = f"{cut.spec.height} x {cut.spec.width} px, {told['bytes'] / 1e6:.1f} MB"
-    what = "resampled" if cut.source.warped else "as in the product"
+    what = "resampled" if cut.image.warped else "as in the product"
     print(f"{out}: {', '.join(cut.spec.descriptions)}; {size}, {what}")
     print(f"rows {row0}..{row1 - 1}, columns {col0}..{col1 - 1} of {path}")
 

@@ -66,7 +66,7 @@ def _text(value: object) -> str:
 
 
 def _name(assessment: Assessment) -> str:
-    return Path(assessment.subject.fused.source.bands[0].path).name
+    return Path(assessment.subject.fused.image.bands[0].path).name
 
 
 def _section(title: str, lead: str, body: str) -> str:

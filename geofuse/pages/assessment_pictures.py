@@ -90,8 +90,8 @@ def look(assessment: Assessment) -> tuple[Overview, Place, list[Place]]:
     These are where the picture has most edges and colours, and where the local metric is worst.
     """
     subject = assessment.subject
-    reduced, valid = read_reduced(subject.fused.source.bands[0].path, OVERVIEW_PX)
-    height, width = subject.fused.source.grid.height, subject.fused.source.grid.width
+    reduced, valid = read_reduced(subject.fused.image.bands[0].path, OVERVIEW_PX)
+    height, width = subject.fused.image.grid.height, subject.fused.image.grid.width
     step = max(height / valid.shape[0], width / valid.shape[1])
     small = stretch(_rgb(reduced, subject), valid)
     gray = small[..., :3].mean(axis=2).astype(np.uint8)
@@ -112,8 +112,8 @@ def look(assessment: Assessment) -> tuple[Overview, Place, list[Place]]:
 def detail_png(assessment: Assessment) -> bytes:
     """Return a detail of the product beside the upsampled MS, with one stretch, as a PNG: before, then after."""
     subject = assessment.subject
-    reduced, valid = read_reduced(subject.fused.source.bands[0].path, OVERVIEW_PX)
-    height = subject.fused.source.grid.height
+    reduced, valid = read_reduced(subject.fused.image.bands[0].path, OVERVIEW_PX)
+    height = subject.fused.image.grid.height
     step = max(1.0, height / valid.shape[0])
     small = stretch(_rgb(reduced, subject), valid)
     gray = small[..., :3].mean(axis=2).astype(np.uint8)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from geofuse.config import CHECKS, AcceptProfile, Limits
-from geofuse.rasters.image import Band, Source
+from geofuse.rasters.describing import image_of
 from geofuse.rasters.ledger import mask_path
 from geofuse.rasters.pixels import inspect, read_raw
 
@@ -102,12 +102,11 @@ def _clouds(record: Mapping[str, Any], out: Path) -> float | None:
     """The share of valid pixels that the quality band calls cloud; else what the metadata says of the scene."""
     if "mask" in record["assets"]:
         facts = inspect(str(mask_path(out)))
-        band = Band("mask", facts.path, 1, facts.dtypes[0])
-        source = Source((band,), facts.grid, {facts.path: facts.driver}, block=facts.block)
+        mask = image_of(facts)
         cloudy = valid = 0
         for row in range(0, facts.grid.height, STRIP_PX):
             window = (row, min(row + STRIP_PX, facts.grid.height), 0, facts.grid.width)
-            flags = read_raw(source, 0, window)
+            flags = read_raw(mask, 0, window)
             good = (flags & NODATA) == 0
             valid += int(good.sum())
             cloudy += int((((flags & CLOUD) != 0) & good).sum())

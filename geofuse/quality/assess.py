@@ -135,8 +135,8 @@ def _added(first: Any, second: Any) -> Any:
 
 def _edges(subject: Subject) -> NDArray[np.float64]:
     """Return the edges of each band's histogram (B, 63): what a look at the reduced product spans, with margins."""
-    source = subject.fused.source
-    pixels, valid = read_reduced(source.bands[0].path, SAMPLE_PX)
+    image = subject.fused.image
+    pixels, valid = read_reduced(image.bands[0].path, SAMPLE_PX)
     scale = subject.fused.scale
     edges = np.empty((len(pixels), BINS - 1))
     for band, plane in enumerate(pixels):

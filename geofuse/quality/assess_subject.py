@@ -30,7 +30,8 @@ from geofuse.metrics.reference import SSIM_HALO_PX
 from geofuse.metrics.seams import SEAM_HALO_PX
 from geofuse.metrics.sharpness import edge_reach_px
 from geofuse.metrics.unsupported_detail import support_reach_px
-from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.describing import image_of
+from geofuse.rasters.image import Grid, Image
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import RasterFacts, inspect, read_window
 from geofuse.run.calibrating import calibrated_plan
@@ -39,7 +40,7 @@ from geofuse.run.plan import Plan
 from geofuse.run.planning import Request, make_plan
 from geofuse.run.record import read_record
 from geofuse.scenes.opening import select_bands
-from geofuse.scenes.relating import composed, has_pixel_size, same_crs
+from geofuse.scenes.relating import composed, guide_of, has_pixel_size, same_crs, target_of
 from geofuse.scenes.scene import Scene
 
 ALIGNED_PX = 0.01
@@ -60,10 +61,10 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class PlacedRaster:
     """A raster on the fine grid, or on one that holds it."""
 
-    source: Source
+    image: Image
     """Where it is."""
     indices: tuple[int, ...]
     """Its bands, in the order of the product."""
@@ -81,9 +82,9 @@ class Subject:
     """Area, grids and bands of the scene."""
     observation: Observation
     """What D and U use."""
-    fused: Image
+    fused: PlacedRaster
     """The product."""
-    reference: Image | None
+    reference: PlacedRaster | None
     """What it should be, where that is known."""
     pan_gain: float
     """PAN's gain: its pedestal goes when it is read."""
@@ -166,11 +167,11 @@ def open_subject(
     facts = inspect(str(path))
     record = read_record(json_path(path))
     names = _names(facts, record, scene, bands)
-    row, col = _place(facts.grid, scene.fine.grid, path=str(path), other="the PAN")
+    row, col = _place(facts.grid, guide_of(scene).grid, path=str(path), other="the PAN")
     window = (row, col, facts.grid.height, facts.grid.width)
     request = Request(method="exp", bands=names, nodata=nodata, window=window, workers=1, force=True)
     plan = make_plan(scene, request) if _has_observation(record) else calibrated_plan(scene, request)
-    chosen = [plan.scene.coarse.bands[index] for index in plan.bands]
+    chosen = [plan.target.bands[index] for index in plan.bands]
     observation = observation_of(plan, record)
     known = _known(plan)
     coarse = _scale([(pedestal_of(band), band.gain or 1.0) if known else (0.0, 1.0) for band in chosen])
@@ -196,15 +197,15 @@ def _pan_like_ms(plan: Plan, coarse: Scale) -> tuple[Plan, float, list[str]]:
 
     Without that the means of PAN and of a band, which D_s compares, would be in different units.
     """
-    pan = plan.scene.fine.bands[0]
+    pan = plan.guide.bands[0]
     if not _known(plan):
         return plan, 1.0, []
     if pan.gain and pan.offset is not None:
         return plan, pan.gain, []
     gain = float(coarse.gain.mean())
     pan = replace(pan, gain=gain, offset=-gain * float(coarse.pedestal.mean()))
-    scene = replace(plan.scene, fine=replace(plan.scene.fine, bands=(pan,)))
-    return replace(plan, scene=scene), gain, ["PAN's scale is unknown: taken for the mean of the bands'"]
+    guide = replace(plan.guide, bands=(pan,))
+    return replace(plan, guide=guide), gain, ["PAN's scale is unknown: taken for the mean of the bands'"]
 
 
 def observation_of(plan: Plan, record: dict[str, Any] | None) -> Observation:
@@ -220,7 +221,7 @@ def _has_observation(record: dict[str, Any] | None) -> bool:
 
 def _known(plan: Plan) -> bool:
     """Whether every band's physical value is known."""
-    bands = (plan.scene.coarse.bands[index] for index in plan.bands)
+    bands = (plan.target.bands[index] for index in plan.bands)
     return all(band.gain and band.offset is not None for band in bands)
 
 
@@ -243,7 +244,7 @@ def _names(
     """
     recorded = list(record["parameters"]["bands"]) if record and _has_observation(record) else None
     asked = list(bands) if bands else recorded or _described(facts, scene)
-    names = [scene.coarse.bands[index].name for index in select_bands(scene, asked)]
+    names = [target_of(scene).bands[index].name for index in select_bands(scene, asked)]
     if recorded is not None and names != recorded:
         raise BandError(
             f"bands {', '.join(names)}",
@@ -310,27 +311,16 @@ def _place(inner: Grid, outer: Grid, *, path: str, other: str) -> tuple[int, int
     return row, col
 
 
-def _image(facts: RasterFacts, origin: tuple[int, int], scale: Scale, *, known: bool) -> Image:
+def _image(facts: RasterFacts, origin: tuple[int, int], scale: Scale, *, known: bool) -> PlacedRaster:
     """Describe a raster of the fine grid; its own scale tags, where it has any, say what its values mean."""
     places = [at for at in range(len(facts.dtypes)) if at + 1 != facts.alpha]
-    bands = tuple(
-        Band(str(at + 1), facts.path, at + 1, facts.dtypes[at], nodata=facts.nodata[at]) for at in places
-    )
-    source = Source(
-        bands,
-        facts.grid,
-        {facts.path: facts.driver},
-        alpha=(facts.path, facts.alpha) if facts.alpha else None,
-        masks=(facts.path,) if facts.internal_mask else (),
-        block=facts.block,
-    )
     tags = [(facts.scales[at], facts.offsets[at]) for at in places]
     if known and any(tag != (1.0, 0.0) for tag in tags):
         scale = _scale([(-offset / gain, gain) for gain, offset in tags])
-    return Image(source, tuple(range(len(bands))), origin, scale)
+    return PlacedRaster(image_of(facts), tuple(range(len(places))), origin, scale)
 
 
-def _reference(path: Path, plan: Plan, scale: Scale) -> Image:
+def _reference(path: Path, plan: Plan, scale: Scale) -> PlacedRaster:
     facts = inspect(str(path))
     if _bands_of(facts) != len(plan.bands):
         raise BandError(
@@ -365,19 +355,19 @@ def scaled(values: NDArray[Any], valid: NDArray[np.bool_], scale: Scale) -> NDAr
     return values
 
 
-def read_image(image: Image, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def read_image(placed: PlacedRaster, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window, in pixels of the area, mirrored beyond the file: values (B, H, W), valid (H, W)."""
-    top, left = image.origin
+    top, left = placed.origin
     row0, row1, col0, col1 = window
     values, valid = read_window(
-        image.source, image.indices, (row0 + top, row1 + top, col0 + left, col1 + left)
+        placed.image, placed.indices, (row0 + top, row1 + top, col0 + left, col1 + left)
     )
-    return scaled(values, valid, image.scale), valid
+    return scaled(values, valid, placed.scale), valid
 
 
 def read_coarse(subject: Subject, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read the MS bands over a coarse window: values (B, h, w), valid (h, w)."""
-    values, valid = read_window(subject.plan.scene.coarse, subject.plan.bands, window)
+    values, valid = read_window(subject.plan.target, subject.plan.bands, window)
     return scaled(values, valid, subject.coarse), valid
 
 
@@ -417,16 +407,14 @@ def read_pan_as_seen(subject: Subject, window: Window) -> tuple[NDArray[Any], ND
     axes, gain = axes_at(subject.axes, observation.shift_px, observation.field), observation.joint_gain
     row0, row1, col0, col1 = degrade_reach(axes, gain, window)
     top, left = subject.plan.origin
-    pan, known = read_window(
-        subject.plan.scene.fine, (0,), (row0 + top, row1 + top, col0 + left, col1 + left)
-    )
+    pan, known = read_window(subject.plan.guide, (0,), (row0 + top, row1 + top, col0 + left, col1 + left))
     return degrade(pan, known, (row0, col0), axes, window, gain=gain, minimum=WHOLE_SHARE)
 
 
 def comparable(subject: Subject) -> Window:
     """Return the coarse pixels whose filter lies on the product: row0, row1, col0, col1; may hold none."""
     found: list[int] = []
-    coarse = subject.plan.scene.coarse.grid
+    coarse = subject.plan.target.grid
     for along, sizes in enumerate(((subject.shape[0], coarse.height), (subject.shape[1], coarse.width))):
         inside = np.ones(sizes[1], np.bool_)
         for gain, shift in _filters(subject.observation):

@@ -147,7 +147,7 @@ def _invented(
     """Sum over cells the energy of the product's detail that PAN and MS do not show, then all of it (2B, ...)."""
     fused = subject.fused
     gain = np.broadcast_to(fused.scale.gain, len(region.fused))
-    whole = np.dtype(fused.source.bands[0].dtype).kind != "f"
+    whole = np.dtype(fused.image.bands[0].dtype).kind != "f"
     valid = region.valid
     left, energy, known = unsupported_detail.unsupported(
         np.where(valid, region.fused, 0.0),

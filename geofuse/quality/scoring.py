@@ -23,7 +23,7 @@ from geofuse.methods.observation import (
 )
 from geofuse.methods.sharpen.closed_form import FILL_CPX
 from geofuse.metrics import reference as metrics
-from geofuse.rasters.image import Band, Source
+from geofuse.rasters.describing import image_of
 from geofuse.rasters.pixels import inspect, read_window
 from geofuse.run.patch_reading import coarse_span, job_of, read_patch
 from geofuse.run.plan import Plan
@@ -79,8 +79,8 @@ def ground_of(plan: Plan) -> Ground:
     job = job_of(plan)
     height, width = plan.grid.height, plan.grid.width
     patch = read_patch(plan, (0, height, 0, width), job.pedestal)
-    bands = [plan.scene.coarse.bands[index] for index in plan.bands]
-    pan_band = plan.scene.fine.bands[0]
+    bands = [plan.target.bands[index] for index in plan.bands]
+    pan_band = plan.guide.bands[0]
     known = all(band.gain is not None and band.offset is not None for band in (*bands, pan_band))
     gain = np.array([band.gain or 1.0 for band in bands]) if known else np.ones(len(bands))
     top, left = (-start for start in patch.fine_origin)
@@ -141,13 +141,9 @@ def _pan_low(
 def read_raster(path: Path, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read all bands of a raster that geofuse wrote, over a window or whole: (B, H, W), (H, W)."""
     facts = inspect(str(path))
-    bands = tuple(
-        Band(str(at + 1), str(path), at + 1, dtype, nodata=facts.nodata[at])
-        for at, dtype in enumerate(facts.dtypes)
-    )
-    source = Source(bands, facts.grid, {str(path): facts.driver})
+    image = image_of(facts)
     return read_window(
-        source, tuple(range(len(bands))), window or (0, facts.grid.height, 0, facts.grid.width)
+        image, tuple(range(len(image.bands))), window or (0, facts.grid.height, 0, facts.grid.width)
     )
 
 

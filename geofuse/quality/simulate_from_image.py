@@ -16,7 +16,7 @@ from geofuse.landscape.camera import Camera, camera_axes, observe, resampled
 from geofuse.methods.observation import Axes
 from geofuse.quality.simulate_wald import (
     LEAST_SIDE_CPX,
-    Image,
+    SimulatedImage,
     check_folder,
     coarse_grid,
     cut_grid,
@@ -24,11 +24,13 @@ from geofuse.quality.simulate_wald import (
     write_simulation,
 )
 from geofuse.quality.simulated_pair import CORNER, CRS, PAN_SIZE_M
-from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.describing import image_of
+from geofuse.rasters.image import Band, Grid, Piece
 from geofuse.rasters.pixels import RasterFacts, identity, input_sha256, inspect, read_window
 from geofuse.run.planning import available_memory
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.opening import select_bands, with_nodata
+from geofuse.scenes.relating import target_of
 from geofuse.scenes.scene import Scene
 from geofuse.scenes.sensors.table import canonical_name
 
@@ -75,18 +77,18 @@ def simulate_from_fine(raster: str, look: Look, folder: Path, *, overwrite: bool
     """
     scene, warnings = _opened(raster, look.nodata)
     check_folder(folder, [raster], overwrite=overwrite)
-    source, indices = scene.coarse, select_bands(scene, look.bands)
-    area, _ = window_of(source.grid, window=look.window)
-    window = area or (0, source.grid.height, 0, source.grid.width)
+    image, indices = target_of(scene), select_bands(scene, look.bands)
+    area, _ = window_of(image.grid, window=look.window)
+    window = area or (0, image.grid.height, 0, image.grid.width)
     camera = _camera(look, len(indices))
     _check_memory(window, len(indices))
-    truth, valid = read_window(source, indices, window)
+    truth, valid = read_window(image, indices, window)
     if not valid.any():
         raise AreaError("no valid pixel", wanted="some in all bands", do="check nodata", path=raster)
     sigma = look.noise_sigma if look.snr is None else float(truth[:, valid].mean()) / look.snr
     camera = replace(camera, noise_sigma=sigma)
-    bands = tuple(source.bands[index] for index in indices)
-    images = _seen(truth, valid, cut_grid(source.grid, window), bands, camera=camera, seed=look.seed)
+    bands = tuple(image.bands[index] for index in indices)
+    images = _seen(truth, valid, cut_grid(image.grid, window), bands, camera=camera, seed=look.seed)
     return write_simulation(
         folder,
         images,
@@ -115,23 +117,15 @@ def simulate_from_fine(raster: str, look: Look, folder: Path, *, overwrite: bool
 
 
 def _opened(raster: str, nodata: float | None) -> tuple[Scene, list[str]]:
-    """Return the raster as a scene that is its own coarse image, and what is to be noticed of it."""
+    """Return the raster as a scene of a target alone, and what is to be noticed of it."""
     facts = inspect(raster)
     grid, warnings = facts.grid, []
     if not (facts.has_transform and grid.crs):
         a, e = PAN_SIZE_M, -PAN_SIZE_M
         grid = Grid(CRS, (a, 0.0, CORNER[0], 0.0, e, CORNER[1]), grid.height, grid.width)
         warnings.append(f"{raster}: no georeference: a nominal one, {CRS}, {PAN_SIZE_M:g} m")
-    bands = tuple(_bands(facts))
-    source = Source(
-        bands=bands,
-        grid=grid,
-        drivers={raster: facts.driver},
-        alpha=(raster, facts.alpha) if facts.alpha else None,
-        masks=(raster,) if facts.internal_mask else (),
-        block=facts.block,
-    )
-    scene = Scene(Path(raster).stem, "generic", source, source)
+    image = image_of(facts, role="ms", bands=_bands(facts), grid=grid)
+    scene = Scene(Path(raster).stem, "generic", (image,))
     return (scene if nodata is None else with_nodata(scene, nodata)), warnings
 
 
@@ -150,8 +144,7 @@ def _bands(facts: RasterFacts) -> list[Band]:
         found.append(
             Band(
                 name=name,
-                path=facts.path,
-                index=at + 1,
+                pieces=(Piece(facts.path, at + 1),),
                 dtype=dtype,
                 aliases=tuple(
                     alias for alias in dict.fromkeys((number, text.strip())) if alias not in ("", name)
@@ -205,7 +198,7 @@ def _seen(
     *,
     camera: Camera,
     seed: int,
-) -> dict[str, Image]:
+) -> dict[str, SimulatedImage]:
     """Return the three images."""
     axes = camera_axes(camera)
     pan, ms = observe(truth, camera, rng=np.random.default_rng(seed))
@@ -224,9 +217,9 @@ def _seen(
     ok = valid[inner]
     coarse_ok = np.ones(size, np.bool_) if valid.all() else _seen_whole(valid, camera, axes, size)
     return {
-        "pan": Image(pan[(..., *inner)] * ok, ok, fine_grid, (_pan(bands),), nodata),
-        "ms": Image(ms * coarse_ok, coarse_ok, coarse_grid(grid, axes, size), bands, nodata),
-        "reference": Image(truth[(..., *inner)], ok, fine_grid, bands, nodata),
+        "pan": SimulatedImage(pan[(..., *inner)] * ok, ok, fine_grid, (_pan(bands),), nodata),
+        "ms": SimulatedImage(ms * coarse_ok, coarse_ok, coarse_grid(grid, axes, size), bands, nodata),
+        "reference": SimulatedImage(truth[(..., *inner)], ok, fine_grid, bands, nodata),
     }
 
 
@@ -249,7 +242,7 @@ def _pan(bands: tuple[Band, ...]) -> Band:
     first = bands[0]
     shared = all((band.gain, band.offset) == (first.gain, first.offset) for band in bands)
     gain, offset = (first.gain, first.offset) if shared else (None, None)
-    return Band("pan", first.path, 1, dtype, gain=gain, offset=offset)
+    return Band("pan", (Piece(first.path),), dtype, gain=gain, offset=offset)
 
 
 def _nodata(bands: tuple[Band, ...], valid: NDArray[np.bool_]) -> float | None:

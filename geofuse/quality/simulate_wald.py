@@ -22,7 +22,7 @@ from geofuse.kernels.finish import finish
 from geofuse.landscape.camera import coarse_size
 from geofuse.methods.observation import Axes, Observation, degrade_bands, degrade_reach_bands
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
-from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.image import Band, Grid, Image
 from geofuse.rasters.pixels import file_of, input_sha256, read_window
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.patch_reading import observation_from
@@ -41,7 +41,7 @@ APART_CPX = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class SimulatedImage:
     """An image that is to be written."""
 
     values: NDArray[Any]
@@ -122,7 +122,7 @@ def reduction_of(plan: Plan) -> Reduction:
     does not cover of the reference is cut off. Raises AreaError where
     fewer than LEAST_SIDE_CPX of its pixels are left.
     """
-    fine, coarse = plan.grid, plan.scene.coarse.grid
+    fine, coarse = plan.grid, plan.target.grid
     rows = _inside(plan.axis_y, fine.height, coarse.height)
     cols = _inside(plan.axis_x, fine.width, coarse.width)
     axes = _again(plan.axis_y, plan.origin[0]), _again(plan.axis_x, plan.origin[1])
@@ -158,28 +158,30 @@ def _again(axis: AxisMap, origin: int) -> AxisMap:
     return AxisMap(axis.scale, phase - 0.5 + 0.5 * axis.scale)
 
 
-def _images(plan: Plan, reduction: Reduction, observation: Observation) -> dict[str, Image]:
-    scene, window = plan.scene, reduction.window
-    bands = tuple(scene.coarse.bands[index] for index in plan.bands)
+def _images(plan: Plan, reduction: Reduction, observation: Observation) -> dict[str, SimulatedImage]:
+    guide, target, window = plan.guide, plan.target, reduction.window
+    bands = tuple(target.bands[index] for index in plan.bands)
     pan_seen = Observation((observation.joint_gain,), observation.shift_px)
     pan = seen_in(
-        scene.fine, (0,), plan.origin, axes=(plan.axis_y, plan.axis_x), window=window, observation=pan_seen
+        guide, (0,), plan.origin, axes=(plan.axis_y, plan.axis_x), window=window, observation=pan_seen
     )
     ms = seen_in(
-        scene.coarse,
+        target,
         plan.bands,
         (window[0], window[2]),
         axes=reduction.axes,
         window=(0, reduction.size[0], 0, reduction.size[1]),
         observation=Observation(observation.mtf_gain),
     )
-    fine_grid = cut_grid(scene.coarse.grid, window)
-    pan_nodata = _pan_nodata(scene.fine.bands[0], plan.spec.nodata)
+    fine_grid = cut_grid(target.grid, window)
+    pan_nodata = _pan_nodata(guide.bands[0], plan.spec.nodata)
     return {
-        "pan": Image(*pan, fine_grid, scene.fine.bands[:1], pan_nodata),
-        "ms": Image(*ms, coarse_grid(fine_grid, reduction.axes, reduction.size), bands, plan.spec.nodata),
-        "reference": Image(
-            *read_window(scene.coarse, plan.bands, window), fine_grid, bands, plan.spec.nodata
+        "pan": SimulatedImage(*pan, fine_grid, guide.bands[:1], pan_nodata),
+        "ms": SimulatedImage(
+            *ms, coarse_grid(fine_grid, reduction.axes, reduction.size), bands, plan.spec.nodata
+        ),
+        "reference": SimulatedImage(
+            *read_window(target, plan.bands, window), fine_grid, bands, plan.spec.nodata
         ),
     }
 
@@ -198,7 +200,7 @@ def mark_of(dtype: str) -> float:
 
 
 def seen_in(
-    source: Source,
+    image: Image,
     indices: tuple[int, ...],
     origin: tuple[int, int],
     *,
@@ -206,9 +208,9 @@ def seen_in(
     window: Window,
     observation: Observation,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Read bands of a source and see them through D in a coarse window: (B, h, w) and validity (h, w).
+    """Read bands of an image and see them through D in a coarse window: (B, h, w) and validity (h, w).
 
-    `origin` is the source's pixel at which the axes' fine coordinates begin. Beyond its grid it is mirrored.
+    `origin` is the image's pixel at which the axes' fine coordinates begin. Beyond its grid it is mirrored.
     """
     row0, row1, col0, col1 = window
     strips = []
@@ -216,7 +218,7 @@ def seen_in(
         strip = (top, min(top + STRIP_CPX, row1), col0, col1)
         first, last, left, right = degrade_reach_bands(axes, strip, observation)
         place = (origin[0] + first, origin[0] + last, origin[1] + left, origin[1] + right)
-        fine, valid = read_window(source, indices, place)
+        fine, valid = read_window(image, indices, place)
         strips.append(degrade_bands(fine, valid, (first, left), axes, strip, observation=observation))
     values, seen = zip(*strips, strict=True)
     return np.concatenate(values, axis=1), np.concatenate(seen, axis=0)
@@ -270,7 +272,7 @@ def check_folder(folder: Path, inputs: Iterable[str], *, overwrite: bool) -> Non
 
 def write_simulation(
     folder: Path,
-    images: Mapping[str, Image],
+    images: Mapping[str, SimulatedImage],
     *,
     record: dict[str, Any],
     about: str,
@@ -305,7 +307,7 @@ def write_simulation(
     return found
 
 
-def _spec_of(image: Image, tags: dict[str, str]) -> CogSpec:
+def _spec_of(image: SimulatedImage, tags: dict[str, str]) -> CogSpec:
     bands = image.bands
     named = tuple("" if band.name.isdigit() else band.name for band in bands)
     return checked_spec(

@@ -14,7 +14,7 @@ from geofuse.landscape.camera import BANDS, Camera, camera_axes, observe, slante
 from geofuse.methods.observation import degrade, degrade_reach
 from geofuse.metrics.reference import ergas, r_ergas, sam
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
-from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.image import Band, Grid, Image, Piece
 from geofuse.rasters.pixels import read_window
 from geofuse.rasters.preview import before_after, stretch
 from geofuse.scenes.opening import open_pair
@@ -85,12 +85,13 @@ def open_simulated(pair: Pair) -> Scene:
 
 def read_image(path: Path, bands: int, grid: Grid) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a whole geofuse product (B, H, W) with its validity; for small images."""
-    source = Source(
-        tuple(Band(str(b + 1), str(path), b + 1, "uint16", nodata=0.0) for b in range(bands)),
+    image = Image(
+        "raster",
+        tuple(Band(str(b + 1), (Piece(str(path), b + 1),), "uint16", nodata=0.0) for b in range(bands)),
         grid,
         {str(path): "GTiff"},
     )
-    return read_window(source, tuple(range(bands)), (0, grid.height, 0, grid.width))
+    return read_window(image, tuple(range(bands)), (0, grid.height, 0, grid.width))
 
 
 def scores(

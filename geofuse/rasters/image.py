@@ -1,9 +1,11 @@
-"""The nouns of an image: Grid, Band, Source, Quality. Picklable, JSON both ways, no open handles."""
+"""The nouns of an image: Grid, Piece, Band, Image. Picklable, JSON both ways, no open handles."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+from geofuse.geometry import Window
 
 WHOLE_DTYPES = ("uint8", "int16", "uint16", "int32", "uint32")
 FLOAT_DTYPES = ("float32", "float64")
@@ -24,15 +26,27 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """One file's share of a band: all of it, or a tile of a delivery."""
+
+    path: str
+    """File that holds it."""
+    index: int = 1
+    """1-based band index inside that file, or inside its subdataset."""
+    subdataset: str = ""
+    """Name of the raster inside a file of several; empty where the file is one raster."""
+    window: Window | None = None
+    """row0, row1, col0, col1 it covers of the band's grid; None: the whole grid."""
+
+
+@dataclass(frozen=True, slots=True)
 class Band:
-    """One band of an image, and the file it is in."""
+    """One band of an image, and the files it lies in."""
 
     name: str
     """Canonical name: "blue", "nir", ..., or "1", "2", ... where nothing better is known."""
-    path: str
-    """File that holds it."""
-    index: int
-    """1-based band index inside that file."""
+    pieces: tuple[Piece, ...]
+    """Where it lies: one piece, or the tiles that make its grid, row-major."""
     dtype: str
     """numpy name of the stored type."""
     aliases: tuple[str, ...] = ()
@@ -58,11 +72,18 @@ class Band:
     thermal: bool = False
     """Emissive band: PAN says nothing about it."""
 
+    @property
+    def path(self) -> str:
+        """File of the first piece, by which messages name the band."""
+        return self.pieces[0].path
+
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One image on one grid: files, bands, and what masks them."""
+class Image:
+    """Bands on one grid: files, roles, and what masks them."""
 
+    role: str
+    """What it is in its scene: "pan", "ms", "quality", ...; "raster" for a file that stands alone."""
     bands: tuple[Band, ...]
     """In file order, or in the sensor's order."""
     grid: Grid
@@ -70,47 +91,21 @@ class Source:
     drivers: dict[str, str]
     """GDAL driver name of each file: the only one it may be opened with."""
     warped: bool = False
-    """Read through a warp onto `grid`: another CRS, or rotated against the fine image."""
-    alpha: tuple[str, int] | None = None
-    """File and 1-based band whose zeros mark invalid pixels."""
+    """Read through a warp onto `grid`: another CRS, or rotated against the guide."""
+    alpha: tuple[Piece, ...] = ()
+    """Where a band lies whose zeros mark invalid pixels; empty if there is none."""
     masks: tuple[str, ...] = ()
     """Files whose own internal per-dataset mask (TIFF mask IFD) marks invalid pixels."""
     rpcs: dict[str, str] | None = None
     """Rational polynomial coefficients, GDAL's RPC metadata items; carried, not used."""
     block: tuple[int, int] = (512, 512)
     """The files' native block, rows and columns: the largest over the files."""
+    bit_layout: str | None = None
+    """How the bits of a "quality" image are read: "landsat-pre", "landsat-c1", "landsat-c2"; None for others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """A quality band and how to read its bits."""
-
-    path: str
-    """File that holds it."""
-    driver: str
-    """GDAL driver to open it with."""
-    grid: Grid
-    """Its grid."""
-    kind: str
-    """Bit layout: "landsat-pre", "landsat-c1", "landsat-c2"."""
-
-
-def grid_from_json(value: dict[str, Any]) -> Grid:
-    """Rebuild a grid from JSON values."""
-    return Grid(**{**value, "transform": tuple(value["transform"])})
-
-
-def source_from_json(value: dict[str, Any]) -> Source:
-    """Rebuild a source from JSON values."""
-    bands = tuple(Band(**{**band, "aliases": tuple(band["aliases"])}) for band in value["bands"])
-    alpha = value["alpha"]
-    return Source(
-        **{
-            **value,
-            "bands": bands,
-            "grid": grid_from_json(value["grid"]),
-            "alpha": tuple(alpha) if alpha else None,
-            "masks": tuple(value["masks"]),
-            "block": tuple(value["block"]),
-        }
-    )
+def files_of(image: Image, indices: Iterable[int] | None = None) -> tuple[str, ...]:
+    """Return the files of an image's bands (all, or those of 0-based `indices`) and masks, each once."""
+    bands = image.bands if indices is None else [image.bands[index] for index in indices]
+    paths = [piece.path for band in bands for piece in band.pieces]
+    return tuple(dict.fromkeys([*paths, *(piece.path for piece in image.alpha), *image.masks]))

@@ -38,7 +38,7 @@ from geofuse.rasters.handles import (
     without_warning,
 )
 from geofuse.rasters.headers import MAX_BANDS, MAX_BLOCK_BYTES, RasterFacts, check_pixels, check_tiff
-from geofuse.rasters.image import Grid, Source
+from geofuse.rasters.image import Grid, Image
 from geofuse.rasters.sniffing import file_of, identity, input_sha256, locate, opened, probe, sniff
 from geofuse.rasters.validity import between, good, mapped, sampled, touched
 
@@ -112,41 +112,41 @@ def inspect(path: str) -> RasterFacts:
 
 
 def read_window(
-    source: Source, indices: tuple[int, ...], window: Window
+    image: Image, indices: tuple[int, ...], window: Window
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Read bands over `window` = row0, row1, col0, col1 of the source's grid, padded beyond it by mirroring.
+    """Read bands over `window` = row0, row1, col0, col1 of the image's grid, padded beyond it by mirroring.
 
     Returns values (len(indices), rows, cols), float32, or float64 where a band is int32, uint32 or float64,
-    and valid (rows, cols): valid in all those bands. `indices` count from 0 into `source.bands`. Invalid
+    and valid (rows, cols): valid in all those bands. `indices` count from 0 into `image.bands`. Invalid
     values are 0. Beyond the grid both repeat "symmetric" (d c b a | a b c d | d c b a), as often as needed.
     Raises CorruptError, ChangedError, ReadError.
     """
     row0, row1, col0, col1 = window
     if row1 <= row0 or col1 <= col0:
         raise UsageError(f"an empty window {window}", wanted="row0 < row1 and col0 < col1")
-    rows, cols = _mirrored(row0, row1, source.grid.height), _mirrored(col0, col1, source.grid.width)
+    rows, cols = _mirrored(row0, row1, image.grid.height), _mirrored(col0, col1, image.grid.width)
     inner = int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1
-    values, valid = _gathered(source, indices, inner)
+    values, valid = _gathered(image, indices, inner)
     if inner == window:
         return values, valid
     rows, cols = rows - inner[0], cols - inner[2]
     return values.take(rows, axis=1).take(cols, axis=2), valid.take(rows, axis=0).take(cols, axis=1)
 
 
-def read_raw(source: Source, index: int, window: Window) -> NDArray[Any]:
+def read_raw(image: Image, index: int, window: Window) -> NDArray[Any]:
     """Read one band's stored values (rows, cols), unmasked, in the stored type, inside the grid."""
-    if source.warped:
-        raise UsageError("stored values of a source that is warped", wanted="a source on its own grid")
+    if image.warped:
+        raise UsageError("stored values of an image that is warped", wanted="one on its own grid")
     row0, row1, col0, col1 = window
-    if not (0 <= row0 < row1 <= source.grid.height and 0 <= col0 < col1 <= source.grid.width):
+    if not (0 <= row0 < row1 <= image.grid.height and 0 <= col0 < col1 <= image.grid.width):
         raise UsageError(f"a window {window} beyond the grid")
-    band = source.bands[index]
+    band = image.bands[index]
 
     def work(dataset: Any) -> NDArray[Any]:
-        _same_grid(dataset, source, band.path)
-        return _planes(dataset, [band.index], window, band.path)[0]
+        _same_grid(dataset, image, band.path)
+        return _planes(dataset, [band.pieces[0].index], window, band.path)[0]
 
-    return _reading(band.path, source.drivers[band.path], work, window)
+    return _reading(band.path, image.drivers[band.path], work, window)
 
 
 def read_reduced(path: str, size_px: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -311,11 +311,11 @@ def _reading(path: str, driver: str, work: Callable[[Any], T], window: Window) -
     raise CorruptError(f"{problem}, in window {window}", do="fetch it again", path=path) from cause
 
 
-def _same_grid(dataset: Any, source: Source, path: str) -> None:
-    if dataset.shape != (source.grid.height, source.grid.width):
+def _same_grid(dataset: Any, image: Image, path: str) -> None:
+    if dataset.shape != (image.grid.height, image.grid.width):
         raise ChangedError(
             f"the file is {dataset.height} x {dataset.width} pixels now",
-            wanted=f"{source.grid.height} x {source.grid.width}",
+            wanted=f"{image.grid.height} x {image.grid.width}",
             path=path,
         )
 
@@ -326,27 +326,27 @@ def _mirrored(start: int, stop: int, size: int) -> NDArray[np.int64]:
     return np.minimum(at, 2 * size - 1 - at)
 
 
-def _files(source: Source, indices: tuple[int, ...]) -> dict[str, list[int]]:
+def _files(image: Image, indices: tuple[int, ...]) -> dict[str, list[int]]:
     """Map each file to be read to the positions in `indices` of its bands; files that only mask have none."""
     found: dict[str, list[int]] = {}
     for position, index in enumerate(indices):
-        found.setdefault(source.bands[index].path, []).append(position)
-    for path in (*source.masks, *([source.alpha[0]] if source.alpha else [])):
+        found.setdefault(image.bands[index].path, []).append(position)
+    for path in (*image.masks, *(piece.path for piece in image.alpha)):
         found.setdefault(path, [])
     return found
 
 
 def _gathered(
-    source: Source, indices: tuple[int, ...], window: Window
+    image: Image, indices: tuple[int, ...], window: Window
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window inside the grid from the files that hold its bands and masks."""
     row0, row1, col0, col1 = window
-    wide = any(source.bands[i].dtype in WIDE_DTYPES for i in indices)
+    wide = any(image.bands[i].dtype in WIDE_DTYPES for i in indices)
     values = np.zeros((len(indices), row1 - row0, col1 - col0), np.float64 if wide else np.float32)
     valid = np.ones((row1 - row0, col1 - col0), np.bool_)
-    for path, positions in _files(source, indices).items():
+    for path, positions in _files(image, indices).items():
         chosen = tuple(indices[position] for position in positions)
-        planes, seen = (_warped_part if source.warped else _part)(source, path, chosen, window)
+        planes, seen = (_warped_part if image.warped else _part)(image, path, chosen, window)
         for position, plane in zip(positions, planes, strict=True):
             values[position] = plane
         valid &= seen
@@ -356,16 +356,16 @@ def _gathered(
 
 
 def _part(
-    source: Source, path: str, indices: tuple[int, ...], window: Window
+    image: Image, path: str, indices: tuple[int, ...], window: Window
 ) -> tuple[list[NDArray[Any]], NDArray[np.bool_]]:
     """Read one file's bands as stored, and where it says all of them are valid."""
-    bands = [source.bands[index] for index in indices]
-    alpha = [source.alpha[1]] if source.alpha and source.alpha[0] == path else []
+    bands = [image.bands[index] for index in indices]
+    alpha = [piece.index for piece in image.alpha if piece.path == path]
 
     def work(dataset: Any) -> tuple[list[NDArray[Any]], NDArray[np.bool_]]:
-        if not source.warped:
-            _same_grid(dataset, source, path)
-        planes = _planes(dataset, [band.index for band in bands] + alpha, window, path)
+        if not image.warped:
+            _same_grid(dataset, image, path)
+        planes = _planes(dataset, [band.pieces[0].index for band in bands] + alpha, window, path)
         seen = np.ones((window[1] - window[0], window[3] - window[2]), np.bool_)
         for band, plane in zip(bands, planes, strict=False):
             if plane.dtype != band.dtype:
@@ -373,13 +373,13 @@ def _part(
             seen &= good(plane, band.nodata)
         if alpha:
             seen &= planes.pop() != 0
-        if path in source.masks:
+        if path in image.masks:
             shared = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
-            masks = [1] if shared or not bands else [band.index for band in bands]
+            masks = [1] if shared or not bands else [band.pieces[0].index for band in bands]
             seen &= (dataset.read_masks(masks, window=_pairs(window)) != 0).all(axis=0)
         return planes, seen
 
-    return _reading(path, source.drivers[path], work, window)
+    return _reading(path, image.drivers[path], work, window)
 
 
 def _pairs(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -403,9 +403,9 @@ def _masked(dataset: Any) -> bool:
 
 
 def _warped_part(
-    source: Source, path: str, indices: tuple[int, ...], window: Window
+    image: Image, path: str, indices: tuple[int, ...], window: Window
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Read a window of the source's grid from a file on another one: cubic, valid as the pixel underneath is.
+    """Read a window of the image's grid from a file on another one: cubic, valid as the pixel underneath is.
 
     It is put together from blocks anchored at the grid's origin, so that a pixel is the same in every window:
     PROJ may choose between operations by the points it is given together.
@@ -414,7 +414,7 @@ def _warped_part(
     step, strips = WARP_BLOCK_PX, []
     for top in range(row0 // step * step, row1, step):
         blocks = [
-            _warped_block(source, path, indices, (top, left))
+            _warped_block(image, path, indices, (top, left))
             for left in range(col0 // step * step, col1, step)
         ]
         strips.append(tuple(np.concatenate(part, axis=-1) for part in zip(*blocks, strict=True)))
@@ -424,13 +424,13 @@ def _warped_part(
 
 
 def _warped_block(
-    source: Source, path: str, indices: tuple[int, ...], corner: tuple[int, int]
+    image: Image, path: str, indices: tuple[int, ...], corner: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Warp one anchored block, whole even where the grid ends in it."""
-    rows, cols, shape = _places(source, path, corner)
+    rows, cols, shape = _places(image, path, corner)
     window = (*touched(rows, shape[0]), *touched(cols, shape[1]))
     size = window[1] - window[0], window[3] - window[2]
-    wide = any(source.bands[i].dtype in WIDE_DTYPES for i in indices)
+    wide = any(image.bands[i].dtype in WIDE_DTYPES for i in indices)
     if min(size) <= 0:
         block = WARP_BLOCK_PX, WARP_BLOCK_PX
         return np.zeros((len(indices), *block), np.float64 if wide else np.float32), np.zeros(block, np.bool_)
@@ -440,7 +440,7 @@ def _warped_block(
             wanted=f"at most {WARP_COARSENING} to 1",
             path=path,
         )
-    planes, valid = _part(source, path, indices, window)
+    planes, valid = _part(image, path, indices, window)
     stack = np.zeros((len(planes), *size), np.float64 if wide else np.float32)
     for out, plane in zip(stack, planes, strict=True):
         out[valid] = plane[valid]
@@ -448,7 +448,7 @@ def _warped_block(
 
 
 def _places(
-    source: Source, path: str, corner: tuple[int, int]
+    image: Image, path: str, corner: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
     """Return where the centres of an anchored block's pixels lie in the file, rows and cols, and its shape.
 
@@ -456,13 +456,13 @@ def _places(
     is projected: in between a projection is straight to about pixel size / Earth's radius x 8 pixels.
     """
     with _gdal():
-        dataset = handle_of(path, source.drivers[path], _open)
-        here, there = dataset.crs, _crs(source.grid.crs)
+        dataset = handle_of(path, image.drivers[path], _open)
+        here, there = dataset.crs, _crs(image.grid.crs)
         if not here or not there:
             raise GeorefError("a warp without a coordinate reference system", path=path)
         at = np.arange(0, WARP_BLOCK_PX + 1, WARP_KNOT_PX) + 0.5
         row, col = np.meshgrid(corner[0] + at, corner[1] + at, indexing="ij")
-        x, y = mapped(source.grid.transform, col.ravel(), row.ravel())
+        x, y = mapped(image.grid.transform, col.ravel(), row.ravel())
         if here != there:
             x, y = _projected(there, here, x, y)
         if here.is_geographic:  # longitudes on the turn that the file itself is on

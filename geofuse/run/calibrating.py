@@ -28,6 +28,7 @@ from geofuse.run.planning import ENCODING, Findings, Request, check_out, make_pl
 from geofuse.run.record import check_unchanged, read_record
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes.opening import select_bands
+from geofuse.scenes.relating import target_of
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
@@ -174,7 +175,7 @@ def _calibration_plan(scene: Scene, request: Request) -> tuple[Plan, list[str]]:
     if len(asked) + len(extra) > MOST_BANDS:
         extra = extra[: max(0, MOST_BANDS - len(asked))]
     indices = [*asked, *extra]
-    names = [scene.coarse.bands[index].name for index in indices]
+    names = [target_of(scene).bands[index].name for index in indices]
     return make_plan(scene, replace(request, bands=names, method=base.BASELINE, weights=None)), names
 
 
@@ -208,7 +209,7 @@ def _estimate(
             f"({found.shift_px[0]:.1f}, {found.shift_px[1]:.1f}) px",
             wanted=f"R^2 of {MATCH_R2:g} or more",
             do="check that both are of one scene; --force goes on, --no-calibrate does not look",
-            path=plan.scene.fine.bands[0].path,
+            path=plan.guide.bands[0].path,
         )
     return found, cores, windows
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.image import Band, Grid, Image
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.opening import relate, select_bands, with_nodata
+from geofuse.scenes.opening import select_bands, with_nodata
+from geofuse.scenes.relating import relate
 from geofuse.scenes.scene import Scene
 
 
@@ -25,37 +26,38 @@ def inspect_scene(
     if nodata is not None:
         scene = with_nodata(scene, nodata)
     chosen = select_bands(scene, bands)
-    scene, relation = relate(scene)
-    area, _ = window_of(scene.fine.grid, bbox=bbox, aoi=aoi, window=window)
+    relation, quality = relate(scene), scene.find("quality")
+    target = relation.target
+    area, _ = window_of(relation.guide.grid, bbox=bbox, aoi=aoi, window=window)
     return {
         "scene": scene.scene_id,
         "sensor": scene.sensor,
         "acquired": scene.acquired,
         "metadata": scene.metadata,
-        "fine": _source(scene.fine, scene.fine.bands),
-        "coarse": _source(scene.coarse, scene.coarse.bands),
-        "default_bands": [scene.coarse.bands[index].name for index in chosen],
-        "quality": asdict(scene.quality) if scene.quality else None,
+        "fine": _image(relation.guide, relation.guide.bands),
+        "coarse": _image(target, target.bands),
+        "default_bands": [target.bands[index].name for index in chosen],
+        "quality": {"path": quality.bands[0].path, "kind": quality.bit_layout} if quality else None,
         "relation": {
             "ratio": list(relation.ratio),
             "axis_y": asdict(relation.axis_y),
             "axis_x": asdict(relation.axis_x),
             "rows": list(relation.rows),
             "cols": list(relation.cols),
-            "warped": scene.coarse.warped,
+            "warped": target.warped,
         },
         "area_px": list(area) if area else None,
         "warnings": [*scene.warnings, *relation.notes],
     }
 
 
-def _source(source: Source, bands: Sequence[Band]) -> dict[str, Any]:
+def _image(image: Image, bands: Sequence[Band]) -> dict[str, Any]:
     return {
-        "grid": _grid(source.grid),
+        "grid": _grid(image.grid),
         "bands": [_band(band) for band in bands],
-        "rpcs": source.rpcs is not None,
-        "alpha": source.alpha is not None,
-        "block": list(source.block),
+        "rpcs": image.rpcs is not None,
+        "alpha": bool(image.alpha),
+        "block": list(image.block),
     }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from geofuse.geometry import AxisMap, nearest
 from geofuse.methods.base import Options, Patch
 from geofuse.methods.observation import Observation, ShiftField
-from geofuse.rasters.image import Band, Source
+from geofuse.rasters.image import Band
 from geofuse.rasters.pixels import read_raw, read_window
 from geofuse.run.plan import Plan
 from geofuse.scenes.sensors.table import quality_flags
@@ -47,7 +47,7 @@ def job_of(plan: Plan) -> Job:
             }
         ),
         observation_from(observation),
-        np.array([pedestal_of(plan.scene.coarse.bands[index]) for index in plan.bands]),
+        np.array([pedestal_of(plan.target.bands[index]) for index in plan.bands]),
     )
 
 
@@ -90,7 +90,7 @@ def read_patch(plan: Plan, core: tuple[int, int, int, int], pedestal: NDArray[np
     row0, row1, col0, col1 = core
     top, left = plan.origin
     fine, fine_valid = read_window(
-        plan.scene.fine,
+        plan.guide,
         (0,),
         (
             top + row0 - fine_px,
@@ -101,11 +101,11 @@ def read_patch(plan: Plan, core: tuple[int, int, int, int], pedestal: NDArray[np
     )
     rows = coarse_span(plan.axis_y, row0, row1, coarse_cpx)
     cols = coarse_span(plan.axis_x, col0, col1, coarse_cpx)
-    coarse, coarse_valid = read_window(plan.scene.coarse, plan.bands, (*rows, *cols))
+    coarse, coarse_valid = read_window(plan.target, plan.bands, (*rows, *cols))
     kind = np.result_type(fine.dtype, coarse.dtype)
-    pan_pedestal = np.array([pedestal_of(plan.scene.fine.bands[0])])
+    pan_pedestal = np.array([pedestal_of(plan.guide.bands[0])])
     patch_coarse = _less(coarse.astype(kind, copy=False), coarse_valid, pedestal)
-    height, width = plan.scene.coarse.grid.height, plan.scene.coarse.grid.width
+    height, width = plan.target.grid.height, plan.target.grid.width
     under_y = nearest(plan.axis_y, row0, row1, height) - rows[0]
     under_x = nearest(plan.axis_x, col0, col1, width) - cols[0]
     inner = slice(fine_px, fine_px + row1 - row0), slice(fine_px, fine_px + col1 - col0)
@@ -133,15 +133,13 @@ def _less(values: NDArray[Any], valid: NDArray[np.bool_], pedestal: NDArray[np.f
 
 def mask_of(plan: Plan, patch: Patch, pedestal: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return the mask asset's bit flags over the core (rows, cols, 1)."""
-    quality = plan.scene.quality
-    assert quality is not None
+    quality = plan.scene.image("quality")
     row0, row1, col0, col1 = patch.core
     grid = quality.grid
     under_y = np.clip(nearest(plan.axis_y, row0, row1, grid.height), 0, grid.height - 1)
     under_x = np.clip(nearest(plan.axis_x, col0, col1, grid.width), 0, grid.width - 1)
     window = (int(under_y[0]), int(under_y[-1]) + 1, int(under_x[0]), int(under_x[-1]) + 1)
-    source = Source((Band("quality", quality.path, 1, "uint16"),), grid, {quality.path: quality.driver})
-    flags = quality_flags(read_raw(source, 0, window), quality.kind)
+    flags = quality_flags(read_raw(quality, 0, window), str(quality.bit_layout))
     flags = flags[np.ix_(under_y - window[0], under_x - window[2])]
     flags[~patch.valid] |= NODATA_FLAG
     flags[_saturated(plan, patch, pedestal)] |= SATURATED_FLAG
@@ -153,14 +151,14 @@ def _saturated(plan: Plan, patch: Patch, pedestal: NDArray[np.float64]) -> NDArr
     row0, row1, col0, col1 = patch.core
     coarse = np.zeros(patch.coarse_valid.shape, np.bool_)
     for plane, index, base in zip(patch.coarse, plan.bands, pedestal, strict=True):
-        limit = plan.scene.coarse.bands[index].saturation
+        limit = plan.target.bands[index].saturation
         if limit is not None:
             coarse |= plane >= limit - base
-    height, width = plan.scene.coarse.grid.height, plan.scene.coarse.grid.width
+    height, width = plan.target.grid.height, plan.target.grid.width
     under_y = nearest(plan.axis_y, row0, row1, height) - patch.coarse_origin[0]
     under_x = nearest(plan.axis_x, col0, col1, width) - patch.coarse_origin[1]
     saturated = coarse[np.ix_(under_y, under_x)]
-    pan = plan.scene.fine.bands[0]
+    pan = plan.guide.bands[0]
     if pan.saturation is not None:
         top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
         inner = patch.fine[0, top : top + row1 - row0, left : left + col1 - col0]

@@ -13,10 +13,11 @@ import numpy as np
 
 from geofuse.errors import UsageError
 from geofuse.geometry import AxisMap
+from geofuse.nouns import from_json, to_json
 from geofuse.rasters.block_cache import ROOM_BYTES, cell_shape
 from geofuse.rasters.cog import CogSpec, spec_from_json, spec_to_json
-from geofuse.rasters.image import Grid
-from geofuse.scenes.scene import Scene, scene_from_json, scene_to_json
+from geofuse.rasters.image import Grid, Image
+from geofuse.scenes.scene import Scene
 
 BLOCK_PX = 512
 COLLECT_PX = 1024
@@ -49,8 +50,12 @@ class Plan:
 
     scene: Scene
     """The inputs."""
+    guide: Image
+    """The fine image: one band."""
+    target: Image
+    """The coarse image that is sharpened, on the grid that it is read on."""
     bands: tuple[int, ...]
-    """Indices into scene.coarse.bands, in the order of the output."""
+    """Indices into target.bands, in the order of the output."""
     grid: Grid
     """The output's grid: PAN's, cut to the area."""
     origin: tuple[int, int]
@@ -134,8 +139,8 @@ def swaths(plan: Plan, tiles: Sequence[Tile], side: int) -> tuple[Tile, ...]:
     """
     across = 0.0
     for source, bands, scale, halo in (
-        (plan.scene.fine, 1, 1.0, plan.reach[0] + plan.margin_px),
-        (plan.scene.coarse, len(plan.bands), plan.axis_y.scale, plan.reach[1]),
+        (plan.guide, 1, 1.0, plan.reach[0] + plan.margin_px),
+        (plan.target, len(plan.bands), plan.axis_y.scale, plan.reach[1]),
     ):
         rows, cols = cell_shape(source.block, source.grid.width)
         if cols >= source.grid.width:
@@ -176,7 +181,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
     """Turn a plan into JSON values."""
     return {
         **asdict(plan),
-        "scene": scene_to_json(plan.scene),
+        **{name: to_json(getattr(plan, name)) for name in ("scene", "guide", "target")},
         "spec": spec_to_json(plan.spec),
         "mask": spec_to_json(plan.mask) if plan.mask else None,
     }
@@ -188,7 +193,9 @@ def plan_from_json(value: dict[str, Any]) -> Plan:
     return Plan(
         **{
             **value,
-            "scene": scene_from_json(value["scene"]),
+            "scene": from_json(Scene, value["scene"]),
+            "guide": from_json(Image, value["guide"]),
+            "target": from_json(Image, value["target"]),
             "bands": tuple(value["bands"]),
             "grid": Grid(**{**grid, "transform": tuple(grid["transform"])}),
             "origin": tuple(value["origin"]),

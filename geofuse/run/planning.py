@@ -20,7 +20,7 @@ from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen.back_projection import margin_px
 from geofuse.methods.sharpen.closed_form import low_groups
 from geofuse.rasters.cog import encoding_of, expected_bytes
-from geofuse.rasters.image import Grid
+from geofuse.rasters.image import Grid, Image, files_of
 from geofuse.rasters.pixels import file_of, identity
 from geofuse.run.patch_reading import observation_from
 from geofuse.run.plan import (
@@ -35,7 +35,8 @@ from geofuse.run.plan import (
 from geofuse.run.product_spec import data_spec, dtype_of, encoding_notes, mask_spec
 from geofuse.run.record import companions
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.opening import relate, select_bands, with_nodata
+from geofuse.scenes.opening import select_bands, with_nodata
+from geofuse.scenes.relating import Relation, relate
 from geofuse.scenes.scene import Scene
 
 DEFAULT_TILE_PX = 1024
@@ -139,14 +140,16 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         scene = with_nodata(scene, request.nodata)
     method = base.get(found.method if found else request.method)
     bands = select_bands(scene, request.bands)
-    scene, relation = relate(scene)
-    if scene.coarse.warped and scene.quality:
+    relation = relate(scene)
+    guide, target = relation.guide, relation.target
+    if target.warped and scene.find("quality"):
         note = "MS is warped: its quality band, which is not, is left out"
-        scene = replace(scene, quality=None, warnings=(*scene.warnings, note))
-    area, asked = window_of(scene.fine.grid, bbox=request.bbox, aoi=request.aoi, window=request.window)
+        kept = tuple(image for image in scene.images if image.role != "quality")
+        scene = replace(scene, images=kept, warnings=(*scene.warnings, note))
+    area, asked = window_of(guide.grid, bbox=request.bbox, aoi=request.aoi, window=request.window)
     rows, cols = _cut(relation.rows, relation.cols, area)
-    grid = _grid(scene.fine.grid, rows, cols)
-    chosen = [scene.coarse.bands[index] for index in bands]
+    grid = _grid(guide.grid, rows, cols)
+    chosen = [target.bands[index] for index in bands]
     axis_y, axis_x = moved(relation.axis_y, rows[0]), moved(relation.axis_x, cols[0])
     found = found or Findings(
         method.about.name,
@@ -167,6 +170,7 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
     reach = method.halo(observation, options=options)
     spec = data_spec(
         scene,
+        relation,
         chosen,
         grid,
         origin=(rows[0], cols[0]),
@@ -176,6 +180,8 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
     )
     plan = Plan(
         scene=scene,
+        guide=guide,
+        target=target,
         bands=bands,
         grid=grid,
         origin=(rows[0], cols[0]),
@@ -191,7 +197,7 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         workers=request.workers or os.cpu_count() or 1,
         bytes_per_task=0,
         area=asked,
-        inputs=tuple(identity(path) for path in input_paths(scene, bands)),
+        inputs=tuple(identity(path) for path in input_paths(relation, scene.find("quality"), bands)),
         notes=(*scene.warnings, *relation.notes, *_notes_of(found, options.names), *encoding_notes(spec)),
         margin_px=margin_px(observation, found.rounds, options),
         shares=found.shares,
@@ -270,13 +276,10 @@ def _weights(request: Request, bands: int) -> tuple[float, ...] | None:
     return tuple(weight / total for weight in request.weights)
 
 
-def input_paths(scene: Scene, bands: Sequence[int]) -> list[str]:
-    """Return every file the plan reads, each once."""
-    paths = [band.path for band in scene.fine.bands]
-    paths += [scene.coarse.bands[index].path for index in bands]
-    paths += [source.alpha[0] for source in (scene.fine, scene.coarse) if source.alpha]
-    paths += [path for source in (scene.fine, scene.coarse) for path in source.masks]
-    paths += [scene.quality.path] if scene.quality else []
+def input_paths(relation: Relation, quality: Image | None, bands: Sequence[int]) -> list[str]:
+    """Return every file the plan reads, each once: bands before masks, the guide's before the target's."""
+    paths = [*files_of(relation.guide), *files_of(relation.target, bands)]
+    paths += files_of(quality) if quality else []
     return list(dict.fromkeys(paths))
 
 
@@ -357,8 +360,8 @@ def _input_block_bytes(plan: Plan) -> int:
     """Bytes of the inputs' blocks that one window may hold in the reader's cache."""
     total = 0
     for source, bands in (
-        (plan.scene.fine, plan.scene.fine.bands),
-        (plan.scene.coarse, plan.scene.coarse.bands),
+        (plan.guide, plan.guide.bands),
+        (plan.target, plan.target.bands),
     ):
         rows, cols = source.block
         total += rows * cols * sum(np.dtype(band.dtype).itemsize for band in bands)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from geofuse.rasters.cog import CogSpec, checked_spec
-from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.image import Band, Grid, Image
+from geofuse.scenes.relating import Relation
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
@@ -21,22 +22,22 @@ def dtype_of(bands: Sequence[Band]) -> str:
     return str(np.result_type(*(np.dtype(band.dtype) for band in bands)))
 
 
-def _nodata(scene: Scene, bands: Sequence[Band], dtype: str) -> float | None:
+def _nodata(relation: Relation, bands: Sequence[Band], dtype: str) -> float | None:
     """Choose the output's nodata: the bands', else PAN's, else what fits where a pixel can be invalid at all."""
-    for band in (*bands, *scene.fine.bands):
+    for band in (*bands, *relation.guide.bands):
         if band.nodata is not None and _fits(band.nodata, dtype):
             return float(band.nodata)
     kind = np.dtype(dtype)
     if kind.kind == "f":
         return math.nan
-    if _may_be_invalid(scene.fine) or _may_be_invalid(scene.coarse):
+    if _may_be_invalid(relation.guide) or _may_be_invalid(relation.target):
         return 0.0 if kind.kind == "u" else float(np.iinfo(kind).min)
     return None
 
 
-def _may_be_invalid(source: Source) -> bool:
-    marked = any(band.nodata is not None or np.dtype(band.dtype).kind == "f" for band in source.bands)
-    return bool(marked or source.alpha or source.masks or source.warped)
+def _may_be_invalid(image: Image) -> bool:
+    marked = any(band.nodata is not None or np.dtype(band.dtype).kind == "f" for band in image.bands)
+    return bool(marked or image.alpha or image.masks or image.warped)
 
 
 def _fits(value: float, dtype: str) -> bool:
@@ -49,6 +50,7 @@ def _fits(value: float, dtype: str) -> bool:
 
 def data_spec(
     scene: Scene,
+    relation: Relation,
     bands: Sequence[Band],
     grid: Grid,
     *,
@@ -73,7 +75,7 @@ def data_spec(
             width=grid.width,
             bands=len(bands),
             dtype=dtype,
-            nodata=_nodata(scene, bands, dtype) if encoding["validity"] == "nodata" else None,
+            nodata=_nodata(relation, bands, dtype) if encoding["validity"] == "nodata" else None,
             crs=grid.crs,
             transform=grid.transform,
             descriptions=tuple("" if band.name.isdigit() else band.name for band in bands),
@@ -81,7 +83,7 @@ def data_spec(
             scales=tuple(1.0 if band.gain is None else band.gain for band in bands),
             offsets=tuple(0.0 if band.offset is None else band.offset for band in bands),
             tags=tags,
-            rpcs=_moved_rpcs(scene.fine.rpcs, origin),
+            rpcs=_moved_rpcs(relation.guide.rpcs, origin),
             **encoding,
         )
     )
@@ -114,7 +116,7 @@ def encoding_notes(spec: CogSpec) -> list[str]:
 
 def mask_spec(scene: Scene, spec: CogSpec) -> CogSpec | None:
     """Return the mask asset that lies beside a product; None without a quality band."""
-    if scene.quality is None:
+    if scene.find("quality") is None:
         return None
     tags = {**spec.tags, "TIFFTAG_IMAGEDESCRIPTION": f"{scene.scene_id} mask: {MASK_MEANING}"}
     return checked_spec(

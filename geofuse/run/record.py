@@ -24,7 +24,7 @@ def provenance(
     plan: Plan, *, fingerprint: str, fit: dict[str, Any], assets: dict[str, Any], counts: dict[str, int]
 ) -> dict[str, Any]:
     """Return the record of a product: inputs with checksums, parameters, versions, warnings. No clock in it."""
-    bands = [plan.scene.coarse.bands[index] for index in plan.bands]
+    bands = [plan.target.bands[index] for index in plan.bands]
     warnings = list(plan.notes)
     if counts["saturated"]:
         warnings.append(f"{counts['saturated']} values were outside {plan.spec.dtype} and saturate")
@@ -52,7 +52,7 @@ def provenance(
         "observation": plan.observation,
         "calibration": plan.calibration,
         "radiometry": {
-            "pan": radiometry(plan.scene.fine.bands[0]),
+            "pan": radiometry(plan.guide.bands[0]),
             "bands": [radiometry(band) for band in bands],
         },
         "parameters": {

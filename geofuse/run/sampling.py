@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from geofuse.geometry import Window
 from geofuse.methods.base import Patch
 from geofuse.methods.registration import highpass
-from geofuse.rasters.image import Band, Source
+from geofuse.rasters.image import Image
 from geofuse.rasters.pixels import read_raw, read_window
 from geofuse.run.patch_reading import coarse_span, pedestal_of, read_patch
 from geofuse.run.plan import Plan
@@ -85,7 +85,7 @@ def look_at(plan: Plan, core: Window) -> Look:
     from scipy import ndimage  # a quarter of a second to load: only where a sample is looked at
 
     rows, cols = _under(plan, core)
-    values, valid = read_window(plan.scene.coarse, plan.bands, (*rows, *cols))
+    values, valid = read_window(plan.target, plan.bands, (*rows, *cols))
     usable = usable_coarse(plan, values, valid, (*rows, *cols))
     inner = ndimage.minimum_filter(usable, 3)[1:-1, 1:-1]
     if not inner.any():
@@ -107,28 +107,24 @@ def usable_coarse(
 
     usable = valid.copy()
     for plane, index in zip(values, plan.bands, strict=True):
-        limit = plan.scene.coarse.bands[index].saturation
+        limit = plan.target.bands[index].saturation
         if limit is not None:
             usable &= plane < limit
-    hidden = _flagged(plan, window) if plan.scene.quality is not None else _bright(values, usable)
+    quality = plan.scene.find("quality")
+    hidden = _bright(values, usable) if quality is None else _flagged(quality, window)
     if hidden.any():
         usable &= ~ndimage.maximum_filter(hidden, 2 * CLOUD_MARGIN_CPX + 1)
     return usable
 
 
-def _flagged(plan: Plan, window: Window) -> NDArray[np.bool_]:
+def _flagged(quality: Image, window: Window) -> NDArray[np.bool_]:
     """Where the quality band names a reason to look elsewhere; beyond the image: nowhere."""
-    quality = plan.scene.quality
-    assert quality is not None
     row0, row1, col0, col1 = window
     top, bottom = max(row0, 0), min(row1, quality.grid.height)
     left, right = max(col0, 0), min(col1, quality.grid.width)
     out = np.zeros((row1 - row0, col1 - col0), np.bool_)
     if top < bottom and left < right:
-        source = Source(
-            (Band("quality", quality.path, 1, "uint16"),), quality.grid, {quality.path: quality.driver}
-        )
-        flags = quality_flags(read_raw(source, 0, (top, bottom, left, right)), quality.kind)
+        flags = quality_flags(read_raw(quality, 0, (top, bottom, left, right)), str(quality.bit_layout))
         out[top - row0 : bottom - row0, left - col0 : right - col0] = flags & HIDING_FLAGS != 0
     return out
 
@@ -144,7 +140,7 @@ def _bright(values: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.bool_
 
 def read_sample(plan: Plan, core: Window, reach: tuple[int, int]) -> tuple[Patch, NDArray[np.bool_]]:
     """Read a window's patch with a halo, and where its coarse pixels may be used for measuring."""
-    pedestal = np.array([pedestal_of(plan.scene.coarse.bands[index]) for index in plan.bands])
+    pedestal = np.array([pedestal_of(plan.target.bands[index]) for index in plan.bands])
     patch = read_patch(replace(plan, reach=reach), core, pedestal)
     height, width = patch.coarse_valid.shape
     top, left = patch.coarse_origin

@@ -7,20 +7,17 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from geofuse.errors import BandError, FormatError, GeorefError, PixelError, ProductError
 from geofuse.rasters import pixels, sniffing
-from geofuse.rasters.image import WHOLE_DTYPES, Band, Grid, Quality, Source
+from geofuse.rasters.image import WHOLE_DTYPES, Band, Grid, Image, Piece
 from geofuse.scenes import sidecars
 from geofuse.scenes.readers import landsat
-from geofuse.scenes.relating import Relation, composed, has_pixel_size, relate, same_crs
-from geofuse.scenes.scene import Scene
+from geofuse.scenes.relating import composed, has_pixel_size, same_crs, target_of
+from geofuse.scenes.scene import Given, Scene
 from geofuse.scenes.sensors import table as sensors
-
-__all__ = ["Relation", "open_pair", "open_scene", "relate", "select_bands", "with_nodata"]
 
 SAME_GRID_PX = 1e-3
 
@@ -50,7 +47,7 @@ def open_scene(path: str) -> Scene:
     """
     sniffing.safe_path(path)
     if os.path.isdir(path):
-        return _landsat_scene(landsat.delivery(landsat.list_folder(path)))
+        return _landsat_scene(landsat.delivery(landsat.list_folder(path)), path)
     with sniffing.opened(path) as span:
         head = sniffing.bytes_at(span, 0, 512)
     wanted = "a folder or an uncompressed .tar with one Landsat scene"
@@ -59,7 +56,7 @@ def open_scene(path: str) -> Scene:
     if head[257:262] != b"ustar" and not path.lower().endswith(".tar"):
         do = "name single rasters as PAN and MS"
         raise FormatError("neither a folder nor a tar archive", wanted=wanted, do=do, path=path)
-    return _landsat_scene(landsat.delivery(landsat.list_tar(path)))
+    return _landsat_scene(landsat.delivery(landsat.list_tar(path)), path)
 
 
 def open_pair(pan: str, ms: Sequence[str], *, nodata: float | None = None) -> Scene:
@@ -90,8 +87,9 @@ def open_pair(pan: str, ms: Sequence[str], *, nodata: float | None = None) -> Sc
     scene = Scene(
         scene_id=_stem(pan),
         sensor=sensor.key,
-        fine=_source([fine], (_pan_band(fine, sensor, warnings),)),
-        coarse=_source(coarse, bands),
+        images=(_image("pan", [fine], (_pan_band(fine, sensor, warnings),)), _image("ms", coarse, bands)),
+        reader="pair",
+        source=(Given("pan", pan), *(Given("ms", path) for path in ms)),
         acquired=next((imd.acquired for imd in described if imd.acquired), None),
         metadata=_pair_metadata(described, sensor),
         warnings=tuple(warnings),
@@ -106,30 +104,32 @@ def _stem(path: str) -> str:
 
 
 def with_nodata(scene: Scene, nodata: float) -> Scene:
-    """Return the scene with another nodata value in every band of both images.
+    """Return the scene with another nodata value in every band of its images but the quality band.
 
     Raises PixelError where a band's type cannot hold it.
     """
 
-    def marked(source: Source) -> Source:
-        for band in source.bands:
+    def marked(image: Image) -> Image:
+        if image.role == "quality":
+            return image
+        for band in image.bands:
             if not _holds(band.dtype, nodata):
                 raise PixelError(
                     f"nodata {nodata:g} in {band.dtype}", wanted="a value its type can hold", path=band.path
                 )
-        return replace(source, bands=tuple(replace(band, nodata=nodata) for band in source.bands))
+        return replace(image, bands=tuple(replace(band, nodata=nodata) for band in image.bands))
 
-    return replace(scene, fine=marked(scene.fine), coarse=marked(scene.coarse))
+    return replace(scene, images=tuple(marked(image) for image in scene.images))
 
 
 def select_bands(scene: Scene, names: Sequence[str] | None) -> tuple[int, ...]:
-    """Return the 0-based indices into `scene.coarse.bands` of the bands named, in the order named.
+    """Return the 0-based indices into the target's bands of the bands named, in the order named.
 
     A band answers to its canonical name, its aliases and, where no name is better, its number, in any case.
     None means the sensor's default: Landsat's blue, green, red and nir; else every band that is not thermal.
     Raises BandError for a name that is unknown, ambiguous, given twice, or a thermal band.
     """
-    bands = scene.coarse.bands
+    bands = target_of(scene).bands
     if names is None:
         default = sensors.SENSORS[scene.sensor].default if scene.sensor in sensors.SENSORS else ()
         names = default or [band.name for band in bands if not band.thermal]
@@ -173,7 +173,7 @@ def _band_list(bands: Sequence[Band]) -> str:
     return ", ".join(shown) + (", ..." if len(bands) > 20 else "")
 
 
-def _landsat_scene(found: landsat.Delivery) -> Scene:
+def _landsat_scene(found: landsat.Delivery, path: str) -> Scene:
     sensor = sensors.SENSORS[found.sensor]
     files = {number: pixels.inspect(path) for number, path in found.bands.items()}
     for facts in files.values():
@@ -182,23 +182,27 @@ def _landsat_scene(found: landsat.Delivery) -> Scene:
     made = {number: _landsat_band(found, number, facts) for number, facts in files.items()}
     fine = files.pop(landsat.PAN_BAND)
     coarse = [_bare(facts) for facts in files.values()]
-    quality = None
+    images = [
+        _image("pan", [_bare(fine)], (made.pop(landsat.PAN_BAND),)),
+        _image("ms", coarse, tuple(made.values())),
+    ]
     warnings: list[str] = []
     if found.quality is not None:
-        path, kind = found.quality
-        facts = pixels.inspect(path)
+        place, layout = found.quality
+        facts = pixels.inspect(place)
         if facts.dtypes == ("uint16",):
             _one_grid([*coarse, _bare(facts)])
-            quality = Quality(path, facts.driver, facts.grid, kind)
+            band = Band("quality", (Piece(place),), "uint16")
+            images.append(replace(_image("quality", [_bare(facts)], (band,)), bit_layout=layout))
         else:
-            warnings.append(f"{path}: quality band of type {', '.join(facts.dtypes)}, not uint16; ignored")
+            warnings.append(f"{place}: quality band of type {', '.join(facts.dtypes)}, not uint16; ignored")
     return Scene(
         scene_id=found.scene_id,
         sensor=sensor.key,
-        fine=_source([_bare(fine)], (made.pop(landsat.PAN_BAND),)),
-        coarse=_source(coarse, tuple(made.values())),
+        images=tuple(images),
+        reader="landsat",
+        source=(Given("", path),),
         acquired=landsat.acquired(found),
-        quality=quality,
         metadata=landsat.metadata(found),
         warnings=tuple(warnings),
     )
@@ -213,8 +217,7 @@ def _landsat_band(found: landsat.Delivery, number: int, facts: pixels.RasterFact
     tag = facts.nodata[0] if _holds(facts.dtypes[0], facts.nodata[0]) else None
     return Band(
         name=known.name,
-        path=facts.path,
-        index=1,
+        pieces=(Piece(facts.path),),
         dtype=facts.dtypes[0],
         aliases=known.aliases,
         nodata=sensor.fill if tag is None else tag,
@@ -252,17 +255,20 @@ def _file(path: str) -> _File:
     return _File(facts, grid, rpcs, imd, tuple(warnings))
 
 
-def _source(files: Sequence[_File], bands: tuple[Band, ...]) -> Source:
+def _image(role: str, files: Sequence[_File], bands: tuple[Band, ...]) -> Image:
     _one_grid(files)
-    alphas = [(file.facts.path, file.facts.alpha) for file in files if file.facts.alpha]
+    alphas = tuple(Piece(file.facts.path, file.facts.alpha) for file in files if file.facts.alpha)
     if len(alphas) > 1:
-        raise PixelError("alpha bands in several files of one image", wanted="one at most", path=alphas[1][0])
+        raise PixelError(
+            "alpha bands in several files of one image", wanted="one at most", path=alphas[1].path
+        )
     blocks = [file.facts.block for file in files]
-    return Source(
+    return Image(
+        role=role,
         bands=bands,
         grid=files[0].grid,
         drivers={file.facts.path: file.facts.driver for file in files},
-        alpha=alphas[0] if alphas else None,
+        alpha=alphas,
         masks=tuple(file.facts.path for file in files if file.facts.internal_mask),
         rpcs=next((file.rpcs for file in files if file.rpcs), None),
         block=(max(rows for rows, _ in blocks), max(cols for _, cols in blocks)),
@@ -359,8 +365,7 @@ def _band(file: _File, at: int, warnings: list[str]) -> Band:
     tagged = (scale, offset) != (1.0, 0.0)
     return Band(
         name=str(at + 1),
-        path=facts.path,
-        index=at + 1,
+        pieces=(Piece(facts.path, at + 1),),
         dtype=dtype,
         nodata=nodata,
         gain=scale if tagged else None,
@@ -372,7 +377,7 @@ def _band(file: _File, at: int, warnings: list[str]) -> Band:
     )
 
 
-def _pair_metadata(described: Sequence[sidecars.Imd], sensor: sensors.Sensor) -> dict[str, Any]:
+def _pair_metadata(described: Sequence[sidecars.Imd], sensor: sensors.Sensor) -> dict[str, str | int | float]:
     """Return what the providers' files say, the PAN's before the MS's, and the sensor's terms."""
     names = {
         "satellite": "spacecraft",
@@ -381,7 +386,7 @@ def _pair_metadata(described: Sequence[sidecars.Imd], sensor: sensors.Sensor) ->
         "off_nadir_deg": "off_nadir_deg",
         "cloud_cover_percent": "cloud_cover_percent",
     }
-    found: dict[str, Any] = {}
+    found: dict[str, str | int | float] = {}
     for imd in described:
         for field, name in names.items():
             if getattr(imd, field) is not None:

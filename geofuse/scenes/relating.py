@@ -1,4 +1,4 @@
-"""How the MS grid lies on the PAN grid: axis maps, the PAN pixels covered, or the grid to warp the MS to.
+"""How a target's grid lies on a guide's: axis maps, the guide's pixels covered, or the grid to warp the target to.
 
 Positions in pixels are those of pixel corners here: an image covers [0, width] x [0, height].
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geofuse.errors import GeorefError
 from geofuse.geometry import AxisMap, covered
 from geofuse.rasters import pixels
-from geofuse.rasters.image import Grid, Source
+from geofuse.rasters.image import Grid, Image
 from geofuse.scenes.scene import Scene
 
 EDGE_POINTS = 64
@@ -32,8 +32,12 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """How the MS grid lies on the PAN grid."""
+    """How the image that is to be sharpened lies on the one that guides it."""
 
+    guide: Image
+    """The fine one: PAN."""
+    target: Image
+    """The coarse one: MS; reads through a warp where its grid does not run with the guide's."""
     axis_y: AxisMap
     """Rows: coarse = scale * fine + offset, in pixels of the whole PAN file."""
     axis_x: AxisMap
@@ -48,24 +52,35 @@ class Relation:
     """What belongs into the provenance: a warp, a partial overlap."""
 
 
-def relate(scene: Scene) -> tuple[Scene, Relation]:
+def guide_of(scene: Scene) -> Image:
+    """Return the image whose detail a scene's fusion takes: PAN; raises ProductError where there is none."""
+    return scene.image("pan")
+
+
+def target_of(scene: Scene) -> Image:
+    """Return the image that a scene's fusion sharpens: MS; raises ProductError where there is none."""
+    return scene.image("ms")
+
+
+def relate(scene: Scene) -> Relation:
     """Find out how the MS grid lies on the PAN grid, and whether the MS must be warped to lie parallel.
 
     Grids in one coordinate system whose axes run alike, be they both rotated or both south-up, are related
-    as they are. Otherwise the scene returned reads its MS through a warp onto a grid parallel to the PAN's,
+    as they are. Otherwise the target returned is read through a warp onto a grid parallel to the PAN's,
     whose pixel keeps the MS resolution and whose lines fall on whole multiples of it from the PAN's corner.
-    Raises GeorefError where either image is not georeferenced (by name: GCPs or RPCs only), where they do
-    not overlap, or where the ratio of the pixel sizes is outside 1 to 8.
+    Raises ProductError where the scene has no such two images, GeorefError where either is not georeferenced
+    (by name: GCPs or RPCs only), where they do not overlap, or where the ratio of the pixel sizes is outside
+    1 to 8.
     """
-    fine, coarse = scene.fine.grid, _native_grid(scene.coarse)
-    _check_georeferenced(scene.fine, fine, "PAN")
-    _check_georeferenced(scene.coarse, coarse, "MS")
+    guide, target = guide_of(scene), target_of(scene)
+    fine, coarse = guide.grid, _native_grid(target)
+    _check_georeferenced(guide, fine, "PAN")
+    _check_georeferenced(target, coarse, "MS")
     if same_crs(fine.crs, coarse.crs):
         axes = _parallel_axes(fine, coarse)
         if axes is not None:
-            direct = replace(scene, coarse=replace(scene.coarse, grid=coarse, warped=False))
-            return direct, _direct(scene, fine, coarse, axes)
-    return _through_warp(scene, fine, coarse)
+            return _direct(guide, replace(target, grid=coarse, warped=False), axes)
+    return _through_warp(guide, target, coarse)
 
 
 def composed(inner: Grid, outer: Grid) -> tuple[float, float, float, float, float, float]:
@@ -94,20 +109,20 @@ def has_pixel_size(grid: Grid) -> bool:
     return all(map(math.isfinite, (a, b, c, d, e, f, det))) and det != 0.0
 
 
-def _native_grid(source: Source) -> Grid:
-    """Return the grid of the source's files, also where the source was made to read through a warp before."""
-    return pixels.inspect(source.bands[0].path).grid if source.warped else source.grid
+def _native_grid(image: Image) -> Grid:
+    """Return the grid of the image's files, also where it was made to be read through a warp before."""
+    return pixels.inspect(image.bands[0].path).grid if image.warped else image.grid
 
 
-def _check_georeferenced(source: Source, grid: Grid, role: str) -> None:
-    path = source.bands[0].path
+def _check_georeferenced(image: Image, grid: Grid, role: str) -> None:
+    path = image.bands[0].path
     wanted, do = "a geotransform", "warp or orthorectify it first"
     if grid.transform == IDENTITY:
         facts = pixels.inspect(path)
         if not facts.has_transform:
             if facts.gcps:
                 raise GeorefError(f"{role} with {facts.gcps} GCPs only", wanted=wanted, do=do, path=path)
-            if source.rpcs:
+            if image.rpcs:
                 raise GeorefError(f"{role} with RPCs only", wanted=wanted, do=do, path=path)
             raise GeorefError(f"{role} without a geotransform", wanted=wanted, path=path)
     if not has_pixel_size(grid):
@@ -128,19 +143,20 @@ def _parallel_axes(fine: Grid, coarse: Grid) -> tuple[AxisMap, AxisMap] | None:
     return down, AxisMap(a, c + 0.5 * a - 0.5 + 0.5 * skew_x)
 
 
-def _direct(scene: Scene, fine: Grid, coarse: Grid, axes: tuple[AxisMap, AxisMap]) -> Relation:
-    down, across = axes
+def _direct(guide: Image, target: Image, axes: tuple[AxisMap, AxisMap]) -> Relation:
+    (down, across), fine, coarse = axes, guide.grid, target.grid
     ratio = (1.0 / down.scale, 1.0 / across.scale)
-    _check_ratio(scene, ratio)
+    _check_ratio(target, ratio)
     rows, cols = covered(down, fine.height, coarse.height), covered(across, fine.width, coarse.width)
     if rows[0] >= rows[1] or cols[0] >= cols[1]:
-        raise _no_overlap(scene)
+        raise _no_overlap(guide, target)
     share = (rows[1] - rows[0]) * (cols[1] - cols[0]) / (fine.height * fine.width)
-    return Relation(down, across, rows, cols, ratio, _partial(share))
+    return Relation(guide, target, down, across, rows, cols, ratio, _partial(share))
 
 
-def _through_warp(scene: Scene, fine: Grid, coarse: Grid) -> tuple[Scene, Relation]:
-    for path in dict.fromkeys(band.path for band in scene.coarse.bands):
+def _through_warp(guide: Image, target: Image, coarse: Grid) -> Relation:
+    fine = guide.grid
+    for path in dict.fromkeys(piece.path for band in target.bands for piece in band.pieces):
         if not pixels.inspect(path).has_transform:
             raise GeorefError(
                 "MS placed by a world file, which must be warped to the PAN",
@@ -150,14 +166,14 @@ def _through_warp(scene: Scene, fine: Grid, coarse: Grid) -> tuple[Scene, Relati
             )
     shared = _shared(fine, coarse)
     if shared is None:
-        raise _no_overlap(scene)
+        raise _no_overlap(guide, target)
     part, middle_cpx = shared
     ratio = _local_ratio(fine, coarse, middle_cpx)
-    _check_ratio(scene, ratio)
+    _check_ratio(target, ratio)
     (left, top), (right, bottom) = part.min(axis=0), part.max(axis=0)
     rows, cols = span(top, bottom, fine.height), span(left, right, fine.width)
     if rows[0] >= rows[1] or cols[0] >= cols[1]:
-        raise _no_overlap(scene)
+        raise _no_overlap(guide, target)
     row0, height = _lines(top, bottom, ratio[0])
     col0, width = _lines(left, right, ratio[1])
     a, b, _, d, e, _ = fine.transform
@@ -167,8 +183,8 @@ def _through_warp(scene: Scene, fine: Grid, coarse: Grid) -> tuple[Scene, Relati
     here, there = crs_name(coarse.crs), crs_name(fine.crs)
     why = f"MS is in {here}, PAN in {there}" if here != there else "MS and PAN are turned against each other"
     notes = (f"{why}: MS warped (cubic)", *_partial(_area(part) / (fine.height * fine.width)))
-    relation = Relation(_regular(ratio[0], row0), _regular(ratio[1], col0), rows, cols, ratio, notes)
-    return replace(scene, coarse=replace(scene.coarse, grid=grid, warped=True)), relation
+    down, across = _regular(ratio[0], row0), _regular(ratio[1], col0)
+    return Relation(guide, replace(target, grid=grid, warped=True), down, across, rows, cols, ratio, notes)
 
 
 def _regular(ratio: float, line0: int) -> AxisMap:
@@ -209,22 +225,22 @@ def _area(polygon: Points) -> float:
     return 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
 
 
-def _check_ratio(scene: Scene, ratio: tuple[float, float]) -> None:
+def _check_ratio(target: Image, ratio: tuple[float, float]) -> None:
     low, high = LEAST_RATIO - RATIO_TOLERANCE, MOST_RATIO + RATIO_TOLERANCE
     if not low <= min(ratio) <= max(ratio) <= high:
         raise GeorefError(
             f"MS pixels {ratio[0]:.6g} x {ratio[1]:.6g} times the PAN's",
             wanted=f"{LEAST_RATIO:g} to {MOST_RATIO:g} times",
             do="are PAN and MS the wrong way round?" if max(ratio) < 1.0 else "",
-            path=scene.coarse.bands[0].path,
+            path=target.bands[0].path,
         )
 
 
-def _no_overlap(scene: Scene) -> GeorefError:
+def _no_overlap(guide: Image, target: Image) -> GeorefError:
     return GeorefError(
-        f"no overlap with PAN {scene.fine.bands[0].path}",
+        f"no overlap with PAN {guide.bands[0].path}",
         wanted="PAN and MS of one place",
-        path=scene.coarse.bands[0].path,
+        path=target.bands[0].path,
     )
 
 

@@ -2,48 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-from geofuse.rasters.image import Quality, Source, grid_from_json, source_from_json
+from geofuse.errors import ProductError
+from geofuse.rasters.image import Image
+
+ROLES = (
+    *("pan", "ms", "swir", "hs", "vnir", "thermal"),
+    *("quality", "infrared", "visible", "near", "far"),
+)
+"""What an image may be in its scene."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Something that was named to open a scene by."""
+
+    role: str
+    """The role of the image it holds; empty for a folder or an archive that holds the whole scene."""
+    path: str
+    """File, folder or archive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A fine image, a coarse image, and what is known of their making."""
+    """The images of one place that came together, and what is known of their making.
+
+    Which of them is fine and which is coarse is no property of a scene: `geofuse.scenes.relating` says how two
+    of its images lie to one another.
+    """
 
     scene_id: str
     """The provider's name of the scene, or the PAN file's stem."""
     sensor: str
     """Key into the sensor table; "generic" where unknown."""
-    fine: Source
-    """PAN: one band."""
-    coarse: Source
-    """MS: one band or more, all on one grid."""
+    images: tuple[Image, ...]
+    """What was delivered, each with a role, no role twice."""
+    reader: str = ""
+    """Name of the reader that opened it; empty for one that was put together by hand."""
+    source: tuple[Given, ...] = ()
+    """What that reader was given: with `reader` all that is needed to open the scene again."""
     acquired: str | None = None
     """Acquisition time, ISO 8601 UTC."""
-    quality: Quality | None = None
-    """Quality band, if the delivery has one."""
-    metadata: dict[str, Any] = field(default_factory=dict)
-    """Sun and view angles, cloud cover, path/row, level, attribution: JSON values only."""
+    metadata: dict[str, str | int | float] = field(default_factory=dict)
+    """Sun and view angles, cloud cover, path/row, level, attribution."""
     warnings: tuple[str, ...] = ()
     """What was noticed on opening and belongs into the provenance."""
 
+    def find(self, role: str) -> Image | None:
+        """Return the image of that role, None where the scene has none."""
+        return next((image for image in self.images if image.role == role), None)
 
-def scene_to_json(scene: Scene) -> dict[str, Any]:
-    """Turn a scene into JSON values."""
-    return asdict(scene)
-
-
-def scene_from_json(value: dict[str, Any]) -> Scene:
-    """Rebuild a scene from `scene_to_json`'s values, also after a trip through JSON text."""
-    quality = value["quality"]
-    return Scene(
-        **{
-            **value,
-            "fine": source_from_json(value["fine"]),
-            "coarse": source_from_json(value["coarse"]),
-            "quality": Quality(**{**quality, "grid": grid_from_json(quality["grid"])}) if quality else None,
-            "warnings": tuple(value["warnings"]),
-        }
-    )
+    def image(self, role: str) -> Image:
+        """Return the image of that role; raises ProductError, naming the roles there are, where there is none."""
+        found = self.find(role)
+        if found is None:
+            there = ", ".join(image.role for image in self.images) or "no image"
+            raise ProductError(f"no {role} image in {self.scene_id}", wanted=f"one beside {there}")
+        return found

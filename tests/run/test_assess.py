@@ -419,8 +419,8 @@ def test_an_unknown_pedestal_is_said(slanted: tuple[Pair, Path], whole: tuple[Pa
     subject = open_subject(fused, open_simulated(pair))
     assert not subject.known
     scene = open_simulated(pair)
-    bands = tuple(replace(band, gain=1e-4, offset=-0.01) for band in scene.coarse.bands)
-    told = replace(scene, coarse=replace(scene.coarse, bands=bands))
+    bands = tuple(replace(band, gain=1e-4, offset=-0.01) for band in scene.image("ms").bands)
+    told = replace(scene, images=(scene.image("pan"), replace(scene.image("ms"), bands=bands)))
     known = open_subject(fused, told)
     assert known.known
     assert any("PAN's scale is unknown" in note for note in known.notes)

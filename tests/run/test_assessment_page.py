@@ -286,7 +286,7 @@ def test_charts_draw_their_numbers() -> None:
 def test_the_command_writes_the_page_and_the_numbers(
     found: Assessment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = Path(found.subject.fused.source.bands[0].path).parent
+    folder = Path(found.subject.fused.image.bands[0].path).parent
     out = tmp_path / "report.html"
     words = [
         "assess",

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from geofuse.cli import main
 from geofuse.errors import AreaError, FormatError, PixelError, UsageError
 from geofuse.quality.simulate_from_image import Look, simulate_from_fine
-from geofuse.scenes.opening import open_pair, relate
+from geofuse.scenes.opening import open_pair
+from geofuse.scenes.relating import relate
 from tests.run.scenery import landscape, north_up, pixels, write
 
 
@@ -40,7 +41,7 @@ def test_what_is_at_a_fine_pixel_is_seen_where_the_grids_put_it_plus_the_shift(
 ) -> None:
     source = raster(tmp_path, blob((118.3, 127.1)))
     simulate_from_fine(source, Look(ratio=ratio, shift_px=shift), tmp_path / "out")
-    scene, relation = relate(open_pair(str(tmp_path / "out/pan.tif"), [str(tmp_path / "out/ms.tif")]))
+    relation = relate(open_pair(str(tmp_path / "out/pan.tif"), [str(tmp_path / "out/ms.tif")]))
     assert relation.ratio == pytest.approx((ratio, ratio))
     assert centre(pixels(tmp_path / "out/pan.tif")[0]) == pytest.approx([118.3, 127.1], abs=0.01)
     row, col = centre(pixels(tmp_path / "out/ms.tif")[1])
@@ -49,7 +50,7 @@ def test_what_is_at_a_fine_pixel_is_seen_where_the_grids_put_it_plus_the_shift(
         axis.scale * (at + by) + axis.offset for axis, at, by in zip(axes, (118.3, 127.1), shift, strict=True)
     ]
     assert [row, col] == pytest.approx(want, abs=0.01)
-    assert scene.coarse.grid.crs
+    assert relation.target.grid.crs
 
 
 def test_the_reference_is_the_raster_cut_to_what_is_covered(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_raster_without_georeference_gets_a_nominal_one(tmp_path: Path) -> Non
         write(path, planes, None, crs=None)
     made = simulate_from_fine(str(path), Look(), tmp_path / "out")
     assert "nominal" in made["warnings"][0]
-    _, relation = relate(open_pair(str(tmp_path / "out/pan.tif"), [str(tmp_path / "out/ms.tif")]))
+    relation = relate(open_pair(str(tmp_path / "out/pan.tif"), [str(tmp_path / "out/ms.tif")]))
     assert relation.ratio == pytest.approx((4.0, 4.0))
     np.testing.assert_array_equal(pixels(tmp_path / "out/reference.tif"), planes)
 

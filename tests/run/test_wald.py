@@ -18,7 +18,8 @@ from geofuse.errors import AreaError, ExistsError, UsageError
 from geofuse.quality import simulate_wald as wald
 from geofuse.quality.simulate_wald import simulate_wald
 from geofuse.run.planning import Request
-from geofuse.scenes.opening import open_pair, open_scene, relate
+from geofuse.scenes.opening import open_pair, open_scene
+from geofuse.scenes.relating import relate
 from tests.methods import reference
 from tests.run.scenery import CORNER, landscape, north_up, write
 
@@ -112,7 +113,8 @@ def test_pan_and_ms_equal_an_independent_computation(tmp_path: Path, layout: str
         return np.rint(200.0 + 3000.0 * truth[:, rows][:, :, cols])
 
     pan, ms = pair_of(tmp_path, layout, draw, dtype="uint16")
-    scene, relation = relate(open_pair(pan, ms))
+    scene = open_pair(pan, ms)
+    relation = relate(scene)
     made = simulate_wald(scene, PLAIN, tmp_path / "out")
     gain = made["observation"]["mtf_gain"]
     row0, row1, col0, col1 = made["reference_window_cpx"]
@@ -203,7 +205,7 @@ def test_pan_is_laid_on_the_ms_by_the_scenes_shift(tmp_path: Path, layout: str) 
 def test_the_reduced_pair_is_related_as_it_was_made(tmp_path: Path, layout: str) -> None:
     pan, ms = pair_of(tmp_path, layout, lambda y, x: np.stack([y - CORNER[1] + x - CORNER[0]] * 3))
     made = simulate_wald(open_pair(pan, ms), PLAIN, tmp_path / "out")
-    _, found = relate(open_pair(str(tmp_path / "out/pan.tif"), [str(tmp_path / "out/ms.tif")]))
+    found = relate(open_pair(str(tmp_path / "out/pan.tif"), [str(tmp_path / "out/ms.tif")]))
     for axis, name in ((found.axis_y, "axis_y"), (found.axis_x, "axis_x")):
         assert axis.scale == pytest.approx(made[name]["scale"], rel=1e-12)
         assert axis.offset == pytest.approx(made[name]["offset"], abs=1e-6)
@@ -239,8 +241,8 @@ def test_landsat_keeps_type_radiometry_and_names(landsat: Path, tmp_path: Path) 
             assert file.descriptions == (("pan",) if name == "pan" else ("blue", "green", "red", "nir"))
             assert "U.S. Geological Survey" in file.tags()["TIFFTAG_COPYRIGHT"]
     again = open_pair(str(tmp_path / "out/pan.tif"), [str(tmp_path / "out/ms.tif")])
-    assert [band.name for band in again.coarse.bands] == ["blue", "green", "red", "nir"]
-    assert again.coarse.bands[0].gain == 2e-5
+    assert [band.name for band in again.image("ms").bands] == ["blue", "green", "red", "nir"]
+    assert again.image("ms").bands[0].gain == 2e-5
     assert len(made["inputs"]) >= 5
     assert all(len(item["sha256"]) == 64 for item in made["inputs"])
     with rasterio.open(next(landsat.glob("*_B3.TIF"))) as file:

@@ -1,4 +1,4 @@
-"""Rasters with known pixels, and the Sources to read them through."""
+"""Rasters with known pixels, and the Images to read them through."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyproj
 import rasterio
 from affine import Affine
 
-from geofuse.rasters.image import Band, Source
+from geofuse.rasters.image import Band, Image, Piece
 from geofuse.rasters.pixels import inspect, read_window
 
 UTM = pyproj.CRS("EPSG:32633").to_wkt()
@@ -34,21 +34,22 @@ def write(path, planes, **options):
 
 
 def source_of(*paths, nodata=None, **changes):
-    """Make a Source of all bands of some rasters; `nodata` per band instead of the files' own."""
+    """Make an Image of all bands of some rasters; `nodata` per band instead of the files' own."""
     facts = [inspect(path) for path in paths]
     bands = tuple(
-        Band(str(i), one.path, i + 1, kind, nodata=one.nodata[i])
+        Band(str(i), (Piece(one.path, i + 1),), kind, nodata=one.nodata[i])
         for one in facts
         for i, kind in enumerate(one.dtypes)
         if i + 1 != one.alpha
     )
     if nodata is not None:
         bands = tuple(replace(band, nodata=value) for band, value in zip(bands, nodata, strict=True))
-    made = Source(
+    made = Image(
+        "raster",
         bands,
         facts[0].grid,
         {one.path: one.driver for one in facts},
-        alpha=next(((one.path, one.alpha) for one in facts if one.alpha), None),
+        alpha=tuple(Piece(one.path, one.alpha) for one in facts if one.alpha),
         masks=tuple(one.path for one in facts if one.internal_mask),
     )
     return replace(made, **changes)

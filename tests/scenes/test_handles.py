@@ -237,9 +237,9 @@ def test_a_forked_child_opens_its_own_handles(tmp_path):
         import os, sys
         import numpy as np
         from geofuse.rasters.pixels import inspect, read_window
-        from geofuse.rasters.image import Band, Source
+        from geofuse.rasters.image import Band, Image, Piece
         facts = inspect({path!r})
-        source = Source((Band("1", facts.path, 1, "uint16"),), facts.grid, {{facts.path: facts.driver}})
+        source = Image("raster", (Band("1", (Piece(facts.path),), "uint16"),), facts.grid, {{facts.path: facts.driver}})
         first, _ = read_window(source, (0,), (0, 8, 0, 64))
         mine = lambda: sorted(f for f in os.listdir("/proc/self/fd"))
         child = os.fork()

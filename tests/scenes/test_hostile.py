@@ -155,7 +155,7 @@ def test_odd_rasters_are_read_as_tifffile_reads_them_or_refused_by_name(path):
     finite = np.isfinite(theirs).all(axis=0)
     assert not valid[~finite].any()
     np.testing.assert_allclose(values[:, valid], theirs[:, valid], rtol=1e-6, atol=LOSSY.get(name, 0.0))
-    if source.bands[0].nodata is None and not source.masks and source.alpha is None:
+    if source.bands[0].nodata is None and not source.masks and not source.alpha:
         np.testing.assert_array_equal(valid, finite)
     assert not values[:, ~valid].any()
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from geofuse.errors import BandError, CorruptError, FormatError, GeofuseError, GeorefError, ProductError
 from geofuse.geometry import AxisMap
+from geofuse.nouns import from_json, to_json
 from geofuse.rasters.pixels import read_window
-from geofuse.scenes.opening import open_scene, relate, select_bands
+from geofuse.scenes.opening import open_scene, select_bands
 from geofuse.scenes.readers import landsat as deliveries
-from geofuse.scenes.scene import scene_from_json, scene_to_json
+from geofuse.scenes.relating import relate
+from geofuse.scenes.scene import Scene
 from tests.scenes.rasters import landsat_folder, mtl_collection1, mtl_collection2, north_up, tar_of, write
 
 C1 = "LC08_L1TP_020039_20170701_20170715_01_T1"
@@ -39,16 +41,19 @@ def folder(delivered, tmp_path) -> Path:
 def test_the_real_scene(landsat):
     scene = open_scene(str(landsat))
     assert (scene.scene_id, scene.sensor) == (OLD, "landsat8")
-    assert [band.name for band in scene.coarse.bands] == NAMES
-    assert [band.name for band in scene.coarse.bands if band.thermal] == ["thermal1", "thermal2"]
-    for band in (*scene.fine.bands, *scene.coarse.bands):
+    assert [band.name for band in scene.image("ms").bands] == NAMES
+    assert [band.name for band in scene.image("ms").bands if band.thermal] == ["thermal1", "thermal2"]
+    for band in (*scene.image("pan").bands, *scene.image("ms").bands):
         wanted = (None, None) if band.thermal else (2.0e-5, -0.1)
         assert (band.gain, band.offset) == wanted
         assert (band.nodata, band.saturation, band.dtype) == (0.0, 65535.0, "uint16")
-    assert (scene.fine.grid.height, scene.fine.grid.width) == (1207, 1254)
-    assert (scene.coarse.grid.height, scene.coarse.grid.width) == (603, 627)
+    assert (scene.image("pan").grid.height, scene.image("pan").grid.width) == (1207, 1254)
+    assert (scene.image("ms").grid.height, scene.image("ms").grid.width) == (603, 627)
     assert scene.acquired == "2015-08-04T16:19:21.791742Z"
-    assert (scene.quality.kind, scene.quality.grid) == ("landsat-pre", scene.coarse.grid)
+    assert (scene.image("quality").bit_layout, scene.image("quality").grid) == (
+        "landsat-pre",
+        scene.image("ms").grid,
+    )
     said = scene.metadata
     assert (said["sun_elevation_deg"], said["sun_azimuth_deg"]) == (64.74360932, 115.87210674)
     assert (said["wrs_path"], said["wrs_row"], said["cloud_cover_percent"]) == (20, 39, 11.08)
@@ -56,25 +61,25 @@ def test_the_real_scene(landsat):
     assert "sun-angle correction not applied" in said["radiometry"]
     assert (said["collection"], said["access"]) == ("pre-collection", "open")
     assert scene.warnings == ()
-    assert scene_from_json(json.loads(json.dumps(scene_to_json(scene)))) == scene
+    assert from_json(Scene, json.loads(json.dumps(to_json(scene)))) == scene
 
 
 def test_the_real_scene_half_a_pixel_off(landsat):
-    scene, relation = relate(open_scene(str(landsat)))
+    relation = relate(open_scene(str(landsat)))
     assert relation.axis_y == relation.axis_x == AxisMap(0.5, -0.5)
     assert (relation.rows, relation.cols, relation.ratio) == ((0, 1207), (0, 1254), (2.0, 2.0))
     assert relation.notes == ()
-    assert not scene.coarse.warped
+    assert not relation.target.warped
 
 
 def test_collection_1(folder):
     scene = open_scene(str(folder))
-    assert (scene.scene_id, scene.sensor, scene.quality.kind) == (C1, "landsat8", "landsat-c1")
-    assert [band.name for band in scene.coarse.bands] == NAMES
-    assert {band.saturation for band in scene.coarse.bands} == {65534.0}
+    assert (scene.scene_id, scene.sensor, scene.image("quality").bit_layout) == (C1, "landsat8", "landsat-c1")
+    assert [band.name for band in scene.image("ms").bands] == NAMES
+    assert {band.saturation for band in scene.image("ms").bands} == {65534.0}
     assert scene.acquired == "2017-07-01T16:20:12.500000Z"
     assert (scene.metadata["collection"], scene.metadata["level"]) == ("01", "L1TP")
-    assert relate(scene)[1].axis_x == AxisMap(0.5, -0.5)
+    assert relate(scene).axis_x == AxisMap(0.5, -0.5)
 
 
 def test_collection_2_and_lower_case_suffixes(tmp_path):
@@ -82,17 +87,17 @@ def test_collection_2_and_lower_case_suffixes(tmp_path):
     write(folder / f"{C2}_QA_RADSAT.tif")
     (folder / f"{C2}_ANG.txt").write_text("angles")
     scene = open_scene(str(folder))
-    assert (scene.scene_id, scene.sensor, scene.quality.kind) == (C2, "landsat9", "landsat-c2")
-    assert [band.name for band in scene.coarse.bands] == NAMES
-    assert (scene.fine.bands[0].gain, scene.fine.bands[0].offset) == (2.0e-5, -0.1)
-    assert {band.saturation for band in scene.coarse.bands} == {65535.0}
+    assert (scene.scene_id, scene.sensor, scene.image("quality").bit_layout) == (C2, "landsat9", "landsat-c2")
+    assert [band.name for band in scene.image("ms").bands] == NAMES
+    assert (scene.image("pan").bands[0].gain, scene.image("pan").bands[0].offset) == (2.0e-5, -0.1)
+    assert {band.saturation for band in scene.image("ms").bands} == {65535.0}
     assert scene.acquired == "2022-06-18T10:02:05.250000Z"
     assert (scene.metadata["collection"], scene.metadata["wrs_row"]) == ("02", 27)
 
 
 def test_a_nodata_tag_comes_before_the_fill_value(folder):
     write(folder / f"{C1}_B3.TIF", shape=(6, 8), transform=north_up(600000.0, 5300000.0, 30.0), nodata=3)
-    found = {band.name: band.nodata for band in open_scene(str(folder)).coarse.bands}
+    found = {band.name: band.nodata for band in open_scene(str(folder)).image("ms").bands}
     assert (found["green"], found["red"]) == (3.0, 0.0)
 
 
@@ -109,8 +114,8 @@ def test_other_bands_and_quality_may_be_missing(folder):
     for part in ("B1", "B6", "B9", "B10", "B11", "BQA"):
         (folder / f"{C1}_{part}.TIF").unlink()
     scene = open_scene(str(folder))
-    assert [band.name for band in scene.coarse.bands] == ["blue", "green", "red", "nir", "swir2"]
-    assert scene.quality is None
+    assert [band.name for band in scene.image("ms").bands] == ["blue", "green", "red", "nir", "swir2"]
+    assert scene.find("quality") is None
     assert select_bands(scene, None) == (0, 1, 2, 3)
 
 
@@ -225,7 +230,7 @@ def test_a_quality_band_of_another_type_is_ignored_with_a_warning(folder):
         folder / f"{C1}_BQA.TIF", shape=(6, 8), dtype="uint8", transform=north_up(600000.0, 5300000.0, 30.0)
     )
     scene = open_scene(str(folder))
-    assert scene.quality is None
+    assert scene.find("quality") is None
     assert "uint8" in scene.warnings[0]
 
 
@@ -249,9 +254,9 @@ def test_links_count_only_where_they_lead_to_files(folder, tmp_path):
 def test_a_tar_is_read_in_place(delivered, tmp_path, prefix):
     bundle = tar_of(delivered, tmp_path / "scene.tar", prefix=prefix)
     scene, folder = open_scene(bundle), open_scene(str(delivered))
-    assert scene.fine.bands[0].path.startswith(f"tar:{bundle}!")
-    assert (scene.coarse.grid, scene.metadata) == (folder.coarse.grid, folder.metadata)
-    values, valid = read_window(scene.fine, (0,), (0, 13, 0, 17))
+    assert scene.image("pan").bands[0].path.startswith(f"tar:{bundle}!")
+    assert (scene.image("ms").grid, scene.metadata) == (folder.image("ms").grid, folder.metadata)
+    values, valid = read_window(scene.image("pan"), (0,), (0, 13, 0, 17))
     assert (values == 7).all()
     assert valid.all()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ import rasterio
 import tifffile
 
 from geofuse.errors import BandError, FormatError, GeorefError, PixelError, ProductError
-from geofuse.scenes.opening import open_pair, relate, select_bands, with_nodata
-from geofuse.scenes.scene import scene_from_json, scene_to_json
+from geofuse.nouns import from_json, to_json
+from geofuse.rasters.image import Piece
+from geofuse.scenes.opening import open_pair, select_bands, with_nodata
+from geofuse.scenes.relating import relate
+from geofuse.scenes.scene import Scene
 from tests.scenes.rasters import north_up, pair, tar_of, write
 from tests.scenes.test_sidecars import IMD, rpb_text
 
@@ -19,7 +23,7 @@ PAN = north_up(500000.0, 5400000.0, 0.5)
 
 
 def names(scene):
-    return [band.name for band in scene.coarse.bands]
+    return [band.name for band in scene.image("ms").bands]
 
 
 def test_a_plain_pair(tmp_path):
@@ -27,14 +31,14 @@ def test_a_plain_pair(tmp_path):
     scene = open_pair(fine, [coarse])
     assert (scene.scene_id, scene.sensor, scene.metadata, scene.warnings) == ("pan", "generic", {}, ())
     assert names(scene) == ["1", "2", "3", "4"]
-    assert [band.index for band in scene.coarse.bands] == [1, 2, 3, 4]
-    band = scene.coarse.bands[0]
+    assert [band.pieces[0].index for band in scene.image("ms").bands] == [1, 2, 3, 4]
+    band = scene.image("ms").bands[0]
     assert (band.gain, band.offset, band.nodata, band.saturation) == (None, None, None, 65535.0)
-    assert (band.mtf_gain, scene.fine.bands[0].mtf_gain) == (0.3, 0.15)
-    assert scene.coarse.drivers == {coarse: "GTiff"}
+    assert (band.mtf_gain, scene.image("pan").bands[0].mtf_gain) == (0.3, 0.15)
+    assert scene.image("ms").drivers == {coarse: "GTiff"}
     assert select_bands(scene, None) == (0, 1, 2, 3)
     assert select_bands(scene, ["4", "1"]) == (3, 0)
-    assert scene_from_json(json.loads(json.dumps(scene_to_json(scene)))) == scene
+    assert from_json(Scene, json.loads(json.dumps(to_json(scene)))) == scene
 
 
 def test_one_file_per_band_keeps_the_order_of_the_files(tmp_path):
@@ -45,12 +49,12 @@ def test_one_file_per_band_keeps_the_order_of_the_files(tmp_path):
     ]
     scene = open_pair(fine, files)
     assert names(scene) == ["nir", "red", "3"]
-    assert [(band.path, band.index, band.dtype) for band in scene.coarse.bands] == [
+    assert [(band.path, band.pieces[0].index, band.dtype) for band in scene.image("ms").bands] == [
         (files[0], 1, "uint16"),
         (files[1], 1, "uint8"),
         (files[2], 1, "float32"),
     ]
-    assert [band.saturation for band in scene.coarse.bands] == [65535.0, 255.0, None]
+    assert [band.saturation for band in scene.image("ms").bands] == [65535.0, 255.0, None]
     assert select_bands(scene, ["2", "anything", "NIR"]) == (1, 2, 0)
 
 
@@ -58,7 +62,7 @@ def test_names_from_descriptions_fall_back_to_numbers(tmp_path):
     fine, coarse = pair(tmp_path, descriptions=("Blue", "Red Edge", "blue", "Thermal Infrared"))
     scene = open_pair(fine, [coarse])
     assert names(scene) == ["blue", "rededge", "3", "thermal1"]
-    assert [band.aliases for band in scene.coarse.bands] == [
+    assert [band.aliases for band in scene.image("ms").bands] == [
         ("1", "Blue"),
         ("2", "Red Edge"),
         ("blue",),
@@ -86,7 +90,7 @@ def test_names_from_colours(tmp_path):
     )
     scene = open_pair(fine, [coarse])
     assert names(scene) == ["red", "green", "blue"]
-    assert [band.color for band in scene.coarse.bands] == ["red", "green", "blue"]
+    assert [band.color for band in scene.image("ms").bands] == ["red", "green", "blue"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,7 @@ def test_alpha_masks_and_is_no_band(tmp_path):
     )
     scene = open_pair(fine, [coarse])
     assert names(scene) == ["red", "green", "blue"]
-    assert scene.coarse.alpha == (coarse, 4)
+    assert scene.image("ms").alpha == (Piece(coarse, 4),)
     assert "alpha" in scene.warnings[0]
     with pytest.raises(PixelError, match="alpha bands in several files"):
         open_pair(fine, [coarse, write_alpha(tmp_path)])
@@ -138,7 +142,7 @@ def test_pan_may_have_alpha_but_one_image_band(tmp_path):
     with rasterio.open(fine, "r+") as out:
         out.colorinterp = [rasterio.enums.ColorInterp.gray, rasterio.enums.ColorInterp.alpha]
     scene = open_pair(fine, [coarse])
-    assert (len(scene.fine.bands), scene.fine.alpha) == (1, (fine, 2))
+    assert (len(scene.image("pan").bands), scene.image("pan").alpha) == (1, (Piece(fine, 2),))
     for bands in (2, 3):
         several = write(tmp_path / f"p{bands}.tif", shape=(40, 48), bands=bands, transform=PAN)
         with pytest.raises(BandError, match=f"PAN with {bands} bands; wanted exactly one"):
@@ -149,14 +153,16 @@ def test_an_internal_mask_is_noted(tmp_path):
     fine, coarse = pair(tmp_path)
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(coarse, "r+") as out:
         out.write_mask(np.full((10, 12), 255, np.uint8))
-    assert open_pair(fine, [coarse]).coarse.masks == (coarse,)
+    assert open_pair(fine, [coarse]).image("ms").masks == (coarse,)
 
 
 def test_scale_and_offset_tags_are_the_radiometry(tmp_path):
     fine, coarse = pair(tmp_path)
     with rasterio.open(coarse, "r+") as out:
         out.scales, out.offsets = (1.0, 1e-4, 1.0, 2e-4), (0.0, 0.0, -5.0, -0.1)
-    found = [(b.gain, b.offset, b.tag_scale, b.tag_offset) for b in open_pair(fine, [coarse]).coarse.bands]
+    found = [
+        (b.gain, b.offset, b.tag_scale, b.tag_offset) for b in open_pair(fine, [coarse]).image("ms").bands
+    ]
     assert found == [
         (None, None, 1.0, 0.0),
         (1e-4, 0.0, 1e-4, 0.0),
@@ -168,10 +174,10 @@ def test_scale_and_offset_tags_are_the_radiometry(tmp_path):
 def test_nodata_of_tags_and_overridden(tmp_path):
     fine, coarse = pair(tmp_path, nodata=0)
     scene = open_pair(fine, [coarse])
-    assert [band.nodata for band in scene.coarse.bands] == [0.0] * 4
-    assert scene.fine.bands[0].nodata is None
+    assert [band.nodata for band in scene.image("ms").bands] == [0.0] * 4
+    assert scene.image("pan").bands[0].nodata is None
     other = with_nodata(scene, 9)
-    assert {band.nodata for band in (*other.fine.bands, *other.coarse.bands)} == {9}
+    assert {band.nodata for band in (*other.image("pan").bands, *other.image("ms").bands)} == {9}
     assert open_pair(fine, [coarse], nodata=9) == other
     for value in (-1.0, 65536.0, 0.5, float("nan"), float("inf")):
         with pytest.raises(PixelError, match="uint16"):
@@ -181,7 +187,7 @@ def test_nodata_of_tags_and_overridden(tmp_path):
 def test_nan_is_a_nodata_value_of_floats(tmp_path):
     fine = write(tmp_path / "p.tif", shape=(40, 48), transform=PAN, dtype="float32")
     coarse = write(tmp_path / "m.tif", shape=(10, 12), bands=2, transform=MS, dtype="float64")
-    assert np.isnan(open_pair(fine, [coarse], nodata=float("nan")).coarse.bands[1].nodata)
+    assert np.isnan(open_pair(fine, [coarse], nodata=float("nan")).image("ms").bands[1].nodata)
 
 
 def test_a_nodata_tag_its_type_cannot_hold_is_ignored_with_a_warning(tmp_path):
@@ -189,7 +195,7 @@ def test_a_nodata_tag_its_type_cannot_hold_is_ignored_with_a_warning(tmp_path):
     path = str(tmp_path / "odd.tif")
     tifffile.imwrite(path, np.ones((10, 12), np.uint16), extratags=[(42113, "s", 0, "0.5", True)])
     scene = open_pair(fine, [path])
-    assert scene.coarse.bands[0].nodata is None
+    assert scene.image("ms").bands[0].nodata is None
     assert "0.5 does not fit uint16" in scene.warnings[0]
 
 
@@ -211,7 +217,7 @@ def test_ms_files_of_different_grids_are_named(tmp_path):
 def test_ms_files_a_hair_apart_are_one_grid(tmp_path):
     fine, coarse = pair(tmp_path)
     near = write(tmp_path / "near.tif", shape=(10, 12), transform=north_up(500000.0 + 0.0015, 5400000.0, 2.0))
-    assert len(open_pair(fine, [coarse, near]).coarse.bands) == 5
+    assert len(open_pair(fine, [coarse, near]).image("ms").bands) == 5
 
 
 def test_files_given_twice_or_not_at_all(tmp_path):
@@ -235,8 +241,8 @@ def test_a_pair_inside_a_tar(tmp_path):
     pair(folder)
     bundle = tar_of(folder, tmp_path / "pair.tar", prefix="d/")
     scene = open_pair(f"tar:{bundle}!d/pan.tif", [f"tar:{bundle}!d/ms.tif"])
-    assert (scene.scene_id, len(scene.coarse.bands)) == ("pan", 4)
-    assert relate(scene)[1].ratio == (4.0, 4.0)
+    assert (scene.scene_id, len(scene.image("ms").bands)) == ("pan", 4)
+    assert relate(scene).ratio == (4.0, 4.0)
 
 
 def test_a_scene_is_named_after_its_pan(tmp_path):
@@ -249,8 +255,8 @@ def test_rpcs_beside_a_grid_are_carried(tmp_path):
     fine, coarse = pair(tmp_path)
     (tmp_path / "pan.RPB").write_text(rpb_text())
     scene = open_pair(fine, [coarse])
-    assert scene.fine.rpcs["LINE_OFF"] == "2199.5"
-    assert scene.coarse.rpcs is None
+    assert scene.image("pan").rpcs["LINE_OFF"] == "2199.5"
+    assert scene.image("ms").rpcs is None
     relate(scene)
 
 
@@ -275,7 +281,7 @@ def test_rpcs_in_the_file_come_before_a_sidecar(tmp_path):
     with rasterio.open(fine, "r+") as out:
         out.rpcs = own
     (tmp_path / "pan.RPB").write_text(rpb_text())
-    assert float(open_pair(fine, [coarse]).fine.rpcs["LINE_OFF"]) == 5.0
+    assert float(open_pair(fine, [coarse]).image("pan").rpcs["LINE_OFF"]) == 5.0
 
 
 def test_an_imd_names_sensor_bands_and_time(tmp_path):
@@ -284,8 +290,8 @@ def test_an_imd_names_sensor_bands_and_time(tmp_path):
     scene = open_pair(fine, [coarse])
     assert scene.sensor == "worldview2"
     assert names(scene) == ["blue", "green", "red", "nir"]
-    assert [band.mtf_gain for band in scene.coarse.bands] == [0.35] * 4
-    assert (scene.fine.bands[0].mtf_gain, scene.fine.bands[0].wavelength_nm) == (0.11, 625.0)
+    assert [band.mtf_gain for band in scene.image("ms").bands] == [0.35] * 4
+    assert (scene.image("pan").bands[0].mtf_gain, scene.image("pan").bands[0].wavelength_nm) == (0.11, 625.0)
     assert scene.acquired == "2010-06-20T19:01:58.123456Z"
     assert scene.metadata["spacecraft"] == "WV02"
     assert scene.metadata["sun_elevation_deg"] == 28.5
@@ -324,8 +330,9 @@ def test_a_world_file_places_an_image_that_lacks_a_place(tmp_path):
     bare = write(tmp_path / "bare.tif", shape=(10, 12), bands=2)
     (tmp_path / "bare.tfw").write_text("2.0\n0.0\n0.0\n-2.0\n500001.0\n5399999.0\n")
     (tmp_path / "ms.tfw").write_text("9.0\n0.0\n0.0\n-9.0\n1.0\n1.0\n")  # ms.tif knows its own place
-    assert open_pair(fine, [bare]).coarse.grid.transform == tuple(MS)[:6]
-    assert relate(open_pair(fine, [bare]))[1] == relate(open_pair(fine, [coarse]))[1]
+    assert open_pair(fine, [bare]).image("ms").grid.transform == tuple(MS)[:6]
+    found, wanted = relate(open_pair(fine, [bare])), relate(open_pair(fine, [coarse]))
+    assert replace(found, target=wanted.target) == wanted
 
 
 def test_a_world_file_does_not_bring_a_coordinate_system(tmp_path):
@@ -339,5 +346,5 @@ def test_a_world_file_does_not_bring_a_coordinate_system(tmp_path):
 def test_a_simulated_scene(pair):
     scene = open_pair(str(pair.pan), [str(pair.ms)])
     assert names(scene) == ["blue", "green", "red", "nir"]
-    assert relate(scene)[1].ratio == (4.0, 4.0)
-    assert scene.fine.bands[0].nodata == 0.0
+    assert relate(scene).ratio == (4.0, 4.0)
+    assert scene.image("pan").bands[0].nodata == 0.0

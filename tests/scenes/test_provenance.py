@@ -22,7 +22,7 @@ from rasters import landsat_folder, mtl_collection1, pair
 from geofuse.cli import main
 from geofuse.errors import ChangedError, VerifyError
 from geofuse.files import write_json
-from geofuse.rasters.image import Band
+from geofuse.rasters.image import Band, Piece
 from geofuse.rasters.ledger import json_path, mask_path, open_ledger, parts_dir, png_path, staged_path
 from geofuse.run.planning import Request, make_plan
 from geofuse.run.record import (
@@ -117,7 +117,7 @@ def test_the_record_is_json_whatever_nodata_is(tmp_path: Path, nodata: float | N
 def test_radiometry_is_known_or_said_to_be_unknown(
     gain: float | None, offset: float | None, pedestal: float, known: bool
 ) -> None:
-    found = radiometry(Band("red", "a.tif", 1, "uint16", gain=gain, offset=offset))
+    found = radiometry(Band("red", (Piece("a.tif"),), "uint16", gain=gain, offset=offset))
     assert found["pedestal_dn"] == pytest.approx(pedestal)
     assert found["known"] is known
 

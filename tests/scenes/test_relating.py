@@ -16,10 +16,11 @@ from rasterio.control import GroundControlPoint
 
 from geofuse.errors import GeorefError
 from geofuse.geometry import AxisMap, axis_from_grids
-from geofuse.rasters.image import Band, Grid, Source
+from geofuse.rasters.image import Band, Grid, Image, Piece
 from geofuse.rasters.pixels import read_window
 from geofuse.scenes import relating
-from geofuse.scenes.opening import open_pair, relate
+from geofuse.scenes.opening import open_pair
+from geofuse.scenes.relating import relate
 from geofuse.scenes.scene import Scene
 from tests.scenes.rasters import UTM32, north_up, pair, write
 from tests.scenes.test_sidecars import rpb_text
@@ -50,7 +51,7 @@ def unplaced(transform, x, y):
     return tuple(np.linalg.solve([[a, b], [d, e]], [x - c, y - f]))
 
 
-def coarse_of_fine(scene, relation, row, col):
+def coarse_of_fine(relation, row, col):
     """Return where the axis maps put the centre of a PAN pixel on the MS."""
     return (
         relation.axis_y.scale * row + relation.axis_y.offset,
@@ -58,10 +59,10 @@ def coarse_of_fine(scene, relation, row, col):
     )
 
 
-def check_axes(scene, relation):
+def check_axes(relation):
     """Check the axis maps against the two transforms, at the PAN's corners and inside."""
-    fine, coarse = scene.fine.grid.transform, scene.coarse.grid.transform
-    height, width = scene.fine.grid.height, scene.fine.grid.width
+    fine, coarse = relation.guide.grid.transform, relation.target.grid.transform
+    height, width = relation.guide.grid.height, relation.guide.grid.width
     for row, col in (
         (0, 0),
         (0, width - 1),
@@ -70,19 +71,19 @@ def check_axes(scene, relation):
         (height // 2, width // 3),
     ):
         wanted_col, wanted_row = unplaced(coarse, *placed(fine, col + 0.5, row + 0.5))
-        assert coarse_of_fine(scene, relation, row, col) == pytest.approx(
+        assert coarse_of_fine(relation, row, col) == pytest.approx(
             (wanted_row - 0.5, wanted_col - 0.5), abs=1e-5
         )
 
 
 def test_half_a_pixel_as_landsat(tmp_path):
-    scene, relation = relate(
+    relation = relate(
         opened(tmp_path, pan=north_up(X - 7.5, Y + 7.5, 15.0), ms=north_up(X, Y, 30.0), pan_shape=(19, 23))
     )
     assert relation.axis_y == relation.axis_x == AxisMap(0.5, -0.5)
     # the centre of PAN pixel 0 lies on the MS's outer edge; of 19 rows all, of 23 columns all are covered
     assert (relation.rows, relation.cols, relation.notes) == ((0, 19), (0, 23), ())
-    check_axes(scene, relation)
+    check_axes(relation)
 
 
 @pytest.mark.parametrize(
@@ -98,68 +99,66 @@ def test_half_a_pixel_as_landsat(tmp_path):
     ],
 )
 def test_golden_windows_of_a_moved_ms(tmp_path, dx, dy, rows, cols):
-    scene, relation = relate(opened(tmp_path, ms=north_up(X + dx, Y + dy, 2.0)))
+    relation = relate(opened(tmp_path, ms=north_up(X + dx, Y + dy, 2.0)))
     assert (relation.rows, relation.cols) == (rows, cols)
     share = (rows[1] - rows[0]) * (cols[1] - cols[0]) / (40 * 48)
     wanted = () if share == 1.0 else (f"fusing the intersection: {100 * share:.4g} % of PAN",)
     assert relation.notes == wanted
-    check_axes(scene, relation)
+    check_axes(relation)
 
 
 def test_a_ratio_that_is_no_whole_number(tmp_path):
-    scene, relation = relate(
+    relation = relate(
         opened(tmp_path, pan=north_up(X, Y, 0.498), pan_shape=(39, 47), ms=north_up(X - 0.31, Y + 0.2, 2.0))
     )
     assert relation.ratio == pytest.approx((2.0 / 0.498, 2.0 / 0.498), rel=1e-12)
     assert relation.axis_x == axis_from_grids(X, 0.498, X - 0.31, 2.0)
-    assert not scene.coarse.warped
-    check_axes(scene, relation)
+    assert not relation.target.warped
+    check_axes(relation)
 
 
 def test_pixels_that_are_not_square(tmp_path):
-    scene, relation = relate(opened(tmp_path, pan=north_up(X, Y, 0.5, 0.25), ms=north_up(X, Y, 2.0, 1.5)))
+    relation = relate(opened(tmp_path, pan=north_up(X, Y, 0.5, 0.25), ms=north_up(X, Y, 2.0, 1.5)))
     assert relation.ratio == (6.0, 4.0)
-    check_axes(scene, relation)
+    check_axes(relation)
 
 
 def test_degrees(tmp_path):
-    scene, relation = relate(
+    relation = relate(
         opened(tmp_path, crs="EPSG:4326", pan=north_up(8.0, 48.0, 2.0**-14), ms=north_up(8.0, 48.0, 2.0**-12))
     )
     assert (relation.ratio, relation.rows, relation.cols) == ((4.0, 4.0), (0, 40), (0, 48))
-    assert not scene.coarse.warped
+    assert not relation.target.warped
 
 
 def test_both_south_up(tmp_path):
     south_up = [Affine(step, 0.0, X, 0.0, step, Y) for step in (0.5, 2.0)]
-    scene, relation = relate(opened(tmp_path, pan=south_up[0], ms=south_up[1]))
+    relation = relate(opened(tmp_path, pan=south_up[0], ms=south_up[1]))
     assert relation.axis_y == AxisMap(0.25, -0.375)
-    assert (relation.rows, relation.cols, scene.coarse.warped) == ((0, 40), (0, 48), False)
+    assert (relation.rows, relation.cols, relation.target.warped) == ((0, 40), (0, 48), False)
 
 
 def test_both_rotated_alike(tmp_path):
-    scene, relation = relate(opened(tmp_path, pan=turned(X, Y, 0.5, 30.0), ms=turned(X, Y, 2.0, 30.0)))
-    assert not scene.coarse.warped
+    relation = relate(opened(tmp_path, pan=turned(X, Y, 0.5, 30.0), ms=turned(X, Y, 2.0, 30.0)))
+    assert not relation.target.warped
     assert (relation.rows, relation.cols) == ((0, 40), (0, 48))
     assert (relation.axis_y.scale, relation.axis_y.offset) == pytest.approx((0.25, -0.375), abs=1e-9)
-    check_axes(scene, relation)
+    check_axes(relation)
 
 
 def test_a_turn_too_small_to_matter_is_no_warp(tmp_path):
     skewed = turned(X, Y, 2.0, math.degrees(0.005 / 12))
-    scene, relation = relate(opened(tmp_path, ms=skewed))
-    assert not scene.coarse.warped
+    relation = relate(opened(tmp_path, ms=skewed))
+    assert not relation.target.warped
     # off by half of what the skew moves at the far end: under .003 coarse pixels
-    middle = unplaced(skewed, *placed(scene.fine.grid.transform, 24.0, 20.0))
-    assert coarse_of_fine(scene, relation, 19.5, 23.5) == pytest.approx(
-        (middle[1] - 0.5, middle[0] - 0.5), abs=1e-6
-    )
+    middle = unplaced(skewed, *placed(relation.guide.grid.transform, 24.0, 20.0))
+    assert coarse_of_fine(relation, 19.5, 23.5) == pytest.approx((middle[1] - 0.5, middle[0] - 0.5), abs=1e-6)
 
 
 def test_one_coordinate_system_under_two_names(tmp_path):
     esri = CRS.from_epsg(32632).to_wkt("WKT1_ESRI")
-    scene, relation = relate(opened(tmp_path, ms_crs=esri))
-    assert not scene.coarse.warped
+    relation = relate(opened(tmp_path, ms_crs=esri))
+    assert not relation.target.warped
     assert relation.ratio == (4.0, 4.0)
 
 
@@ -207,12 +206,13 @@ def check_warp(tmp_path, pan, ms, *, crs=UTM32, ms_crs=UTM32, ratio, rel=1e-3, r
 
     fine = write(tmp_path / "pan.tif", shape=(52, 60), crs=crs, transform=pan)
     coarse = write_slope(tmp_path / "ms.tif", ms_shape, ms, ms_crs, slope)
-    scene, relation = relate(open_pair(fine, [coarse]))
-    grid = scene.coarse.grid
-    assert scene.coarse.warped
+    scene = open_pair(fine, [coarse])
+    relation = relate(scene)
+    grid = relation.target.grid
+    assert relation.target.warped
     assert relation.ratio == pytest.approx(ratio, rel=rel)
-    assert relating.same_crs(grid.crs, scene.fine.grid.crs)
-    check_axes(scene, relation)
+    assert relating.same_crs(grid.crs, relation.guide.grid.crs)
+    check_axes(relation)
     # the lines of the grid fall on whole multiples of its pixel from the PAN's corner
     col0, row0 = unplaced(pan, grid.transform[2], grid.transform[5])
     for line, step_px in ((col0, relation.ratio[1]), (row0, relation.ratio[0])):
@@ -222,10 +222,10 @@ def check_warp(tmp_path, pan, ms, *, crs=UTM32, ms_crs=UTM32, ratio, rel=1e-3, r
     last = relation.axis_y.scale * (relation.rows[1] - 0.5) + relation.axis_y.offset + 0.5
     assert 8.0 - 1e-6 <= first < 9.5
     assert 8.0 - 1e-6 <= grid.height - last < 9.5
-    assert relate(scene) == (scene, relation)
+    assert relate(replace(scene, images=(relation.guide, relation.target))) == relation
     if not read:
-        return scene, relation
-    values, valid = read_window(scene.coarse, (0,), (8, grid.height - 8, 8, grid.width - 8))
+        return relation
+    values, valid = read_window(relation.target, (0,), (8, grid.height - 8, 8, grid.width - 8))
     rows, cols = np.mgrid[8 : grid.height - 8, 8 : grid.width - 8] + 0.5
     x, y = placed(grid.transform, cols, rows)
     wanted = 100.0 + (x - centre_x) / step + 0.5 * (y - centre_y) / step
@@ -238,12 +238,12 @@ def check_warp(tmp_path, pan, ms, *, crs=UTM32, ms_crs=UTM32, ratio, rel=1e-3, r
     assert inside.sum() > 50
     assert valid[inside].all()
     assert np.abs(values[0] - wanted)[inside].max() < 0.05 * max(ratio)
-    return scene, relation
+    return relation
 
 
 def test_rotated_against_each_other(tmp_path):
     ms = turned(X - 8.0, Y + 6.0, 2.0, 20.0)
-    _, relation = check_warp(tmp_path, north_up(X, Y, 0.5), ms, ratio=(4.0, 4.0), rel=1e-9)
+    relation = check_warp(tmp_path, north_up(X, Y, 0.5), ms, ratio=(4.0, 4.0), rel=1e-9)
     assert relation.notes[0] == "MS and PAN are turned against each other: MS warped (cubic)"
 
 
@@ -254,7 +254,7 @@ def test_rotated_pan_and_north_up_ms(tmp_path):
 
 def test_south_up_against_north_up(tmp_path):
     ms = Affine(2.0, 0.0, X - 20.0, 0.0, 2.0, Y - 60.0)
-    _, relation = check_warp(tmp_path, north_up(X, Y, 0.5), ms, ratio=(4.0, 4.0), rel=1e-9)
+    relation = check_warp(tmp_path, north_up(X, Y, 0.5), ms, ratio=(4.0, 4.0), rel=1e-9)
     assert (relation.rows, relation.cols, len(relation.notes)) == ((0, 52), (0, 60), 1)
 
 
@@ -265,7 +265,7 @@ def test_a_quarter_turn(tmp_path):
 
 def test_other_projection(tmp_path):
     corner = Transformer.from_crs(32632, 32633, always_xy=True).transform(X - 20.0, Y + 20.0)
-    _, relation = check_warp(
+    relation = check_warp(
         tmp_path, north_up(X, Y, 0.5), north_up(*corner, 2.0), ms_crs="EPSG:32633", ratio=(4.0, 4.0), rel=0.01
     )
     assert relation.notes == ("MS is in EPSG:32633, PAN in EPSG:32632: MS warped (cubic)",)
@@ -289,7 +289,7 @@ def test_ms_in_degrees(tmp_path):
 def test_across_the_antimeridian(tmp_path, read):
     x, y = Transformer.from_crs(4326, 32660, always_xy=True).transform(180.0, -17.0)
     across = 2.0 / (111320.0 * math.cos(math.radians(17.0)))
-    _, relation = check_warp(
+    relation = check_warp(
         tmp_path,
         north_up(x - 15.0, y, 0.5),
         north_up(180.0 - 20 * across, -16.9998, across, 2.0 / 110700.0),
@@ -304,7 +304,7 @@ def test_across_the_antimeridian(tmp_path, read):
 
 def test_partial_overlap_through_a_warp(tmp_path):
     ms = Affine(2.0, 0.0, X + 10.0, 0.0, 2.0, Y - 60.0)  # south-up, from 10 m on: columns 20 to 60 of 60
-    _, relation = check_warp(tmp_path, north_up(X, Y, 0.5), ms, ratio=(4.0, 4.0), rel=1e-9)
+    relation = check_warp(tmp_path, north_up(X, Y, 0.5), ms, ratio=(4.0, 4.0), rel=1e-9)
     assert (relation.rows, relation.cols) == ((0, 52), (20, 60))
     assert relation.notes[1] == "fusing the intersection: 66.67 % of PAN"
 
@@ -314,7 +314,7 @@ def test_the_overlap_of_a_diamond(tmp_path):
     step = 20.0 / 10
     ms = turned(X + 20.0, Y - 20.0 + 20.0 / math.sqrt(2.0), step, -45.0)
     scene = opened(tmp_path, ms=ms, pan_shape=(80, 80), ms_shape=(10, 10))
-    scene, relation = relate(scene)
+    relation = relate(scene)
     reach = 20.0 / math.sqrt(2.0) / 0.5
     wanted = (math.ceil(40.0 - reach - 0.5), math.floor(40.0 + reach - 0.5) + 1)
     assert relation.rows == relation.cols == wanted
@@ -346,9 +346,9 @@ def test_images_that_do_not_belong_together(tmp_path, ms, crs, match):
 
 @pytest.mark.parametrize("step", [0.5, 0.5 - 2e-7, 4.0])
 def test_the_ends_of_the_ratio_are_in(tmp_path, step):
-    scene, relation = relate(opened(tmp_path, ms=north_up(X, Y, step)))
+    relation = relate(opened(tmp_path, ms=north_up(X, Y, step)))
     assert relation.ratio == pytest.approx((step / 0.5, step / 0.5))
-    assert not scene.coarse.warped
+    assert not relation.target.warped
 
 
 @pytest.mark.parametrize("role", ["PAN", "MS"])
@@ -394,18 +394,20 @@ def test_real_odd_rasters(tmp_path, name, match):
 )
 def test_a_pixel_size_of_zero_or_nan(tmp_path, place, value):
     scene = opened(tmp_path)
-    transform = list(scene.coarse.grid.transform)
+    target = scene.image("ms")
+    transform = list(target.grid.transform)
     transform[place] = value
-    broken = replace(
-        scene, coarse=replace(scene.coarse, grid=replace(scene.coarse.grid, transform=tuple(transform)))
-    )
+    moved = replace(target, grid=replace(target.grid, transform=tuple(transform)))
+    broken = replace(scene, images=(scene.image("pan"), moved))
     with pytest.raises(GeorefError, match="MS with a pixel size of zero or NaN"):
         relate(broken)
 
 
 def test_a_coordinate_system_that_cannot_be_read(tmp_path):
     scene = opened(tmp_path)
-    broken = replace(scene, fine=replace(scene.fine, grid=replace(scene.fine.grid, crs="LOCAL_CS[")))
+    guide = scene.image("pan")
+    other = replace(guide, grid=replace(guide.grid, crs="LOCAL_CS["))
+    broken = replace(scene, images=(other, scene.image("ms")))
     with pytest.raises(GeorefError, match="cannot be read"):
         relate(broken)
 
@@ -418,8 +420,8 @@ def test_a_world_file_is_not_enough_for_a_warp(tmp_path):
         relate(open_pair(fine, [bare]))
 
 
-def simple(grid, path="x.tif", bands=1):
-    return Source(tuple(Band(str(k), path, k, "uint16") for k in range(bands)), grid, {path: "GTiff"})
+def simple(role, grid, path="x.tif"):
+    return Image(role, (Band("1", (Piece(path),), "uint16"),), grid, {path: "GTiff"})
 
 
 @settings(max_examples=100, deadline=None)
@@ -439,11 +441,13 @@ def test_axis_maps_are_the_composition_of_the_grids(step, ratio, shift, origin, 
     scene = Scene(
         "x",
         "generic",
-        simple(Grid(crs, tuple(fine)[:6], 300, 200)),
-        simple(Grid(crs, tuple(coarse)[:6], 300, 200)),
+        (
+            simple("pan", Grid(crs, tuple(fine)[:6], 300, 200)),
+            simple("ms", Grid(crs, tuple(coarse)[:6], 300, 200)),
+        ),
     )
-    same, relation = relate(scene)
-    assert same == scene
+    relation = relate(scene)
+    assert (relation.guide, relation.target) == scene.images
     assert (1 / relation.axis_y.scale, 1 / relation.axis_x.scale) == pytest.approx(ratio, rel=1e-6)
     assert relation.axis_x.offset == pytest.approx((0.5 - shift[0]) / ratio[1] - 0.5, abs=1e-4)
     assert relation.axis_y.offset == pytest.approx((0.5 - shift[1]) / ratio[0] - 0.5, abs=1e-4)

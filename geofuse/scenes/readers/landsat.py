@@ -6,7 +6,6 @@ import os
 import re
 import tarfile
 from dataclasses import dataclass
-from typing import Any
 
 from geofuse.errors import CorruptError, FormatError, GeofuseError, ProductError, ReadError
 from geofuse.rasters import sniffing
@@ -253,7 +252,7 @@ def radiometry(found: Delivery, band: int) -> tuple[float | None, float | None, 
     return (gain, offset, top) if known else (None, None, top)
 
 
-def metadata(found: Delivery) -> dict[str, Any]:
+def metadata(found: Delivery) -> dict[str, str | int | float]:
     """Return what belongs into the provenance: sun, clouds, place, level, terms; JSON values only."""
     sensor, mtl = SENSORS[found.sensor], found.mtl
     decimals = {
