@@ -41,6 +41,8 @@ class NetworkConfig:
     """Channels of the second layer (pan-gan)."""
     residual: bool = False
     """Add to the upsampled MS instead of making all of the product (pan-gan)."""
+    settings: dict[str, bool | int | float | str] = field(default_factory=dict)
+    """What networks of installed packages are told besides: their documentation says."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -141,8 +143,8 @@ class TrainConfig:
 
     name: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
     """Name of the weights."""
-    method: Literal["pan-gan", "pan-gan-ms"]
-    """Method they are for."""
+    method: str
+    """Network they are for: see `geofuse plugins`."""
     network: NetworkConfig
     """The network."""
     data: DataConfig
@@ -174,14 +176,6 @@ def checked_training(config: TrainConfig, where: str = "") -> TrainConfig:
         raise ConfigError(
             "data: nothing to learn from", wanted="scenes or simulated.scenes", path=where or None
         )
-    if config.method == "pan-gan" and not config.network.bands:
-        raise ConfigError(
-            "network.bands is missing",
-            wanted="the bands, in their order: pan-gan is made for these only",
-            path=where or None,
-        )
-    if config.method == "pan-gan" and not config.data.scenes:
-        raise ConfigError("data.scenes is missing", wanted="a scene for pan-gan", path=where or None)
     return config
 
 

@@ -9,19 +9,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from geofuse.errors import WeightsError
 from geofuse.files import sha256_of
 from geofuse.learn.pairs import pairs_of, reduced_views, split_rows
-from geofuse.nets import training
+from geofuse.nets import distributed, training
+from geofuse.nets.arch.base import BlockSpec, Generator
+from geofuse.nets.averaged import weights_of
 from geofuse.nets.data import Pair, Places, places_in, renamed, representative
-from geofuse.nets.models import MsGenerator
 from geofuse.nets.residual import Diet, MsTrainer, Objective, judged_of, residual_of
+from geofuse.nets.schedule import Schedule
 from geofuse.nets.shares import LEAST_BLOCKS, Verdict, block_sums, judge
-from geofuse.nets.training import Schedule
 from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.plan import Plan
@@ -81,7 +82,7 @@ def adapt(
     Raises WeightsError where no weights fit or nothing can be learnt, and what calibrating raises.
     """
     began = time.process_time()
-    training.one_thread()
+    distributed.one_thread()
     plan = calibrated_plan(scene, replace(request, method="ridge", network=None))
     names = tuple(plan.options["names"])
     ratio = 1.0 / plan.axis_y.scale, 1.0 / plan.axis_x.scale
@@ -91,7 +92,6 @@ def adapt(
     if known is not None:
         return known
     net, card = load_weights(start)
-    assert isinstance(net, MsGenerator)
     told, verdict = _learn(net, plan, scene.scene_id, schedule, tell)
     told |= {
         "key": key,
@@ -130,10 +130,10 @@ def _known(out: Path, key: str) -> Adapted | None:
 
 
 def _learn(
-    net: MsGenerator, plan: Plan, scene_id: str, schedule: Schedule, tell: Tell
+    net: Generator, plan: Plan, scene_id: str, schedule: Schedule, tell: Tell
 ) -> tuple[dict[str, Any], Verdict]:
     """Train the network in place, or leave it as it is where it was better before; returns facts and the verdict."""
-    pairs = pairs_of(reduced_views(plan, scene_id), net.spec)
+    pairs = pairs_of(reduced_views(plan, scene_id), cast(BlockSpec, net.spec))
     learnt, stops, judges = _split(pairs, net.halo)
     before = _verdict(net, judges)
     facts: dict[str, Any] = {"gain_before": before.gain, "windows": len(pairs), "curve": [], "patches": 0}
@@ -154,7 +154,7 @@ def _learn(
     was = trainer.judge()
     kept, progress = training.run(trainer, schedule, tell=tell)
     better = progress.best < was
-    net.load_state_dict(training.weights_of(kept, "generator") if better else first)
+    net.load_state_dict(weights_of(kept, "generator") if better else first)
     net.eval().requires_grad_(False)
     after = _verdict(net, judges) if better else before
     if after.gain < before.gain:
@@ -200,7 +200,7 @@ def _places(pairs: Sequence[Pair], halo: int, seed: int) -> Places | None:
     return None
 
 
-def _verdict(net: MsGenerator, pairs: Sequence[Pair]) -> Verdict:
+def _verdict(net: Generator, pairs: Sequence[Pair]) -> Verdict:
     """Judge a network on the stripes that judge."""
     seen = []
     for pair in pairs:

@@ -27,7 +27,7 @@ from geofuse.run.plan import Plan
 from geofuse.run.sampling import read_sample
 
 if TYPE_CHECKING:
-    from geofuse.nets.models import MsSpec
+    from geofuse.nets.arch.base import BlockSpec
     from geofuse.nets.pan_gan import Full
 
 WINDOW_CPX = 640
@@ -54,7 +54,7 @@ class View:
     """How the MS came from the truth."""
 
 
-def pairs_of(views: Sequence[View], spec: MsSpec, *, share: float = 1.0) -> list[Pair]:
+def pairs_of(views: Sequence[View], spec: BlockSpec, *, share: float = 1.0) -> list[Pair]:
     """Make a network's inputs of the windows of one scene: ridge is fitted on all of them together."""
     if not views:
         return []
@@ -62,7 +62,7 @@ def pairs_of(views: Sequence[View], spec: MsSpec, *, share: float = 1.0) -> list
     options = Options(
         views[0].names,
         float(ratio),
-        network={"ratio": ratio, "halo": spec.trunk + spec.blocks, "sha256": ""},
+        network={"ratio": ratio, "halo": spec.halo, "sha256": ""},
     )
     margin = ratio * math.ceil(margin_px(model, ROUNDS, options) / ratio) + ratio
     halo = ms_network.PAN_GAN_MS.halo(model, options=options)
@@ -102,12 +102,12 @@ def _pair(
     core: Window,
     values: dict[str, Any],
     *,
-    spec: MsSpec,
+    spec: BlockSpec,
     options: Options,
     share: float,
 ) -> Pair | None:
     """Make the inputs of one window, over the whole blocks in its core; None where there are none."""
-    model, ratio, k = view.observation, spec.ratio, spec.trunk + spec.blocks
+    model, ratio, k = view.observation, spec.ratio, spec.halo
     axes = (patch.axis_y, patch.axis_x)
     first = [network_levels.blocks_from(a, s, ratio) for a, s in zip(axes, model.shift_px, strict=True)]
     edges = [

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofuse.geometry import AxisMap, Window
+from geofuse.nets.arch.base import BlockSpec
 from geofuse.nets.inference import Engine, NotFiniteError, run_tiles
-from geofuse.nets.models import MsGenerator
 from geofuse.nets.operators import Axes, Resampler, down, ridge_detail, round_trip, up
 
 MARGIN = 2
@@ -193,8 +193,7 @@ def fuse_ms(
     running: Engine, pixels: Pixels, wanted: Wanted, *, batch: int, inner_px: int
 ) -> NDArray[np.float32]:
     """Fuse a core (B, rows, cols) with a network on the MS grid, and back-project it."""
-    assert isinstance(running.net, MsGenerator)
-    spec, k = running.net.spec, running.net.halo
+    spec, k = cast(BlockSpec, running.spec), running.net.halo
     ratio, (top, left) = spec.ratio, wanted.first
     grown = wanted.grown
     blocks = (
@@ -260,7 +259,7 @@ def _ridge(bench: Bench, fine: Window, wanted: Wanted) -> tuple[Tensor, Tensor, 
 
 
 def _inputs(
-    bench: Bench, spec: Any, wanted: Wanted, blocks: Window, planes: tuple[Tensor, Tensor, Tensor]
+    bench: Bench, spec: BlockSpec, wanted: Wanted, blocks: Window, planes: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return what the network is fed (Cc, h, w) and (B, Cb, h, w), from low PAN, its detail and ridge's detail."""
     levels, (low, detail, added) = wanted.values["levels"], planes

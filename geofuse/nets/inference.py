@@ -21,7 +21,8 @@ from torch import Tensor
 
 from geofuse.errors import UsageError, WeightsError, WorkerError
 from geofuse.geometry import Window
-from geofuse.nets.models import MsGenerator, MsSpec, PanGanGenerator, PanGanSpec
+from geofuse.nets.arch.base import Generator, Spec
+from geofuse.nets.table import network_of
 from geofuse.nets.weights import load_weights
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -31,9 +32,9 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 class Engine:
     """A network, ready on its device in its precision."""
 
-    net: MsGenerator | PanGanGenerator
+    net: Generator
     """The generator."""
-    spec: MsSpec | PanGanSpec
+    spec: Spec
     """Its spec."""
     device: torch.device
     """Where it runs."""
@@ -41,6 +42,8 @@ class Engine:
     """Float type of its weights and activations."""
     inner_px: int
     """Side of the inner tile in output pixels."""
+    ratio: int = 1
+    """Output pixels that one place of its grid makes along each axis: R on the coarse grid, 1 on the fine one."""
 
 
 def processor() -> str:
@@ -109,13 +112,14 @@ def _engine(text: str) -> Engine:
             do="use workers of one kind, or run the command here alone",
         )
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32, in ridge's stencil too
-    net, _ = load_weights(Path(network["path"]), sha256=network["sha256"])
+    net, card = load_weights(Path(network["path"]), sha256=network["sha256"])
     kind = PRECISIONS[network["precision"]]
     net.to(device=device, dtype=kind)
     for weights in net.parameters():
         if weights.dim() == 4:
             weights.data = weights.data.contiguous(memory_format=torch.channels_last)
-    return Engine(net, net.spec, device, kind, int(network["inner_px"]))
+    ratio = card.ratio if network_of(card.kind).grid == "coarse" else 1
+    return Engine(net, net.spec, device, kind, int(network["inner_px"]), ratio)
 
 
 _threads = threading.local()
@@ -169,7 +173,7 @@ def run_tiles(
     Planes (..., h + 2k, w + 2k) begin k places before the one whose first fine pixel is ``first``: blocks of R x R
     pixels for a network on the MS grid, else pixels. NotFiniteError where the result is no number.
     """
-    ratio = running.net.spec.ratio if isinstance(running.net, MsGenerator) else 1
+    ratio = running.ratio
     side, halo = inner_px or running.inner_px, 2 * running.net.halo
     across = (blocks_across(side, ratio) if ratio > 1 else side) + halo
     given = [plane.to(running.kind) for plane in planes]

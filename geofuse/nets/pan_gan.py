@@ -6,7 +6,7 @@ Source: Ma, Yu, Chen, Liang, Guo and Jiang 2020, Information Fusion 62, 110-120.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,14 @@ from torch import Tensor
 
 from geofuse.geometry import AxisMap
 from geofuse.nets import losses
-from geofuse.nets.losses import Terms
-from geofuse.nets.models import PanGanGenerator, SpatialDiscriminator, SpectralDiscriminator
+from geofuse.nets.arch.base import Generator
+from geofuse.nets.arch.discriminators import SpatialDiscriminator, SpectralDiscriminator
+from geofuse.nets.averaged import Averaged, averaged
+from geofuse.nets.distributed import joined
+from geofuse.nets.losses import TERMS, Terms
 from geofuse.nets.operators import Operators, operators
-from geofuse.nets.training import Averaged, Schedule, averaged, joined
+from geofuse.nets.schedule import Lesson, Schedule
+from geofuse.nets.training import Sample
 
 BORDER_CPX = 2
 """Border of a patch at the coarse scale that is not compared: D folds there."""
@@ -100,11 +104,13 @@ class Meal:
 
 
 class PanGanTrainer:
-    """Trains Pan-GAN's generator; see `training.Trainer`."""
+    """Trains a generator on the fine grid; see `training.Trainer`."""
+
+    scores_are = "root mean square error over that of upsampling, before back-projection"
 
     def __init__(
         self,
-        net: PanGanGenerator,
+        net: Generator,
         windows: Sequence[Full],
         *,
         held: Sequence[Full],
@@ -112,8 +118,8 @@ class PanGanTrainer:
         terms: Terms,
         meal: Meal = Meal(),
     ) -> None:
-        self.windows, self.held, self.schedule = windows, held, schedule
-        self.terms, self.meal = terms, meal
+        self.net, self.windows, self.held, self.schedule = net, windows, held, schedule
+        self.aims, self.meal = terms, meal
         self.device = torch.device(schedule.device)
         self.made = averaged(net.to(self.device), schedule, terms.optimiser)
         self.rank, self.world = joined()
@@ -126,6 +132,11 @@ class PanGanTrainer:
         self.spots = [_spots(window.usable.numpy(), self.meal.patch_cpx) for window in windows]
         shares = np.array([float(len(spots)) for spots in self.spots])
         self.shares = shares / shares.sum()
+
+    @property
+    def terms(self) -> dict[str, float | str | bool]:
+        """Terms and weights of the form that was named."""
+        return asdict(self.aims)
 
     def step(self, number: int, rate: float) -> dict[str, float]:
         """Train both discriminators, then the generator, on what is drawn at a step."""
@@ -143,28 +154,28 @@ class PanGanTrainer:
         )
         seen = through.to(self.device).down(fused)
         edge = slice(BORDER_CPX, -BORDER_CPX)
-        if self.terms.spectral_at == "coarse":
+        if self.aims.spectral_at == "coarse":
             real, fake = ms[..., edge, edge], seen[..., edge, edge]
         else:
             real, fake = inside[:, :-1], fused
         bright = fused.mean(1, keepdim=True)
-        if self.terms.matched:
+        if self.aims.matched:
             pan = window.matched[0] * pan + window.matched[1]
         draws = torch.Generator().manual_seed(self.schedule.seed * 1_000_003 + number)
         found = {
             "spectral_judge": self._judged(self.spectral, real, fake, draws=draws, rate=rate),
             "spatial_judge": self._judged(self.spatial, pan, bright, draws=draws, rate=rate),
         }
-        wanted = losses.labels("real", len(fake), soft=self.terms.soft, generator=draws)
+        wanted = losses.labels("real", len(fake), soft=self.aims.soft, generator=draws)
         terms = {
-            "spectral": (self.terms.spectral, (fake - real).square().mean()),
-            "detail": (self.terms.detail, losses.detail(fused, pan, self.terms.detail_by)),
+            "spectral": (self.aims.spectral, (fake - real).square().mean()),
+            "detail": (self.aims.detail, losses.detail(fused, pan, self.aims.detail_by)),
             "spectral_adversary": (
-                self.terms.spectral_adversary,
+                self.aims.spectral_adversary,
                 losses.verdict(self.spectral.net(fake), wanted),
             ),
             "spatial_adversary": (
-                self.terms.spatial_adversary,
+                self.aims.spatial_adversary,
                 losses.verdict(self.spatial.net(bright), wanted),
             ),
         }
@@ -174,7 +185,7 @@ class PanGanTrainer:
     def _judged(
         self, judge: Averaged, real: Tensor, fake: Tensor, *, draws: torch.Generator, rate: float
     ) -> float:
-        soft = self.terms.soft
+        soft = self.aims.soft
         score = losses.verdict(judge.net(real), losses.labels("real", len(real), soft=soft, generator=draws))
         score = score + losses.verdict(
             judge.net(fake.detach()), losses.labels("fake", len(fake), soft=soft, generator=draws)
@@ -226,6 +237,18 @@ class PanGanTrainer:
         with self.made.averaged() as net:
             return {window.name: relative_error(net, window, self.device) for window in self.held}
 
+    def sample(self) -> Sample | None:
+        """Return the first held-out window: U(M), truth, product, scaled."""
+        if not self.held:
+            return None
+        window = self.held[0]
+        assert window.truth is not None
+        with self.made.averaged() as net:
+            fused = fused_of(net, window, self.device).numpy()
+        halo = (window.stack.shape[-1] - fused.shape[-1]) // 2
+        up = window.stack[:-1, halo : halo + fused.shape[1], halo : halo + fused.shape[2]].numpy()
+        return Sample(up, window.truth.numpy(), fused, window.bands, "MS, upsampled")
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state."""
         out = self.made.tensors("generator")
@@ -236,6 +259,12 @@ class PanGanTrainer:
         self.made.restore(tensors, "generator")
         self.spectral.restore(tensors, "spectral")
         self.spatial.restore(tensors, "spatial")
+
+
+def trainer_of(net: Generator, learnt: Sequence[Full], held: Sequence[Full], lesson: Lesson) -> PanGanTrainer:
+    """Return the trainer of a generator on the fine grid; ``losses["form"]`` names its terms."""
+    terms, meal = TERMS[str(lesson.losses["form"])], Meal(lesson.crop_cpx, lesson.batch)
+    return PanGanTrainer(net, learnt, held=held, schedule=lesson.schedule, terms=terms, meal=meal)
 
 
 def _spots(usable: NDArray[np.bool_], side: int) -> NDArray[np.int64]:

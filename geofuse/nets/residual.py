@@ -1,4 +1,4 @@
-"""Training of `pan-gan-ms`: the residual on ridge + back-projection, with or without the two adversaries."""
+"""Training on the coarse grid: the residual on ridge + back-projection, with or without the two adversaries."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofuse.nets import losses
-from geofuse.nets.data import Batch, Pair, Places, batch_of, draw, operators_of, part_of
-from geofuse.nets.models import MsGenerator, SpatialDiscriminator, SpectralDiscriminator
+from geofuse.nets.arch.base import Generator
+from geofuse.nets.arch.discriminators import SpatialDiscriminator, SpectralDiscriminator
+from geofuse.nets.averaged import Averaged, averaged
+from geofuse.nets.data import Batch, Pair, Places, batch_of, draw, operators_of, part_of, places_in
+from geofuse.nets.distributed import joined
 from geofuse.nets.operators import Operators
-from geofuse.nets.training import Averaged, Schedule, averaged, joined
+from geofuse.nets.schedule import Lesson, Schedule
+from geofuse.nets.training import Sample
 
 ROUNDS = 3
 """Rounds of back-projection behind the generator, in the losses as in the product."""
@@ -25,7 +29,7 @@ BORDER_CPX = 4
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What `pan-gan-ms` is trained for: terms by weight."""
+    """What a residual is trained for: terms by weight."""
 
     error: str = "l2"
     """Error in units of what ridge + back-projection misses: "l1", "l2", "huber"; or "ergas"."""
@@ -64,11 +68,14 @@ def left_after(residual: Tensor, through: Operators, rounds: int = ROUNDS) -> Te
 
 
 class MsTrainer:
-    """Trains a generator on the MS grid; see `training.Trainer`."""
+    """Trains a generator on the coarse grid; see `training.Trainer`."""
+
+    scores_are = "ERGAS over that of ridge + back-projection, on windows never learnt from"
+    terms = None
 
     def __init__(
         self,
-        net: MsGenerator,
+        net: Generator,
         pairs: Sequence[Pair],
         places: Places,
         *,
@@ -82,7 +89,7 @@ class MsTrainer:
         self.device = torch.device(schedule.device)
         net.to(self.device)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.net, self.ratio = net, net.spec.ratio
+        self.net, self.ratio = net, pairs[0].about.ratio
         self.made = averaged(net, schedule)
         self.rank, self.world = joined()
         self.judges = self._adversaries()
@@ -191,6 +198,17 @@ class MsTrainer:
         with self.made.averaged():
             return {pair.about.name: relative_ergas(self.net, pair, self.device) for pair in self.held}
 
+    def sample(self) -> Sample | None:
+        """Return the first held-out window: ridge + back-projection, truth, product, in units of each band's scale."""
+        if not self.held:
+            return None
+        pair = self.held[0]
+        with self.made.averaged():
+            added = residual_of(self.net, pair, self.device).numpy()
+        base = pair.base.float().numpy()
+        truth = base + pair.wanted.float().numpy()
+        return Sample(base, truth, base + added, pair.about.bands, "ridge + back-projection")
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state."""
         out = self.made.tensors("generator")
@@ -203,6 +221,27 @@ class MsTrainer:
         self.made.restore(tensors, "generator")
         for name, judge in self.judges.items():
             judge.restore(tensors, name)
+
+
+def trainer_of(net: Generator, learnt: Sequence[Pair], held: Sequence[Pair], lesson: Lesson) -> MsTrainer:
+    """Return the trainer of a generator on the coarse grid; all ``losses`` but the form are its terms."""
+    aims = lesson.losses
+    objective = Objective(
+        str(aims["error"]),
+        q2n=float(aims["q2n"]),
+        correlation=float(aims["correlation"]),
+        spectral_adversary=float(aims["spectral_adversary"]),
+        spatial_adversary=float(aims["spatial_adversary"]),
+    )
+    return MsTrainer(
+        net,
+        learnt,
+        places_in(learnt, lesson.crop_cpx, net.halo),
+        held=held,
+        schedule=lesson.schedule,
+        objective=objective,
+        diet=Diet(lesson.crop_cpx, lesson.batch, lesson.bands),
+    )
 
 
 def _moved(batch: Batch, device: torch.device) -> Batch:
@@ -230,7 +269,7 @@ def _views(batch: Batch, left: Tensor, inner: slice) -> dict[str, tuple[Tensor, 
     return {"spectral": spectral, "spatial": (pan, fake)}
 
 
-def residual_of(net: MsGenerator, pair: Pair, device: torch.device) -> Tensor:
+def residual_of(net: Generator, pair: Pair, device: torch.device) -> Tensor:
     """Return what a generator adds to ridge + back-projection over a whole window (B, R h, R w), float32."""
     k = net.halo
     height, width = pair.size_cpx
@@ -243,7 +282,7 @@ def residual_of(net: MsGenerator, pair: Pair, device: torch.device) -> Tensor:
         return left_after(out, through)[0].cpu()
 
 
-def relative_ergas(net: MsGenerator, pair: Pair, device: torch.device) -> float:
+def relative_ergas(net: Generator, pair: Pair, device: torch.device) -> float:
     """Return ERGAS with the generator over ERGAS without it, over a window's usable pixels."""
     left, ok = residual_of(net, pair, device), judged_of(pair)
     wanted = pair.wanted.float()

@@ -9,20 +9,23 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geofuse.errors import WeightsError
+from geofuse.errors import MethodError, PluginError, WeightsError
 from geofuse.files import write_bytes
+from geofuse.nets.table import NETWORKS, build
+from geofuse.tables import Origin
 
 if TYPE_CHECKING:
-    from geofuse.nets.models import MsGenerator, PanGanGenerator
+    from torch import Tensor
+
+    from geofuse.nets.arch.base import Generator
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Where the package keeps its own."""
 FORMAT = 1
-KINDS = ("pan-gan", "pan-gan-ms")
 SCALINGS = ("scene",)
 """How inputs are scaled: by means and spreads of the scene that is fused."""
 MOST_BYTES = 64 * 2**20
@@ -36,26 +39,28 @@ class Card:
     name: str
     """Short name."""
     kind: str
-    """Method it belongs to: "pan-gan" or "pan-gan-ms"."""
-    spec: dict[str, Any]
-    """The network's own spec; `geofuse.nets.models.build` takes it."""
+    """Network it belongs to, of `geofuse.nets.table`."""
+    spec: Mapping[str, Any]
+    """The network's own spec; `geofuse.nets.table.build` takes it."""
     ratio: int
     """Fine pixels per coarse pixel it works at; 0: any."""
     halo: int
-    """What goes in around what comes out: MS pixels for pan-gan-ms, PAN pixels for pan-gan."""
+    """What goes in around what comes out, in pixels of the grid it works on."""
     bands: tuple[str, ...] = ()
     """Bands in their order; empty: any number of any bands."""
     sensors: tuple[str, ...] = ()
     """Sensors it was trained for; empty: any."""
     scaling: str = "scene"
     """Of `SCALINGS`."""
-    training: dict[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     """Data and licences, losses, scores: JSON values for people."""
     sha256: str = ""
     """Of the weights themselves; written by `save_weights`."""
+    origin: Origin | None = None
+    """Package and version of the network; None: geofuse's own. Written by `save_weights`."""
 
 
-def save_weights(path: Path, net: MsGenerator | PanGanGenerator, card: Card) -> str:
+def save_weights(path: Path, net: Generator, card: Card) -> str:
     """Write a network with its card to ``path`` and NAME.json; returns the file's SHA-256.
 
     Both are whole or not there. The same weights and card make the same bytes.
@@ -63,14 +68,22 @@ def save_weights(path: Path, net: MsGenerator | PanGanGenerator, card: Card) -> 
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(net.state_dict().items())}
-    whole = Card(**{**asdict(card), "sha256": _digest(tensors)})
-    text = json.dumps({"format": FORMAT, **asdict(whole)}, sort_keys=True)
+    whole = replace(card, sha256=_digest(tensors), origin=NETWORKS.row(card.kind).origin)
+    text = json.dumps({"format": FORMAT, **card_values(whole)}, sort_keys=True)
     data = save(tensors, {"card": text})
     write_bytes(path, data)
     write_bytes(
         path.with_suffix(".json"), (json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n").encode()
     )
     return hashlib.sha256(data).hexdigest()
+
+
+def card_values(card: Card) -> dict[str, object]:
+    """Return a card as JSON values; of geofuse's own networks as releases write it that know no others."""
+    values = asdict(card)
+    if card.origin is None:
+        del values["origin"]
+    return values
 
 
 def read_card(path: Path) -> Card:
@@ -92,7 +105,7 @@ def read_card(path: Path) -> Card:
     return _card_from(text, path)
 
 
-def load_weights(path: Path, *, sha256: str = "") -> tuple[MsGenerator | PanGanGenerator, Card]:
+def load_weights(path: Path, *, sha256: str = "") -> tuple[Generator, Card]:
     """Load a network, ready for inference, and its card.
 
     WeightsError where the file is not the one with ``sha256``, its weights are not what the card says, do not fit the
@@ -100,8 +113,6 @@ def load_weights(path: Path, *, sha256: str = "") -> tuple[MsGenerator | PanGanG
     """
     import torch
     from safetensors.torch import load
-
-    from geofuse.nets.models import build
 
     card = read_card(path)
     data = path.read_bytes()
@@ -118,7 +129,7 @@ def load_weights(path: Path, *, sha256: str = "") -> tuple[MsGenerator | PanGanG
             "its weights are not those the card was written for", wanted="a whole copy", path=str(path)
         )
     try:
-        net = build(card.kind, card.spec)
+        net = build(card.kind, card.spec, origin=card.origin)
         net.load_state_dict(tensors, strict=True)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[-1].strip()
@@ -211,7 +222,7 @@ def no_torch() -> WeightsError:
     return WeightsError("networks need torch, which is not installed", do="pip install 'geofuse[neural]'")
 
 
-def _digest(tensors: Mapping[str, Any]) -> str:
+def _digest(tensors: Mapping[str, Tensor]) -> str:
     """Return a SHA-256 over names, shapes and values."""
     total = hashlib.sha256()
     for name, value in sorted(tensors.items()):
@@ -256,13 +267,26 @@ def _card_from(text: str, path: Path) -> Card:
         raise WeightsError(
             f"its card cannot be read ({error})", wanted="an unedited card", path=str(path)
         ) from error
-    if card.kind not in KINDS or card.scaling not in SCALINGS:
+    if card.scaling not in SCALINGS:
         raise WeightsError(
-            f"weights of {card.kind} with scaling {card.scaling}",
-            wanted=f"{' or '.join(KINDS)} with scaling {' or '.join(SCALINGS)}",
+            f"weights with scaling {card.scaling}",
+            wanted=f"scaling {' or '.join(SCALINGS)}",
             path=str(path),
         )
+    _check_kind(card, path)
     return card
+
+
+def _check_kind(card: Card, path: Path) -> None:
+    """Refuse weights of a network that is not here: PluginError names its package, WeightsError where none is told."""
+    try:
+        NETWORKS.row(card.kind, origin=card.origin)
+    except MethodError as fault:
+        raise WeightsError(
+            f"weights of {card.kind}", wanted=f"of {' or '.join(NETWORKS.names())}", path=str(path)
+        ) from fault
+    except PluginError as fault:
+        raise PluginError(fault.found, wanted=fault.wanted, do=fault.do, path=str(path)) from fault
 
 
 def _damaged(path: Path, reason: str) -> WeightsError:

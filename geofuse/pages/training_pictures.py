@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.files import write_bytes
-from geofuse.nets.pan_gan import Full, PanGanTrainer, fused_of
-from geofuse.nets.residual import MsTrainer, residual_of
-from geofuse.nets.training import CURVE
+from geofuse.nets.checkpoints import CURVE
+from geofuse.nets.training import Sample, Trainer
 from geofuse.pages.charts import tick_text
 from geofuse.rasters.preview import before_after, choose_rgb, stretch
 
@@ -24,54 +23,36 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 320, 64, 150, 20, 44
 COLOURS = ("#0b6e4f", "#b3541e", "#3b5b92", "#8a4f7d", "#6b6b6b", "#a08000", "#2a9d8f")
 
 
-def sampler(trainer: MsTrainer | PanGanTrainer, folder: Path) -> Callable[[int], None] | None:
-    """Return what writes samples/STEP.png at each look; None where nothing is held out."""
-    if not trainer.held:
-        return None
-    place = folder / "samples"
-    place.mkdir(parents=True, exist_ok=True)
+def sampler(trainer: Trainer, folder: Path) -> Callable[[int], None]:
+    """Return what writes samples/STEP.png at each look, where something is held out."""
 
     def look(step: int) -> None:
-        write_bytes(place / f"{step:07d}.png", sample(trainer, step))
+        shown = trainer.sample()
+        if shown is not None:
+            place = folder / "samples"
+            place.mkdir(parents=True, exist_ok=True)
+            write_bytes(place / f"{step:07d}.png", picture(shown, step))
 
     return look
 
 
-def sample(trainer: MsTrainer | PanGanTrainer, step: int) -> bytes:
-    """Return a PNG of the first held-out window: without the network, the truth, with it, and an enlarged detail."""
-    if isinstance(trainer, MsTrainer):
-        pair = trainer.held[0]
-        with trainer.made.averaged():
-            added = residual_of(trainer.net, pair, trainer.device).numpy()
-        base = pair.base.float().numpy()
-        images = (base, base + pair.wanted.float().numpy(), base + added)
-        names, first = pair.about.bands, "ridge + back-projection"
-    else:
-        window = trainer.held[0]
-        with trainer.made.averaged() as net:
-            fused = fused_of(net, window, trainer.device).numpy()
-        images, names, first = _fine(window, fused), window.bands, "MS, upsampled"
+def picture(shown: Sample, step: int) -> bytes:
+    """Return a PNG of a window: without the network, the truth, with it, and an enlarged detail."""
+    images, names = (shown.without, shown.truth, shown.fused), shown.bands
     rgb = [at - 1 for at in choose_rgb(names)] if len(names) >= 3 else [0, 0, 0]
-    shown = [_middle(image)[rgb] for image in images]
-    wide = stretch(np.concatenate(shown, axis=2), None)
-    size = shown[0].shape[2]
+    cut = [_middle(image)[rgb] for image in images]
+    wide = stretch(np.concatenate(cut, axis=2), None)
+    size = cut[0].shape[2]
     parts = [wide[:, at * size : (at + 1) * size] for at in range(3)]
     gray = parts[1].mean(axis=2).astype(np.uint8)
     sheet = before_after(
         parts[0],
         gray,
         parts[2],
-        titles=(first, "truth, mean of the bands", f"network, step {step}"),
+        titles=(shown.title, "truth, mean of the bands", f"network, step {step}"),
         credit="held out",
     )
     return sheet
-
-
-def _fine(window: Full, fused: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    halo = (window.stack.shape[-1] - fused.shape[-1]) // 2
-    up = window.stack[:-1, halo : halo + fused.shape[1], halo : halo + fused.shape[2]].numpy()
-    assert window.truth is not None
-    return up, window.truth.numpy(), fused
 
 
 def _middle(image: NDArray[Any]) -> NDArray[Any]:

@@ -23,9 +23,10 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from geofuse.geometry import AxisMap
+from geofuse.nets.arch.ms_residual import MsGenerator, MsSpec
+from geofuse.nets.arch.pan_gan import PanGanGenerator, PanGanSpec
 from geofuse.nets.device import Pixels, Wanted, fuse_fine, fuse_ms
 from geofuse.nets.inference import PRECISIONS, Engine, blocks_across, channels_last, describe
-from geofuse.nets.models import MsGenerator, MsSpec, PanGanGenerator, PanGanSpec
 
 TILES, BATCHES = (128, 256, 512), (1, 4, 16, 64)
 CORE_PX, ROUNDS = 1024, 3

@@ -21,7 +21,8 @@ from tests.methods.scenes import LANDSAT, NAMES, Cutter, Scene, aligned, applied
 
 torch = pytest.importorskip("torch")
 inference = pytest.importorskip("geofuse.nets.inference")
-models = pytest.importorskip("geofuse.nets.models")
+models = pytest.importorskip("geofuse.nets.arch.ms_residual")
+pan_gan = pytest.importorskip("geofuse.nets.arch.pan_gan")
 
 PHASES: dict[str, tuple[AxisMap, AxisMap]] = {
     "2, half a pixel": (LANDSAT, LANDSAT),
@@ -44,8 +45,8 @@ def network(
     """Weights at random, planned for here."""
     torch.manual_seed(4)
     if name == "pan-gan":
-        spec = models.PanGanSpec(3, 8, 8)
-        net = models.PanGanGenerator(spec)
+        spec = pan_gan.PanGanSpec(3, 8, 8)
+        net = pan_gan.PanGanGenerator(spec)
     else:
         spec = models.MsSpec(ratio, **{"bands": 0, "width": 16, "blocks": 1, "trunk": 1, **changes})
         net = models.MsGenerator(spec)

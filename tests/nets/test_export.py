@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 
 from geofuse.cli import main
+from geofuse.nets import table
 from geofuse.nets.weights import Card, load_weights, save_weights
 
 torch = pytest.importorskip("torch")
-models = pytest.importorskip("geofuse.nets.models")
+models = pytest.importorskip("geofuse.nets.arch.ms_residual")
+pan_gan = pytest.importorskip("geofuse.nets.arch.pan_gan")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 CASES = {
     "any bands": ("pan-gan-ms", models.MsSpec(4, width=8, blocks=1, trunk=1)),
     "three bands": ("pan-gan-ms", models.MsSpec(2, bands=3, width=8, blocks=2, act="relu")),
-    "pan-gan": ("pan-gan", models.PanGanSpec(3, 8, 8)),
+    "pan-gan": ("pan-gan", pan_gan.PanGanSpec(3, 8, 8)),
 }
 
 
@@ -27,7 +29,7 @@ CASES = {
 def test_onnx_gives_what_torch_gives(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kind, spec = CASES[case]
     torch.manual_seed(3)
-    net = models.build(kind, asdict(spec))
+    net = table.build(kind, asdict(spec))
     if kind == "pan-gan-ms":
         torch.nn.init.normal_(net.leave.weight)
     path, out = tmp_path / "net.safetensors", tmp_path / "net.onnx"

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from geofuse.metrics import reference as metrics  # noqa: E402
 from geofuse.metrics.q2n import hypercomplex_signs  # noqa: E402
 from geofuse.nets import losses  # noqa: E402
-from geofuse.nets.models import SpatialDiscriminator, SpectralDiscriminator  # noqa: E402
+from geofuse.nets.arch.discriminators import SpatialDiscriminator, SpectralDiscriminator  # noqa: E402
 from geofuse.nets.residual import _signs  # noqa: E402
 
 

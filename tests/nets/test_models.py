@@ -6,12 +6,16 @@ from dataclasses import asdict
 
 import pytest
 
+from geofuse.nets import table
+
 torch = pytest.importorskip("torch")
-models = pytest.importorskip("geofuse.nets.models")
+models = pytest.importorskip("geofuse.nets.arch.ms_residual")
+pan_gan = pytest.importorskip("geofuse.nets.arch.pan_gan")
+discriminators = pytest.importorskip("geofuse.nets.arch.discriminators")
 
 
 def test_pan_gan_has_the_published_size_and_halo() -> None:
-    net = models.PanGanGenerator(models.PanGanSpec(4))
+    net = pan_gan.PanGanGenerator(pan_gan.PanGanSpec(4))
     weights = 5 * 64 * 81 + 69 * 32 * 25 + 101 * 4 * 25
     assert sum(value.numel() for value in net.parameters()) == weights + 64 + 32 + 4
     made = net(torch.rand(2, 5, 30, 26))
@@ -21,7 +25,7 @@ def test_pan_gan_has_the_published_size_and_halo() -> None:
 
 def test_pan_gan_by_hand() -> None:
     """One channel a layer, a single weight in each: tanh(x + relu(x + relu(x)))-like sums at the right place."""
-    net = models.PanGanGenerator(models.PanGanSpec(1, first=1, second=1))
+    net = pan_gan.PanGanGenerator(pan_gan.PanGanSpec(1, first=1, second=1))
     with torch.no_grad():
         for value in net.parameters():
             value.zero_()
@@ -37,7 +41,7 @@ def test_pan_gan_by_hand() -> None:
 
 
 def test_a_residual_pan_gan_starts_at_upsampling() -> None:
-    net = models.PanGanGenerator(models.PanGanSpec(3, residual=True))
+    net = pan_gan.PanGanGenerator(pan_gan.PanGanSpec(3, residual=True))
     x = torch.rand(1, 4, 20, 20)
     assert torch.equal(net(x), x[:, :3, 8:-8, 8:-8])
 
@@ -46,7 +50,7 @@ def test_a_residual_pan_gan_starts_at_upsampling() -> None:
 @pytest.mark.parametrize("ratio", [2, 3, 4])
 def test_the_ms_generator_starts_at_ridge_and_keeps_the_grid(ratio: int, bands: int) -> None:
     spec = models.MsSpec(ratio, bands=bands, width=8, blocks=2, trunk=0 if bands else 1)
-    net = models.build("pan-gan-ms", {**asdict(spec), "common": list(spec.common)})
+    net = table.build("pan-gan-ms", {**asdict(spec), "common": list(spec.common)})
     assert net.spec == spec
     assert net.halo == (2 if bands else 3)
     k = net.halo
@@ -85,8 +89,8 @@ def test_planes_are_torchs_pixel_unshuffle() -> None:
 
 @pytest.mark.parametrize("patch", [16, 32, 128, 160])
 def test_discriminators_give_one_score_for_each_patch(patch: int) -> None:
-    assert models.SpatialDiscriminator(patch)(torch.rand(3, 1, patch, patch)).shape == (3, 1)
-    net = models.SpectralDiscriminator(4, patch)
+    assert discriminators.SpatialDiscriminator(patch)(torch.rand(3, 1, patch, patch)).shape == (3, 1)
+    net = discriminators.SpectralDiscriminator(4, patch)
     assert net(torch.rand(2, 4, patch, patch)).shape == (2, 1)
     strides = [layer.stride[0] for layer in net.body if hasattr(layer, "stride")]
     assert strides == {16: [1, 1, 1, 2, 2], 32: [1, 1, 2, 2, 2]}.get(patch, [2] * 5)

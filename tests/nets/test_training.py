@@ -14,11 +14,15 @@ torch = pytest.importorskip("torch")
 
 from geofuse.errors import WeightsError  # noqa: E402
 from geofuse.nets import losses  # noqa: E402
+from geofuse.nets.arch.ms_residual import MsGenerator  # noqa: E402
+from geofuse.nets.arch.pan_gan import PanGanGenerator, PanGanSpec  # noqa: E402
+from geofuse.nets.averaged import weights_of  # noqa: E402
+from geofuse.nets.checkpoints import CURVE  # noqa: E402
 from geofuse.nets.data import batch_of, digest, draw, load_pair, places_in, save_pair  # noqa: E402
-from geofuse.nets.models import MsGenerator, PanGanGenerator, PanGanSpec  # noqa: E402
 from geofuse.nets.pan_gan import Full, Meal, PanGanTrainer  # noqa: E402
 from geofuse.nets.residual import Diet, MsTrainer, Objective, left_after, relative_ergas  # noqa: E402
-from geofuse.nets.training import CURVE, Schedule, rate_at, run, weights_of  # noqa: E402
+from geofuse.nets.schedule import Schedule, rate_at  # noqa: E402
+from geofuse.nets.training import run  # noqa: E402
 from tests.nets.training_pairs import SPEC, pair  # noqa: E402
 
 PLAIN = Objective()
@@ -173,7 +177,8 @@ import sys, torch
 torch.set_num_threads(1)
 from dataclasses import replace
 from tests.nets.test_training import SCHEDULE, trainer
-from geofuse.nets.training import joined, leave, run
+from geofuse.nets.distributed import joined, leave
+from geofuse.nets.training import run
 rank, world = joined()
 kept, _ = run(trainer(), replace(SCHEDULE, steps=8))
 if rank == 0:

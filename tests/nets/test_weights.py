@@ -23,7 +23,7 @@ from geofuse.nets.weights import (
 )
 
 torch = pytest.importorskip("torch")
-models = pytest.importorskip("geofuse.nets.models")
+models = pytest.importorskip("geofuse.nets.arch.ms_residual")
 
 SPEC = models.MsSpec(2, bands=3, width=8, blocks=1)
 NAMES = ("blue", "green", "red")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.nets.arch.ms_residual import MsSpec
 from geofuse.nets.data import About, Pair, make_pair
-from geofuse.nets.models import MsSpec
 
 SPEC = MsSpec(ratio=2, width=8, blocks=1, trunk=1)
 

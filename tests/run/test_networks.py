@@ -17,7 +17,7 @@ from geofuse.nets.weights import Card, save_weights
 from geofuse.quality.simulated_pair import Pair
 
 torch = pytest.importorskip("torch")
-models = pytest.importorskip("geofuse.nets.models")
+models = pytest.importorskip("geofuse.nets.arch.ms_residual")
 
 WINDOW = ("--window", "100", "80", "640", "700")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ from geofuse.methods.sharpen.one_scale_down import back_reach_cpx
 from geofuse.methods.sharpen.ridge import RIDGE
 
 if TYPE_CHECKING:
-    from geofuse.nets.models import MsSpec
+    from geofuse.nets.arch.base import BlockSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,12 +133,11 @@ class MsNetwork:
         self, patch: Patch, params: Params, observation: Observation, options: Options
     ) -> NDArray[Any]:
         from geofuse.nets.inference import engine, on_host
-        from geofuse.nets.models import MsSpec
 
         network = network_of(options, self.about.name)
         running = engine(network)
-        assert isinstance(running.spec, MsSpec)
-        found = ms_inputs(patch, params.values, observation, running.spec, options=options)
+        spec = cast("BlockSpec", running.spec)  # weights of a network on this grid have no other
+        found = ms_inputs(patch, params.values, observation, spec, options=options)
         row0, row1, col0, col1 = patch.core
         inner = (
             slice(row0 - found.fine[0], row1 - found.fine[0]),
@@ -153,13 +152,13 @@ class MsNetwork:
 
 
 def ms_inputs(
-    patch: Patch, values: Mapping[str, Any], observation: Observation, spec: MsSpec, *, options: Options
+    patch: Patch, values: Mapping[str, Any], observation: Observation, spec: BlockSpec, *, options: Options
 ) -> Inputs:
     """Make what a network on the MS grid is fed for the blocks that the core touches, and ridge under them.
 
-    ``values`` are the fitted Params', ``spec`` is the network's `MsSpec`.
+    ``values`` are the fitted Params', ``spec`` is the network's `BlockSpec`.
     """
-    ratio, k = spec.ratio, spec.trunk + spec.blocks
+    ratio, k = spec.ratio, spec.halo
     axes, shift, levels = (patch.axis_y, patch.axis_x), observation.shift_px, values["levels"]
     first = [blocks_from(axis, own, ratio) for axis, own in zip(axes, shift, strict=True)]
     r0, r1, c0, c1 = (
@@ -199,7 +198,7 @@ class _Seen:
     """Of the scene."""
     observation: Observation
     """How the MS came from PAN."""
-    spec: MsSpec
+    spec: BlockSpec
     """Of the network."""
     options: Options
     """Of the pair."""
