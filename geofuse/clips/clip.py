@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.errors import AreaError, BandError, GeorefError, UsageError
+from geofuse.errors import BandError, GeorefError, UsageError
 from geofuse.geometry import Window
 from geofuse.rasters.cog import CogSpec, checked_spec
 from geofuse.rasters.describing import image_of
 from geofuse.rasters.image import Band, Grid, Image, Piece
-from geofuse.rasters.pixels import close_handles, inspect, read_raw, read_reduced, read_window
+from geofuse.rasters.pixels import inspect, read_raw, read_reduced, read_window
 from geofuse.rasters.preview import choose_rgb
 from geofuse.rasters.validity import good
 from geofuse.scenes.aoi import window_of
@@ -376,18 +376,3 @@ def valid_of(cut: Cut, pixels: NDArray[Any]) -> NDArray[np.bool_]:
     for plane in pixels:
         found &= good(plane, cut.spec.nodata)
     return found
-
-
-def write_clip(cut: Cut, out: Path, tell: Tell) -> None:
-    """Write a clip at `out`, whole or not at all; a picture's world file and notes lie beside it, or all in a zip.
-
-    Raises WriteError, ChangedError where the product is replaced meanwhile, and whatever `tell` raises.
-    """
-    from geofuse.clips import clip_files
-
-    if not cut.pixels:
-        raise AreaError("an empty area", wanted="at least one pixel")
-    try:
-        clip_files.WRITERS[cut.form.key](cut, out, tell)
-    finally:
-        close_handles()

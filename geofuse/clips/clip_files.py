@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.clips.clip import BLOCK_PX, Cut, Tell, blocks, valid_of
-from geofuse.errors import ConfigError, LimitError
+from geofuse.errors import AreaError, ConfigError, LimitError
 from geofuse.files import replacing, write_bytes, write_faults
 from geofuse.rasters.cog import assemble, encode_tile, write_part, write_plain
+from geofuse.rasters.handles import close_handles
 from geofuse.rasters.preview import eight_bits, picture_file
 from geofuse.version import __version__
 
@@ -280,7 +281,7 @@ def _array(root: Any, name: str, values: NDArray[Any], said: dict[str, Any]) -> 
     array[...] = values
 
 
-WRITERS: dict[str, Callable[[Cut, Path, Tell], None]] = {
+_WRITERS: dict[str, Callable[[Cut, Path, Tell], None]] = {
     "cog": write_cog_clip,
     "gtiff": write_gtiff_clip,
     "jpeg": write_picture_clip,
@@ -289,3 +290,16 @@ WRITERS: dict[str, Callable[[Cut, Path, Tell], None]] = {
     "zarr": write_zarr_clip,
 }
 """By format."""
+
+
+def write_clip(cut: Cut, out: Path, tell: Tell) -> None:
+    """Write a clip at `out`, whole or not at all; a picture's world file and notes lie beside it, or all in a zip.
+
+    Raises WriteError, ChangedError where the product is replaced meanwhile, and whatever `tell` raises.
+    """
+    if not cut.pixels:
+        raise AreaError("an empty area", wanted="at least one pixel")
+    try:
+        _WRITERS[cut.form.key](cut, out, tell)
+    finally:
+        close_handles()

@@ -130,7 +130,8 @@ def _add_clip(commands: Any) -> None:
 def _clip(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.clips.clip import FORMATS, Wish, parsed_ranges, plan_clip, write_clip
+    from geofuse.clips.clip import FORMATS, Wish, parsed_ranges, plan_clip
+    from geofuse.clips.clip_files import write_clip
     from geofuse.clips.clip_items import product_of
 
     out = Path(arguments.out)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from geofuse.errors import UsageError
-from geofuse.geometry import EDGE_TOLERANCE_CPX, AxisMap, Taps, axis_from_grids, gaussian_taps, shifted
+from geofuse.geometry import EDGE_TOLERANCE_CPX, AxisMap, axis_from_grids, gaussian_taps, shifted
 from geofuse.landscape import BANDS, make_truth
+from geofuse.methods.resampling import resampled
 
 __all__ = [
     "BANDS",
@@ -25,7 +25,6 @@ __all__ = [
     "coarse_size",
     "make_truth",
     "observe",
-    "resampled",
     "slanted_valid",
 ]
 
@@ -69,13 +68,6 @@ def coarse_size(axis: AxisMap, fine_size: int) -> int:
     (603, 256)
     """
     return max(0, math.floor(axis.scale * (fine_size - 0.5) + axis.offset + 0.5 + EDGE_TOLERANCE_CPX))
-
-
-def resampled(image: NDArray[Any], rows: Taps, cols: Taps) -> NDArray[np.float64]:
-    """Apply two tap tables to an image (B, H, W) -> (B, n, m), in float64, symmetric at the edges."""
-    down = _tap_matrix(rows, image.shape[1])
-    across = _tap_matrix(cols, image.shape[2])
-    return np.stack([(across @ (down @ band.astype(np.float64)).T).T for band in image])
 
 
 def observe(
@@ -150,13 +142,3 @@ def _check(camera: Camera, bands: int) -> None:
         raise UsageError(f"{len(camera.band_shifts_px)} band shifts", wanted=f"none or {bands}")
     if not all(0.0 < gain < 1.0 for gain in camera.mtf_gains):
         raise UsageError(f"MTF gains {camera.mtf_gains}", wanted="each between 0 and 1")
-
-
-def _tap_matrix(taps: Taps, size: int) -> sparse.csr_array:
-    """The table as a sparse matrix (n, size), every tap outside the image folded back to its mirror pixel."""
-    count, width = taps.weights.shape
-    place = (taps.first[:, None] + np.arange(width)) % (2 * size)
-    place = np.minimum(place, 2 * size - 1 - place)  # symmetric: the edge pixel is repeated
-    row = np.repeat(np.arange(count), width)
-    weights = taps.weights.astype(np.float64).ravel()
-    return sparse.csr_array((weights, (row, place.ravel())), shape=(count, size))

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from geofuse.errors import UsageError
 from geofuse.geometry import AxisMap, Taps, cubic_taps
-from geofuse.landscape.camera import resampled
+from geofuse.methods.resampling import resampled
 from geofuse.metrics.q2n import (
     Floats,
     Image,

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from geofuse.errors import AreaError, MemoryLimitError, UsageError
 from geofuse.geometry import Window, covered, gaussian_taps, shifted
-from geofuse.landscape.camera import Camera, camera_axes, observe, resampled
+from geofuse.landscape.camera import Camera, camera_axes, observe
 from geofuse.methods.observation import Axes
+from geofuse.methods.resampling import resampled
 from geofuse.quality.simulate_wald import (
     LEAST_SIDE_CPX,
     SimulatedImage,

@@ -34,14 +34,13 @@ from geofuse.run.plan import (
 )
 from geofuse.run.product_spec import data_spec, dtype_of, encoding_notes, mask_spec
 from geofuse.run.record import companions
+from geofuse.run.sampling import SAMPLE_CPX, SAMPLE_HALO_CPX, SAMPLE_WINDOWS
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.opening import select_bands, with_nodata
 from geofuse.scenes.relating import Relation, relate
 from geofuse.scenes.scene import Scene
 
 DEFAULT_TILE_PX = 1024
-SAMPLE_CPX, SAMPLE_WINDOWS, SAMPLE_HALO_CPX = 96, 16, 20
-"""Side and number of calibration's windows, and what is read around them."""
 TORCH_BYTES = 400 * 2**20
 """What torch takes with a network at work, in a process."""
 NETWORK_EDGE_PX, NETWORK_PX_BYTES = 32, 20

@@ -18,9 +18,10 @@ from geofuse.rasters.image import Image
 from geofuse.rasters.pixels import read_raw, read_window
 from geofuse.run.patch_reading import coarse_span, pedestal_of, read_patch
 from geofuse.run.plan import Plan
-from geofuse.run.planning import SAMPLE_CPX, SAMPLE_WINDOWS
 from geofuse.scenes.sensors.table import quality_flags
 
+SAMPLE_CPX, SAMPLE_WINDOWS, SAMPLE_HALO_CPX = 96, 16, 20
+"""Side and number of calibration's windows, and what is read around them."""
 CLOUD_MARGIN_CPX = 6
 """Around clouds and shadows: their parallax and their rims."""
 BRIGHT_SPREADS = 10.0

@@ -17,7 +17,8 @@ from scipy import ndimage
 from geofuse.cli import main
 from geofuse.errors import BandError, GeorefError
 from geofuse.geometry import cubic_taps, gaussian_taps
-from geofuse.landscape.camera import camera_axes, resampled
+from geofuse.landscape.camera import camera_axes
+from geofuse.methods.resampling import resampled
 from geofuse.metrics import reference as metrics
 from geofuse.quality.assess import assess, assess_subject, cell_px
 from geofuse.quality.assess_subject import comparable, open_subject

@@ -19,7 +19,8 @@ import shapely
 from rasterio.vrt import WarpedVRT
 
 from geofuse.cli import main
-from geofuse.clips.clip import Credit, Wish, blocks, parsed_ranges, plan_clip, write_clip
+from geofuse.clips.clip import Credit, Wish, blocks, parsed_ranges, plan_clip
+from geofuse.clips.clip_files import write_clip
 from geofuse.clips.clip_items import product_of
 from geofuse.errors import AccessError, AreaError, BandError, UsageError, VerifyError
 from geofuse.rasters.cog import make_spec, validate_cog, write_cog

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geofuse.clips.clip import Cut, write_clip
+from geofuse.clips.clip import Cut
+from geofuse.clips.clip_files import write_clip
 from geofuse.errors import BusyError, DiskSpaceError, GeofuseError, MissingError
 from geofuse.serve.settings import Limits
 

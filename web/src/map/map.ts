@@ -7,6 +7,7 @@ import ScaleLine from "ol/control/ScaleLine.js";
 import { isEmpty } from "ol/extent.js";
 import { fromLonLat, toLonLat, transformExtent } from "ol/proj.js";
 
+import { phone } from "../media.ts";
 import { config, current, go, route, sceneId, scenes, sheet, view } from "../store.ts";
 import type { Box } from "../types.ts";
 import { drawingOnMap } from "./draw.ts";
@@ -21,7 +22,6 @@ const LABELS = {
   catalog: "Map of the scenes. Arrows move, plus and minus zoom. The list has the same scenes.",
   scene: "Map of the scene. Arrows move, plus and minus zoom, Enter reads the pixel at the centre.",
 };
-const PHONE = matchMedia("(max-width: 820px)");
 
 export const pointer = signal<[number, number] | null>(null);
 
@@ -122,7 +122,7 @@ function looking(map: OlMap): void {
 
 /** What can be seen, in degrees: on a phone the part above the sheet. */
 function seen(map: OlMap, [width = 0, height = 0]: number[]): Box {
-  const hidden = PHONE.matches ? { low: 0.2, half: 0.52, full: 0.52 }[sheet.peek()] : 0;
+  const hidden = phone.peek() ? { low: 0.2, half: 0.52, full: 0.52 }[sheet.peek()] : 0;
   const corners = [[0, height * (1 - hidden)], [width, 0]].map((pixel) => map.getCoordinateFromPixel(pixel) ?? [0, 0]);
   return transformExtent(corners.flat(), "EPSG:3857", "EPSG:4326") as Box;
 }
@@ -147,9 +147,9 @@ export function fit(box: Box, move = true): void {
   map.updateSize();
   const [width = 0, height = 0] = map.getSize() ?? [];
   const room = Math.min(width, height) * 0.07;
-  const below = PHONE.matches ? height * 0.52 : 0;
-  const side = PHONE.matches ? 58 : room;
-  const padding = [room + (PHONE.matches ? 12 : 16), side, room + below + (sceneId.peek() || PHONE.matches ? 12 : 110), PHONE.matches ? 24 : side];
+  const below = phone.peek() ? height * 0.52 : 0;
+  const side = phone.peek() ? 58 : room;
+  const padding = [room + (phone.peek() ? 12 : 16), side, room + below + (sceneId.peek() || phone.peek() ? 12 : 110), phone.peek() ? 24 : side];
   const duration = move && !matchMedia("(prefers-reduced-motion: reduce)").matches ? 380 : 0;
   map.getView().fit(extent, { padding, duration, maxZoom: 18 });
 }

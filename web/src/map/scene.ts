@@ -16,13 +16,13 @@ import Stroke from "ol/style/Stroke.js";
 import Style from "ol/style/Style.js";
 
 import { tileTemplate, type TileLook } from "../api.ts";
+import { phone } from "../media.ts";
 import { current, drawing, route, sample, samplePixel, sceneId, sheet, shownBands, shownRanges } from "../store.ts";
 import { rangeText } from "../stretch.ts";
 import type { Detail } from "../types.ts";
 import { palette } from "./palette.ts";
 import { mercator, sceneLayer, sceneSource } from "./tiles.ts";
 
-const PHONE = matchMedia("(max-width: 820px)");
 
 interface Shown {
   id: string;
@@ -116,7 +116,7 @@ function marker(map: OlMap): void {
 function sampling(map: OlMap): void {
   const ask = (coordinate: number[]) => {
     const [lon = 0, lat = 0] = toLonLat(coordinate);
-    if (PHONE.matches) sheet.value = "low";
+    if (phone.peek()) sheet.value = "low";
     void samplePixel(lon, lat);
   };
   map.on("click", (event) => {

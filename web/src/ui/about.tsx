@@ -5,8 +5,8 @@ import { useEffect, useState } from "preact/hooks";
 import { address, api } from "../api.ts";
 import { clock, day, grouped, metres, sensorName, significant } from "../format.ts";
 import type { Detail } from "../types.ts";
-import { Copy, Section } from "./bits.tsx";
-import { known } from "./look.tsx";
+import { Copy, Section } from "./controls.tsx";
+import { known } from "./rendering_panel.tsx";
 
 const LINKS = [
   ["wmts", "WMTS", "QGIS, ArcGIS: add a WMTS connection"],

@@ -1,10 +1,10 @@
 /** The page's frame: header, panel, map. */
 
-import { computed, signal } from "@preact/signals";
+import { computed } from "@preact/signals";
 
 import { config, loadSession, sceneId, scenes, session, sheet, signedIn, signingIn, signOut, spoken } from "../store.ts";
 import { setTheme, theme, type Theme } from "../map/palette.ts";
-import { IconButton, Trouble } from "./bits.tsx";
+import { IconButton, Trouble } from "./controls.tsx";
 import { Catalog } from "./catalog.tsx";
 import { Mark } from "./icons.tsx";
 import { MapArea } from "./maparea.tsx";
@@ -20,10 +20,6 @@ const THEMES: { id: Theme; icon: "auto" | "sun" | "moon"; label: string }[] = [
 
 /** Who sees internal scenes already has nothing to sign in for. */
 const trusted = computed(() => scenes.value.state === "ready" && scenes.value.value.features.some((one) => one.properties.access === "internal"));
-
-const query = matchMedia("(max-width: 820px)");
-export const phone = signal(query.matches);
-query.addEventListener("change", () => (phone.value = query.matches));
 
 export function App() {
   const said = session.value;

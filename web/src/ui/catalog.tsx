@@ -3,11 +3,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { clock, day, grouped, metres, percent, sensorName, significant } from "../format.ts";
+import { phone } from "../media.ts";
 import { countFilters } from "../route.ts";
 import { clearFilters, filter, fresh, hovered, loadScenes, moreScenes, openScene, route, scenes, stale } from "../store.ts";
 import type { Count, SceneFeature } from "../types.ts";
-import { phone } from "./app.tsx";
-import { Choice, sentence, Trouble, Verdict } from "./bits.tsx";
+import { Choice, sentence, Trouble, Verdict } from "./controls.tsx";
 import { Icon } from "./icons.tsx";
 import { Timeline } from "./timeline.tsx";
 

@@ -4,9 +4,9 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { position } from "../format.ts";
 import { fit, fitAll, placeMap, pointer, zoomBy } from "../map/map.ts";
+import { phone } from "../media.ts";
 import { config, current, drawing, go, route, sceneId, scenes } from "../store.ts";
-import { phone } from "./app.tsx";
-import { IconButton } from "./bits.tsx";
+import { IconButton } from "./controls.tsx";
 import { PixelCard } from "./pixel.tsx";
 import { Swipe } from "./swipe.tsx";
 import { Timeline } from "./timeline.tsx";

@@ -3,7 +3,7 @@
 import { position, significant } from "../format.ts";
 import { current, sample } from "../store.ts";
 import type { PointValues } from "../types.ts";
-import { IconButton, Trouble } from "./bits.tsx";
+import { IconButton, Trouble } from "./controls.tsx";
 
 export function PixelCard() {
   const at = sample.value;

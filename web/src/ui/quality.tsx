@@ -2,7 +2,7 @@
 
 import { METRICS, significant } from "../format.ts";
 import type { Detail } from "../types.ts";
-import { Section, Verdict } from "./bits.tsx";
+import { Section, Verdict } from "./controls.tsx";
 import { Icon } from "./icons.tsx";
 
 /** D_λᴷ with its index below and its power above. */

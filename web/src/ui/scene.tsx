@@ -7,10 +7,10 @@ import type { Tab } from "../route.ts";
 import { closeScene, detail, go, loadDetail, route, sceneId, sheet } from "../store.ts";
 import type { Detail } from "../types.ts";
 import { AboutTab } from "./about.tsx";
-import { Trouble, Verdict } from "./bits.tsx";
-import { GetTab } from "./get.tsx";
+import { Trouble, Verdict } from "./controls.tsx";
+import { ClipPanel } from "./clip_panel.tsx";
 import { Icon } from "./icons.tsx";
-import { LookTab } from "./look.tsx";
+import { RenderingPanel } from "./rendering_panel.tsx";
 import { QualityTab } from "./quality.tsx";
 
 const TABS: { id: Tab; label: string }[] = [
@@ -80,9 +80,9 @@ function Tabs({ scene }: { scene: Detail }) {
         ))}
       </div>
       <div class="tabbody" role="tabpanel" id="tabbody" aria-labelledby={`tab-${at}`}>
-        {at === "look" && <LookTab scene={scene} />}
+        {at === "look" && <RenderingPanel scene={scene} />}
         {at === "quality" && <QualityTab scene={scene} />}
-        {at === "get" && <GetTab scene={scene} />}
+        {at === "get" && <ClipPanel scene={scene} />}
         {at === "about" && <AboutTab scene={scene} />}
       </div>
     </>

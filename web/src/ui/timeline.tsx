@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { day } from "../format.ts";
 import { filter, route, scenes } from "../store.ts";
 import { type Bars, barsOf, dayOf, isoOf } from "../time.ts";
-import { DoubleRange } from "./bits.tsx";
+import { DoubleRange } from "./controls.tsx";
 
 const BINS = 48;
 let before: Bars | null = null;

@@ -7,7 +7,7 @@ import { FIRST_LOOK } from "../route.ts";
 import { look, route, shownBands, shownRanges } from "../store.ts";
 import { outline, percentile } from "../stretch.ts";
 import type { Band, Detail, Pair } from "../types.ts";
-import { Choice, DoubleRange, Field, Section } from "./bits.tsx";
+import { Choice, DoubleRange, Field, Section } from "./controls.tsx";
 
 const CHANNELS = ["Red", "Green", "Blue"];
 const CLIPS: { id: string; label: string; title: string }[] = [
@@ -17,7 +17,7 @@ const CLIPS: { id: string; label: string; title: string }[] = [
   { id: "5,95", label: "5 %", title: "5 to 95 percent" },
 ];
 
-export function LookTab({ scene }: { scene: Detail }) {
+export function RenderingPanel({ scene }: { scene: Detail }) {
   const now = route.value.look;
   const shown = shownBands.value;
   const changed = now.bands !== null || now.ranges !== null || now.gamma !== 1 || now.clip.join() !== FIRST_LOOK.clip.join();
