@@ -16,14 +16,16 @@ import pytest
 from stac_server import Api, add_scene, serving
 
 from geofuse.archive import catalog
-from geofuse.config import RunConfig, StacConfig, config_from
+from geofuse.config import RunConfig, StacConfig, config_from, surroundings
 from geofuse.errors import CorruptError, ReadError, UsageError
 from geofuse.line.cleaning import clean
 from geofuse.line.inbox_run import look_and_run
 from geofuse.line.scene_ledger import rows
 from geofuse.line.sources import downloads
 from geofuse.line.sources.downloads import download
-from geofuse.line.sources.stac import fetch, search
+from geofuse.line.sources.stac import fetch
+from geofuse.line.sources.stac_search import search as search_with
+from geofuse.line.sources.web import Web
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,12 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     monkeypatch.setattr(downloads, "BACKOFF_S", 0.01)
     with serving() as found:
         yield found
+
+
+def search(told: StacConfig) -> list[pystac.Item]:
+    found = search_with(told, Web(told.url, surroundings().stac_token))
+    assert found.faults == []
+    return found.items
 
 
 def source(api: Api, folder: Path, **told: Any) -> StacConfig:
@@ -148,18 +156,29 @@ def test_a_download_of_an_earlier_process_goes_on_unless_the_file_is_another(
     path.write_bytes(bytes(range(256)) * 400)
     api.files["f"] = path
     target = tmp_path / "f"
+    web = Web(api.url)
     with pytest.raises(ReadError, match="broke off"):  # every attempt breaks off: the process gives up
-        _always_cut(api, "f", 500, lambda sleep: download(f"{api.url}/files/f", target, {}, sleep=sleep))
+        _always_cut(
+            api,
+            "f",
+            500,
+            lambda sleep: download(f"{api.url}/files/f", target, {}, web=web, sleep=sleep),
+        )
     part = tmp_path / ".f.part"
     assert part.stat().st_size == 4 * 500
-    download(f"{api.url}/files/f", target, {"size": 102400})
+    download(f"{api.url}/files/f", target, {"size": 102400}, web=Web(api.url))
     assert api.downloads[-1] == ("f", "bytes=2000-")
     assert target.read_bytes() == path.read_bytes()
     target.unlink()
     with pytest.raises(ReadError):
-        _always_cut(api, "f", 500, lambda sleep: download(f"{api.url}/files/f", target, {}, sleep=sleep))
+        _always_cut(
+            api,
+            "f",
+            500,
+            lambda sleep: download(f"{api.url}/files/f", target, {}, web=web, sleep=sleep),
+        )
     path.write_bytes(b"other" * 30000)
-    download(f"{api.url}/files/f", target, {})
+    download(f"{api.url}/files/f", target, {}, web=Web(api.url))
     assert target.read_bytes() == path.read_bytes()
 
 
@@ -183,18 +202,18 @@ def test_what_is_not_what_the_item_says_is_refused(api: Api, scenes: Path, tmp_p
     (good,) = fetch(source(api, tmp_path / "d"))
     assert good.new
     with pytest.raises(CorruptError, match=r"wanted 5 bytes"):
-        download(asset["href"], tmp_path / "f", {"size": 5}, sleep=lambda _: None)
+        download(asset["href"], tmp_path / "f", {"size": 5}, web=Web(api.url), sleep=lambda _: None)
     with pytest.raises(ReadError, match="HTTP 404"):
-        download(f"{api.url}/files/none", tmp_path / "g", {})
+        download(f"{api.url}/files/none", tmp_path / "g", {}, web=Web(api.url))
     api.busy = 2
-    download(asset["href"], tmp_path / "h", {}, sleep=lambda _: None)
+    download(asset["href"], tmp_path / "h", {}, web=Web(api.url), sleep=lambda _: None)
     assert (tmp_path / "h").is_file()
 
 
 def test_items_of_one_name_get_folders_of_their_own(api: Api, scenes: Path, tmp_path: Path) -> None:
     add_scene(api, scenes / "scene0", "one")
     add_scene(api, scenes / "scene1", "one", collection="other")
-    add_scene(api, scenes / "scene0", "../../etc")
+    add_scene(api, scenes / "scene0", "three")["id"] = "../../etc"
     found = fetch(source(api, tmp_path / "d"))
     assert [each.fault for each in found] == [""] * 3
     folders = {Path(each.folder) for each in found}

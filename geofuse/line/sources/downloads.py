@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import os
+import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from geofuse.errors import CorruptError, GeofuseError, ReadError
+from geofuse.errors import CorruptError, ReadError, WriteError
 from geofuse.files import read_json, sync, write_faults, write_json
 from geofuse.line.sources.manifest import digest_of
-from geofuse.version import __version__
+from geofuse.line.sources.web import Answer, Web
 
-CHUNK_BYTES = 1 << 20
+CHECK_BYTES = 64 << 20
+"""Between two looks at the room on the disk."""
 ATTEMPTS = 4
-TIMEOUT_S = 60.0
 BACKOFF_S = 1.0
+RESERVE_BYTES = 256 << 20
+"""Of the disk that a download leaves to the others."""
 log = logging.getLogger(__name__)
 
 
@@ -29,7 +29,7 @@ def download(
     target: Path,
     said: Mapping[str, Any],
     *,
-    headers: Mapping[str, str] | None = None,
+    web: Web,
     progress: Callable[[str, int, int, int], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -46,7 +46,7 @@ def download(
     part = target.with_name(f".{target.name}.part")
     for attempt in range(ATTEMPTS):
         try:
-            _go_on(url, part, dict(headers or {}), progress)
+            _go_on(url, part, said.get("size"), web, progress)
             check_whole(part, said, url)
         except (CorruptError, ReadError) as fault:
             if isinstance(fault, CorruptError):
@@ -77,47 +77,55 @@ def _forget(part: Path) -> None:
 def _go_on(
     url: str,
     part: Path,
-    headers: dict[str, str],
+    size: int | None,
+    web: Web,
     progress: Callable[[str, int, int, int], None] | None,
 ) -> None:
     """Fetch what is missing of a file; `If-Range` makes a server that has another file now send all of it."""
     have = part.stat().st_size if part.exists() else 0
     validator = (read_json(_note(part)) or {}).get("validator")
-    if have and validator:
-        headers |= {"Range": f"bytes={have}-", "If-Range": validator}
-    headers |= {"User-Agent": f"geofuse/{__version__}", "Accept-Encoding": "identity"}
-    try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S
-        ) as answer:
-            begin = have if answer.status == 206 and _starts_at(answer, have) else 0
-            length = answer.headers.get("Content-Length")
-            total = begin + int(length) if length else None
-            _keep_note(part, answer)
-            _write(answer, part, begin, total, progress)
-    except urllib.error.HTTPError as fault:
-        if fault.code == 416:
+    headers = {"Range": f"bytes={have}-", "If-Range": validator} if have and validator else {}
+    with web.opened(url, headers=headers) as answer:
+        if answer.status == 416:
             _forget(part)  # longer than the file is now
-        raise ReadError(f"HTTP {fault.code} {fault.reason}", do="try again later", path=url) from fault
-    except (OSError, http.client.HTTPException, ValueError) as fault:
-        if isinstance(fault, GeofuseError):
-            raise
-        raise ReadError(f"the download broke off: {fault}", do="try again later", path=url) from fault
+        if answer.status not in (200, 206):
+            raise ReadError(f"HTTP {answer.status}", do="try again later", path=url)
+        begin = have if answer.status == 206 and _starts_at(answer, have) else 0
+        length = answer.headers.get("content-length", "")
+        total = begin + int(length) if length.isdigit() else None
+        if size is not None and total not in (None, size):
+            raise CorruptError(f"{total} bytes are offered", wanted=f"{size} bytes", path=url)
+        _check_room(part, (total or size or begin) - begin)
+        _keep_note(part, answer)
+        _write(answer, part, begin, total if size is None else size, progress)
 
 
-def _starts_at(answer: Any, have: int) -> bool:
-    return str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-")
+def _check_room(part: Path, more: int) -> None:
+    """Raise WriteError where the disk has no room for so many bytes more."""
+    with write_faults(part):
+        free = shutil.disk_usage(part.parent).free
+    if free < more + RESERVE_BYTES:
+        raise WriteError(
+            f"{free / 2**30:.2f} GiB free",
+            wanted=f"{(more + RESERVE_BYTES) / 2**30:.2f} GiB",
+            do="free space, then run the same command again",
+            path=str(part.parent),
+        )
 
 
-def _keep_note(part: Path, answer: Any) -> None:
+def _starts_at(answer: Answer, have: int) -> bool:
+    return str(answer.headers.get("content-range", "")).startswith(f"bytes {have}-")
+
+
+def _keep_note(part: Path, answer: Answer) -> None:
     """Note by what the same file is known again; a weak validator is none."""
-    etag = answer.headers.get("ETag")
-    strong = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
+    etag = answer.headers.get("etag")
+    strong = etag if etag and not etag.startswith("W/") else answer.headers.get("last-modified")
     write_json(_note(part), {"validator": strong})
 
 
 def _write(
-    answer: Any,
+    answer: Answer,
     part: Path,
     begin: int,
     total: int | None,
@@ -128,13 +136,16 @@ def _write(
         handle = part.open("r+b" if begin else "wb")
     with handle:
         handle.seek(begin)
-        while True:
-            chunk = answer.read(CHUNK_BYTES)
-            if not chunk:
-                break
+        checked = done
+        for piece in answer.pieces:
+            done += len(piece)
+            if total is not None and done > total:
+                raise CorruptError(f"more than the {total} bytes that were said")
+            if done - checked >= CHECK_BYTES:
+                _check_room(part, (total or done) - done)
+                checked = done
             with write_faults(part):
-                handle.write(chunk)
-            done += len(chunk)
+                handle.write(piece)
             if progress is not None:
                 progress(f"download {part.name[1:-5]}", done, max(total or 0, done), begin)
         with write_faults(part):
