@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from geofuse.config import (
-    CHECKS,
     accept_profile,
     config_digest,
     config_from,
@@ -19,6 +18,7 @@ from geofuse.config import (
     state_folder,
 )
 from geofuse.errors import ConfigError
+from geofuse.quality.accept import profile_for
 from geofuse.scenes.sensors.table import SENSORS
 
 WRONG = [
@@ -131,7 +131,12 @@ def test_profiles_by_sensor_by_name_and_by_file(tmp_path: Path) -> None:
     assert accept_profile(str(own), "landsat8").checks["r_ergas"].reject_above == 2.0
     own.write_text("profile: own\nversion: 3\nchecks:\n  r_egras: {reject_above: 2}\n")
     with pytest.raises(ConfigError, match=r"checks\.r_egras; .*did you mean r_ergas\?"):
-        accept_profile(str(own), "landsat8")
+        profile_for(str(own), "landsat8")
+    own.write_text("profile: own\nversion: 3\nchecks:\n  q2n@blocks8: {reject_below: 0.5}\n")
+    with pytest.raises(ConfigError, match=r"checks\.q2n@blocks8; wanted q2n@blocks32"):
+        profile_for(str(own), "landsat8")
+    own.write_text("profile: own\nversion: 3\nchecks:\n  hqnr@aiazzi: {reject_below: 0.5}\n")
+    assert list(profile_for(str(own), "landsat8").checks) == ["hqnr@aiazzi"]
     own.write_text("profile: own\nversion: 3\nchecks:\n  r_ergas: {reject_over: 2}\n")
     with pytest.raises(ConfigError, match=r"did you mean reject_above\?"):
         accept_profile(str(own), "landsat8")
@@ -139,7 +144,6 @@ def test_profiles_by_sensor_by_name_and_by_file(tmp_path: Path) -> None:
 
 def test_every_check_of_the_profiles_that_come_along_is_measured() -> None:
     for path in (configs_folder() / "accept").glob("*.yaml"):
-        profile = accept_profile(path.stem, "")
-        assert set(profile.checks) <= set(CHECKS)
+        profile = profile_for(path.stem, "")
         assert all(limits.why for limits in profile.checks.values()), "a limit says why"
         assert set(profile.sensors) <= set(SENSORS)

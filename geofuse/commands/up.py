@@ -77,7 +77,8 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     """Put the options over the configuration file's keys."""
     from pathlib import Path
 
-    from geofuse.config import RunConfig, accept_profile, config_from, config_to_json, load_config
+    from geofuse.config import RunConfig, config_from, config_to_json, load_config
+    from geofuse.quality.accept import profile_for
 
     values = config_to_json(load_config(arguments.config) if arguments.config else RunConfig())
     for section, key, value in (
@@ -93,7 +94,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     if arguments.every is not None:
         values["schedule"]["cron"] = None
     config = config_from(values, Path.cwd())
-    accept_profile(config.accept.profile, "")
+    profile_for(config.accept.profile, "")
     for name, value in (("--inbox", config.inbox.folder), ("--catalog", config.catalog.folder)):
         if not value:
             raise UsageError(f"no {name}", wanted=f"{name} DIR, or the key in --config")

@@ -5,7 +5,6 @@ are a key given twice and a value of the wrong kind. Relative paths are relative
 """
 
 from geofuse.config.fields import (
-    CHECKS,
     AcceptProfile,
     HookConfig,
     Limits,
@@ -27,7 +26,6 @@ from geofuse.config.surroundings import Surroundings, child_surroundings, surrou
 from geofuse.config.training import RealConfig, TrainConfig, load_training, training_to_json
 
 __all__ = [
-    "CHECKS",
     "AcceptProfile",
     "HookConfig",
     "Limits",

@@ -13,12 +13,6 @@ from pydantic.dataclasses import dataclass
 from geofuse.files import parse_bytes
 
 STRICT = ConfigDict(extra="forbid")
-CHECKS = (
-    *("calibration_confidence", "match_r2", "shift_px", "r_ergas", "r_sam_deg", "hqnr", "d_s", "d_lambda_k"),
-    *("no_harm_share", "hold_out_gain", "edge_gain", "seams", "level_factor", "index_bias"),
-    *("nodata_share", "saturated_share", "moved_share", "cloud_share"),
-)
-"""What a profile of acceptance may set limits to; `geofuse.quality.accept` measures them."""
 _TIMES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -384,6 +378,6 @@ class AcceptProfile:
     version: Annotated[int, Field(ge=1)]
     """Raised with every change of a limit."""
     checks: dict[str, Limits]
-    """Limits by what is measured."""
+    """Limits by the name of a metric, or ``name@variant``."""
     sensors: tuple[str, ...] = ()
     """Sensors it is the own profile of."""

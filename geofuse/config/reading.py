@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from geofuse.config.fields import CHECKS, AcceptProfile, RunConfig
+from geofuse.config.fields import AcceptProfile, RunConfig
 from geofuse.errors import ConfigError
 
 YAML_BYTES = 1 << 20
@@ -88,7 +88,10 @@ def output_folder(config: RunConfig) -> Path:
 
 
 def accept_profile(name: str, sensor: str) -> AcceptProfile:
-    """Return the profile of that name or file; "auto" is the sensor's own, else the generic one."""
+    """Return the profile of that name or file; "auto" is the sensor's own, else the generic one.
+
+    Whether its checks are numbers that can be measured is for `geofuse.quality.accept.profile_for` to say.
+    """
     folder = configs_folder() / "accept"
     if name.endswith((".yaml", ".yml")):
         return _profile(Path(name))
@@ -112,9 +115,6 @@ def configs_folder() -> Path:
 
 def _profile(path: Path) -> AcceptProfile:
     found: AcceptProfile = _checked(AcceptProfile, _yaml(path.absolute()), path.absolute().parent, str(path))
-    for name in found.checks:
-        if name not in CHECKS:
-            raise _unknown(f"checks.{name}", name, CHECKS, where=str(path))
     return found
 
 

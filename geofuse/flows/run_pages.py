@@ -9,22 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import GeofuseError
+from geofuse.metrics.metric import plain_text, titled
+from geofuse.metrics.table import find
 
 PICTURE_PX = 1100
 """Width of the before/after picture: what the UI's column shows."""
-QUALITY = {
-    "r_ergas": ("R-ERGAS", "0", "error of the product, degraded, against the MS"),
-    "r_sam": ("R-SAM, degrees", "0", "spectral angle of the same"),
-    "q2n": ("R-Q2n", "1", "likeness of the same"),
-    "d_lambda": ("D_λ", "0", "change of the bands' relations"),
-    "d_lambda_k": ("D_λᴷ", "0", "spectra against the MS"),
-    "d_s": ("D_S", "0", "change of likeness to PAN"),
-    "d_rho": ("D_ρ", "0", "detail that is not PAN's"),
-    "qnr": ("QNR", "1", "both, without a reference"),
-    "hqnr": ("HQNR", "1", "both, without a reference"),
-    "seams": ("seams", "1", "steps across tile borders against steps elsewhere"),
-}
-"""Name, best value and meaning of the figures that have one here; others are shown by their own names."""
 
 
 def slug(text: str) -> str:
@@ -131,9 +120,17 @@ def _quality(values: Mapping[str, Any]) -> list[str]:
     rows = []
     for key, value in values.items():
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            name, best, text = QUALITY.get(key, (key.replace("_", " "), "", ""))
-            rows.append((name, _figure(value), best, text))
+            rows.append(_measured(key, value))
     return ["## Quality", "", *_table(("metric", "value", "best", "what it says"), rows), ""] if rows else []
+
+
+def _measured(key: str, value: float) -> tuple[str, str, str, str]:
+    """Return a metric's line; of one that is not installed here only the name."""
+    try:
+        metric = find(key)
+    except GeofuseError:
+        return key.replace("_", " "), _figure(value), "", ""
+    return titled(metric), _figure(value), metric.best_text, plain_text(metric.phrase)
 
 
 def _product(answers: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.archive.publishing import Wishes, publish
-from geofuse.config import RunConfig, accept_profile, config_digest
+from geofuse.config import RunConfig, config_digest
 from geofuse.errors import ChangedError, GeofuseError, UsageError
 from geofuse.files import read_json, sha256_of, write_bytes, write_faults, write_json
 from geofuse.line.events import Tell, now_event, quiet, told_progress
@@ -33,7 +33,7 @@ from geofuse.line.stage_records import (
     product_path,
     product_record,
 )
-from geofuse.quality.accept import PASS, REJECT, REVIEW, judged, measured
+from geofuse.quality.accept import PASS, REJECT, REVIEW, judged, measured, profile_for
 from geofuse.rasters.ledger import json_path, png_path
 from geofuse.run.calibrating import calibrated_plan, findings_of, plan_of_findings
 from geofuse.run.executors import Executor, executor
@@ -47,8 +47,6 @@ from geofuse.version import __version__
 
 STAGES = ("inspect", "calibrate", "plan", "fuse", "mosaic", "assess", "accept", "publish")
 """In their order."""
-VALUES = ("r_ergas", "r_sam", "hqnr", "d_s", "d_lambda_k", "q2n", "ergas")
-"""Of an assessment, what a stage's answer repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +268,8 @@ def _stage_assess(work: Work) -> dict[str, Any]:
     if work.config.assess.html:
         write_page(found, page)
         files.append(page)
-    values = {name: found.values[name] for name in VALUES if found.values.get(name) is not None}
+    measures = found.values["metrics"]
+    values = {name: each["value"] for name, each in measures.items() if each["value"] is not None}
     values |= {
         "edge_gain": found.values["sharpness"].get("edge_gain"),
         "seams": found.values["seam"].get("found"),
@@ -297,7 +296,7 @@ def report_files(out: Path) -> tuple[Path, Path, Path]:
 def _stage_accept(work: Work) -> dict[str, Any]:
     _, out = planned(work.job)
     record = product_record(out)
-    profile = accept_profile(work.config.accept.profile, record["scene"]["sensor"])
+    profile = profile_for(work.config.accept.profile, record["scene"]["sensor"])
     found = judged(profile, measured(record, _needed(work.job, "assess")["values"], out))
     answer = {
         **found,
@@ -393,7 +392,7 @@ def _judged_still(job: Job, found: dict[str, Any]) -> bool:
     record = read_json(json_path(planned(job)[1])) or {}
     if record.get("acceptance") != answer:
         return False
-    profile = accept_profile(job.config.accept.profile, record["scene"]["sensor"])
+    profile = profile_for(job.config.accept.profile, record["scene"]["sensor"])
     if (answer["profile"], answer["profile_version"]) != (profile.profile, profile.version):
         return False
     return bool(answer["verdict"] != REVIEW or answer["decision"] == decision_of(job))

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.archive import catalog
-from geofuse.config import RunConfig, accept_profile, config_digest, config_from
+from geofuse.config import RunConfig, config_digest, config_from
 from geofuse.errors import GeofuseError, UsageError
 from geofuse.files import read_json
 from geofuse.line.scene_ledger import CONFIGURATION, rows
 from geofuse.line.scene_ref import SceneRef, scene_key, with_digest
 from geofuse.line.stage_records import Job, forget, job_folder
+from geofuse.quality.accept import profile_for
 from geofuse.rasters.sniffing import TAR, file_of
 from geofuse.version import __version__
 
@@ -81,7 +82,7 @@ def _reasons(item: dict[str, Any], config: RunConfig, ref: SceneRef | None) -> I
         yield f"made by release {release}"
     if (said.get("geofuse:configuration") or {}).get("digest") != config_digest(config):
         yield "made by another configuration"
-    profile = accept_profile(config.accept.profile, item["collection"])
+    profile = profile_for(config.accept.profile, item["collection"])
     if said.get("geofuse:accept_profile") != f"{profile.profile} {profile.version}":
         yield f"judged by {said.get('geofuse:accept_profile') or 'nobody'}"
     if ref is not None and ref.digest:

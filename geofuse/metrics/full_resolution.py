@@ -61,9 +61,9 @@ def d_s(fused: Image, pan: Image, *, upsampled: Image, pan_low: Image, valid: Ma
     return d_s_value(q_sums(fused, pan, valid=valid), q_sums(upsampled, pan_low, valid=valid))
 
 
-def qnr(spectral: float, spatial: float) -> float:
+def qnr(d_lambda: float, d_s: float) -> float:
     """Return QNR, best 1, from D_lambda and D_s. Source: Alparone et al. 2008, PE&RS 74(2), eq. 9."""
-    return (1.0 - spectral) * (1.0 - spatial)
+    return (1.0 - d_lambda) * (1.0 - d_s)
 
 
 def d_lambda_k(fused_low: Image, upsampled: Image, *, valid: Mask | None = None) -> float:
@@ -75,9 +75,9 @@ def d_lambda_k(fused_low: Image, upsampled: Image, *, valid: Mask | None = None)
     return 1.0 - q2n(upsampled, fused_low, valid=valid)
 
 
-def hqnr(spectral_k: float, spatial: float) -> float:
+def hqnr(d_lambda_k: float, d_s: float) -> float:
     """Return the hybrid QNR, best 1, from D_lambda^K and D_s. Source: Aiazzi et al. 2014, Proc. SPIE 9244."""
-    return (1.0 - spectral_k) * (1.0 - spatial)
+    return (1.0 - d_lambda_k) * (1.0 - d_s)
 
 
 def d_rho_window(ratio: float) -> int:

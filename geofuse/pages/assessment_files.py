@@ -8,12 +8,13 @@ from typing import Any
 
 from geofuse.errors import UsageError, WriteError
 from geofuse.files import write_bytes
+from geofuse.metrics.table import installed
 from geofuse.pages.assessment_page import assessment_page
 from geofuse.pages.charts import number
 from geofuse.pages.terminal import table
-from geofuse.quality.assess_values import KEYS, Assessment
-
-BEST = {"psnr": "infinite"} | dict.fromkeys(("q", "q2n", "scc", "ssim", "qnr", "hqnr", "r_q2n"), "1")
+from geofuse.quality.accept import value_of
+from geofuse.quality.assess_values import Assessment
+from geofuse.tables import OWN
 
 
 def assess_text(found: Assessment) -> str:
@@ -21,10 +22,12 @@ def assess_text(found: Assessment) -> str:
     values, beside = found.values, found.baseline
     head = ["metric", "value", *(["upsampled"] if beside else []), "best"]
     rows = []
-    for key in KEYS:
-        if values[key] is not None:
-            other = [number(beside.get(key), 4)] if beside else []
-            rows.append([key, number(values[key], 4), *other, BEST.get(key, "0")])
+    for metric in installed().of_images:
+        value = value_of(values, metric.key)
+        if value is not None:
+            other = [number(beside.get(metric.key), 4)] if beside else []
+            whose = [] if metric.package == OWN else [f"{metric.package} {metric.version}"]
+            rows.append([metric.key, number(value, 4), *other, " ".join([metric.best_text, *whose])])
     indices = [
         (key, number(value["bias"]), number(value["rmse"]), _percent(value["share_over"]))
         for key, value in values["indices"].items()

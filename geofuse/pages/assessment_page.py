@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.metrics.index_agreement import BIN_SPAN, INDICES
+from geofuse.metrics.metric import Metric, grows, html_text
+from geofuse.metrics.table import installed
 from geofuse.pages import charts
 from geofuse.pages.assessment_pictures import (
     MapPicture,
@@ -21,11 +23,13 @@ from geofuse.pages.assessment_pictures import (
     worst_by,
 )
 from geofuse.pages.assessment_style import SCRIPT, STYLE
-from geofuse.pages.assessment_words import GROUPS, MAPS, OBSERVED, TILES, UNITS, WARNING, WORDS
+from geofuse.pages.assessment_words import BETTER, GROUPS, MAPS, OBSERVED, TILES, UNITS, WARNING
 from geofuse.pages.charts import number
 from geofuse.pages.terminal import crs_name, size_text
+from geofuse.quality.accept import value_of
 from geofuse.quality.assess_subject import REFLECTANCE
 from geofuse.quality.assess_values import Assessment
+from geofuse.tables import OWN
 from geofuse.version import __version__
 
 WIDE = 1.6
@@ -159,11 +163,15 @@ def _notices(warnings: Sequence[str]) -> str:
 def _metrics(assessment: Assessment) -> str:
     values, baseline = assessment.values, assessment.baseline
     cards = []
-    for title, keys in GROUPS:
-        if all(values[key] is None for key in keys):
+    for title, belongs in GROUPS:
+        metrics = [metric for metric in installed().metrics if belongs(metric)]
+        if all(value_of(values, metric.key) is None for metric in metrics):
             continue
-        beside = any(key in baseline for key in keys)
-        rows = "".join(_metric_row(key, values[key], baseline if beside else None) for key in keys)
+        beside = any(metric.key in baseline for metric in metrics)
+        rows = "".join(
+            _metric_row(metric, value_of(values, metric.key), baseline if beside else None)
+            for metric in metrics
+        )
         column = '<th class="n">upsampled MS</th>' if beside else ""
         col = '<col class="v">' if beside else ""
         cards.append(
@@ -178,18 +186,20 @@ def _metrics(assessment: Assessment) -> str:
     return _section("The numbers", lead, f'{box}<div class="metrics">{"".join(cards)}</div>')
 
 
-def _metric_row(key: str, value: float | None, baseline: Mapping[str, Any] | None) -> str:
-    label, unit, best, direction, words = WORDS[key]
+def _metric_row(metric: Metric, value: float | None, baseline: Mapping[str, Any] | None) -> str:
     meter = ""
-    if value is not None and best in ("1", "0") and key not in ("sam", "ergas", "r_sam", "r_ergas", "d_rho"):
+    if value is not None and metric.bounded:
         share = 100.0 * min(max(value, 0.0), 1.0)
-        kind = "meter" if best == "1" else "meter down"
+        kind = "meter" if grows(metric) else "meter down"
         meter = f'<span class="{kind}"><i style="width:{share:.1f}%"></i></span>'
-    beside = f'<td class="n quiet">{number(baseline.get(key))}</td>' if baseline is not None else ""
-    shown = number(value, 4) + (unit if value is not None else "")
+    beside = f'<td class="n quiet">{number(baseline.get(metric.key))}</td>' if baseline is not None else ""
+    space = "" if metric.unit == "\N{DEGREE SIGN}" else "\N{NO-BREAK SPACE}"
+    unit = f"{space}{_text(metric.unit)}" if metric.unit and value is not None else ""
+    whose = "" if metric.package == OWN else f" From {_text(metric.package)} {_text(metric.version)}."
     return (
-        f'<tr><td class="key">{label}</td><td class="n">{shown}{meter}</td>{beside}'
-        f'<td class="best quiet">{best}, {direction}</td><td class="what">{words}</td></tr>'
+        f'<tr><td class="key">{html_text(metric.label)}</td><td class="n">{number(value, 4)}{unit}{meter}</td>{beside}'
+        f'<td class="best quiet">{metric.best_text}, {BETTER[metric.direction]}</td>'
+        f'<td class="what">{html_text(metric.phrase)}{whose}</td></tr>'
     )
 
 

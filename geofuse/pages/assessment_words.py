@@ -1,109 +1,22 @@
-"""What the assessment's page says of each number: name, unit, best value, direction, one short phrase."""
+"""What the assessment's page says beside the metrics' own rows: groups, maps, columns, headlines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-DOWN, UP = "lower is better", "higher is better"
+from geofuse.metrics.metric import Metric
 
-WORDS = {
-    "sam": (
-        "SAM",
-        "\N{DEGREE SIGN}",
-        "0",
-        DOWN,
-        "Mean angle between spectra: colour, whatever the brightness.",
+BETTER = {"less": "lower is better", "more": "higher is better", "": ""}
+GROUPS: tuple[tuple[str, Callable[[Metric], bool]], ...] = (
+    ("Against the reference", lambda metric: metric.referenced),
+    ("Consistency with the MS", lambda metric: metric.of_coarse),
+    (
+        "At full resolution, without a reference",
+        lambda metric: not (metric.referenced or metric.of_coarse or metric.of_product),
     ),
-    "ergas": ("ERGAS", "", "0", DOWN, "Relative error over all bands, scaled by the ratio."),
-    "q": (
-        "Q",
-        "",
-        "1",
-        UP,
-        "Correlation, contrast and brightness together, block by block, mean over bands.",
-    ),
-    "q2n": (
-        "Q2<sup>n</sup>",
-        "",
-        "1",
-        UP,
-        "The same with all bands as one hypercomplex number: also their relations.",
-    ),
-    "scc": ("SCC", "", "1", UP, "Whether edges lie where they should and are as strong."),
-    "psnr": (
-        "PSNR",
-        "\N{NO-BREAK SPACE}dB",
-        "\N{INFINITY}",
-        UP,
-        "Squared error against the largest value, on a log scale.",
-    ),
-    "ssim": ("SSIM", "", "1", UP, "Similarity of structure in small windows."),
-    "d_lambda": (
-        "D<sub>\u03bb</sub>",
-        "",
-        "0",
-        DOWN,
-        "Change of the bands' relations to each other; plain upsampling has 0.",
-    ),
-    "d_s": (
-        "D<sub>S</sub>",
-        "",
-        "0",
-        DOWN,
-        "Change of the bands' likeness to PAN between the scales; a shift dominates it.",
-    ),
-    "qnr": (
-        "QNR",
-        "",
-        "1",
-        UP,
-        "(1 \u2212 D<sub>\u03bb</sub>)(1 \u2212 D<sub>S</sub>); plain upsampling does too well.",
-    ),
-    "d_lambda_k": (
-        "D<sub>\u03bb</sub><sup>K</sup>",
-        "",
-        "0",
-        DOWN,
-        "Spectra at the coarse scale, after the sensor's blur, against the MS.",
-    ),
-    "hqnr": (
-        "HQNR",
-        "",
-        "1",
-        UP,
-        "(1 \u2212 D<sub>\u03bb</sub><sup>K</sup>)(1 \u2212 D<sub>S</sub>); differences under 0.005 are noise.",
-    ),
-    "d_rho": (
-        "D<sub>\u03c1</sub>",
-        "",
-        "0",
-        DOWN,
-        "How unlike PAN the detail is in small windows; a band PAN does not see should be unlike.",
-    ),
-    "r_sam": (
-        "R-SAM",
-        "\N{DEGREE SIGN}",
-        "0",
-        DOWN,
-        "Angle between the spectra of the product, seen by the coarse sensor, and of the MS.",
-    ),
-    "r_ergas": (
-        "R-ERGAS",
-        "",
-        "0",
-        DOWN,
-        "Relative error of the product, seen by the coarse sensor, against the MS.",
-    ),
-    "r_q2n": ("R-Q2<sup>n</sup>", "", "1", UP, "Q2<sup>n</sup> of the same two images."),
-}
-"""Per metric: label, unit, best value, direction, phrase."""
-
-GROUPS = (
-    ("Against the reference", ("sam", "ergas", "q", "q2n", "scc", "psnr", "ssim")),
-    ("Consistency with the MS", ("r_sam", "r_ergas", "r_q2n")),
-    ("At full resolution, without a reference", ("d_lambda", "d_s", "qnr", "d_lambda_k", "hqnr", "d_rho")),
 )
+"""Tables of the page: title, which metrics stand in it."""
 
 WARNING = (
     "R-ERGAS, R-SAM and D<sub>\u03bb</sub><sup>K</sup> favour back-projection by construction: it minimises what they "

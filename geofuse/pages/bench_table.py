@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from geofuse.metrics.metric import Metric, grows, plain_text, titled
+from geofuse.metrics.table import installed
 from geofuse.pages.terminal import table
-from geofuse.quality.scoring import GROWS, WITH_REFERENCE, WITHOUT_REFERENCE
+from geofuse.tables import OWN
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One metric of the table."""
+    """One number of the table."""
 
     key: str
     """As in bench.json."""
@@ -24,37 +26,14 @@ class Column:
     """After the point."""
     meaning: str
     """One phrase."""
-
-    @property
-    def grows(self) -> bool:
-        """Whether more is better."""
-        return self.key in GROWS
+    grows: bool = False
+    """Whether more is better."""
 
 
-COLUMNS = (
-    Column("cpu_s_per_mpx", "CPU s/Mpx", 3, "processor seconds for a million PAN pixels, one thread, warm"),
-    Column("mean_place", "mean place", 2, "mean of the places in the columns the rows are sorted by"),
-    Column("ergas", "ERGAS", 3, "relative error over all bands, against the reference"),
-    Column("sam", "SAM °", 3, "mean spectral angle to the reference, degrees"),
-    Column("q2n", "Q2n", 4, "hypercomplex quality index, all bands at once"),
-    Column("q", "Q", 4, "universal quality index, mean of the bands"),
-    Column("scc", "SCC", 4, "agreement of the edges"),
-    Column("psnr", "PSNR", 2, "peak signal to noise, dB"),
-    Column("ssim", "SSIM", 4, "structural similarity"),
-    Column("d_lambda", "D_λ", 4, "change of the relations between bands; 0 for plain upsampling"),
-    Column("d_s", "D_S", 4, "change of each band's relation to PAN"),
-    Column("qnr", "QNR", 4, "(1 - D_λ)(1 - D_S)"),
-    Column("d_lambda_k", "D_λᴷ", 4, "spectral distance of the low-passed product to the MS"),
-    Column("hqnr", "HQNR", 4, "(1 - D_λᴷ)(1 - D_S)"),
-    Column("d_rho", "D_ρ", 4, "1 - local correlation with PAN"),
-    Column("r_ergas", "R-ERGAS", 3, "ERGAS of the degraded product against the MS"),
-    Column("r_sam", "R-SAM °", 3, "SAM of the degraded product against the MS"),
-    Column("r_q2n", "R-Q2n", 4, "Q2n of the degraded product against the MS"),
-)
-FULL_ORDER = ("d_s", "d_rho", "r_ergas", "r_q2n")
-"""Two spatial, two spectral. Of all sets of up to four, their mean place agreed best with the ERGAS against the truth
-where that is known: Spearman .93 (Landsat, reduced) and .96 (simulated from Sentinel-2), both with and without
-back-projection; HQNR alone .66 and .79, R-ERGAS .85 and .88, D_rho .39 and .38."""
+COST = Column("cpu_s_per_mpx", "CPU s/Mpx", 3, "processor seconds for a million PAN pixels, one thread, warm")
+MEAN_PLACE = Column("mean_place", "mean place", 2, "mean of the places in the columns the rows are sorted by")
+DECISIVE = ("ergas", "sam", "q2n", "d_s", "hqnr", "d_rho", "r_ergas")
+"""The metrics that a terminal has room for; those of packages stand there too."""
 ORDER = {
     "reduced": "by ERGAS against the reference, least first",
     "full": "by the mean of the places in D_S, D_ρ (spatial), R-ERGAS and R-Q2n (spectral): none ranks well alone",
@@ -71,35 +50,18 @@ REDUCED_NOTE = (
 )
 
 
+def column_of(metric: Metric) -> Column:
+    """Return a metric's column; the phrase of one that is not geofuse's own says whose it is."""
+    whose = "" if metric.package == OWN else f" ({metric.package} {metric.version})"
+    meaning = f"{plain_text(metric.phrase)}{whose}"
+    return Column(metric.key, titled(metric), metric.digits, meaning, grows(metric))
+
+
 def columns_of(protocol: str) -> tuple[Column, ...]:
     """Return the columns a protocol has."""
-    keys = {
-        *WITHOUT_REFERENCE,
-        "cpu_s_per_mpx",
-        *(WITH_REFERENCE if protocol == "reduced" else ("mean_place",)),
-    }
-    return tuple(column for column in COLUMNS if column.key in keys)
-
-
-def sorted_rows(rows: Sequence[dict[str, Any]], protocol: str) -> list[dict[str, Any]]:
-    """Return the rows, best first, rows without figures last; at full resolution each with its "mean_place"."""
-    if protocol == "full":
-        places = [_places(rows, key) for key in FULL_ORDER]
-        rows = [
-            {**row, "mean_place": sum(place[at] for place in places) / len(places)}
-            for at, row in enumerate(rows)
-        ]
-    key = "ergas" if protocol == "reduced" else "mean_place"
-    return sorted(rows, key=lambda row: (row.get(key) is None or "error" in row, row.get(key) or 0.0))
-
-
-def _places(rows: Sequence[Row], key: str) -> list[float]:
-    """Return each row's place in a column, 1 the best, equal values sharing theirs; unmeasured ones last."""
-    sign = -1.0 if key in GROWS else 1.0
-    values = [float("inf") if row.get(key) is None else sign * row[key] for row in rows]
-    return [
-        1.0 + sum(other < value for other in values) + 0.5 * (values.count(value) - 1) for value in values
-    ]
+    reduced = protocol == "reduced"
+    metrics = [metric for metric in installed().of_images if reduced or not metric.referenced]
+    return (COST, *(() if reduced else (MEAN_PLACE,)), *map(column_of, metrics))
 
 
 def best_of(rows: Sequence[Row], column: Column) -> float | None:
@@ -111,8 +73,8 @@ def best_of(rows: Sequence[Row], column: Column) -> float | None:
 def cell(row: Row, column: Column) -> str:
     """Write a value.
 
-    >>> cell({"ergas": 1.23456}, COLUMNS[2]), cell({}, COLUMNS[2])
-    ('1.235', '')
+    >>> cell({"mean_place": 1.23456}, MEAN_PLACE), cell({}, MEAN_PLACE)
+    ('1.23', '')
     """
     value = row.get(column.key)
     return "" if value is None else f"{value:.{column.digits}f}"
@@ -170,8 +132,10 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 def bench_text(found: Mapping[str, Any]) -> str:
     """Write the table for a terminal: the columns that decide."""
-    keys = ("ergas", "sam", "q2n", "d_s", "hqnr", "d_rho", "r_ergas", "cpu_s_per_mpx")
-    columns = [column for column in columns_of(found["protocol"]) if column.key in keys]
+    added = tuple(metric.key for metric in installed().of_images if metric.package != OWN)
+    shown = (*DECISIVE, *added)
+    columns = [column for column in columns_of(found["protocol"]) if column.key in shown]
+    columns.append(COST)
     rows = [
         [name_of(row), row["back_projections"], *(cell(row, column) for column in columns)]
         for row in found["rows"]

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from geofuse.metrics.q2n import BLOCK
 from geofuse.metrics.reference import ErrorSums, merge, peak_of
+from geofuse.metrics.table import installed
+from geofuse.quality.added_metrics import added_metrics
 from geofuse.quality.assess_subject import Subject, comparable, open_subject
 from geofuse.quality.assess_tiles import Ask, Cells, Part, coarse_task, error_task, fine_task
 from geofuse.quality.assess_values import Assessment, Measured, put_together
@@ -73,7 +75,8 @@ def assess_subject(
     parts = _counted(runner.map(fine_task, ask, tiles), tiles, "full resolution", progress)
     fine, cells = _gathered(parts, tiles, cell=cell, shape=subject.shape)
     coarse, coarse_cells = _consistency(ask, runner, side_px, progress)
-    return put_together(ask, Measured(fine, cells, coarse, coarse_cells, error))
+    added = added_metrics(ask, runner, installed())
+    return put_together(ask, Measured(fine, cells, coarse, coarse_cells, error, added))
 
 
 def _consistency(

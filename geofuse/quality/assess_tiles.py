@@ -80,7 +80,7 @@ def fine_task(ask: Ask, tile: Tile) -> Part:
     subject, cell = ask.subject, ask.cell
     region = read_region(subject, tile.core)
     low, low_valid = low_passed(subject, region)
-    pan_low = _pan_low(subject, region)
+    pan_low = pan_low_of(subject, region)
     pan = region.pan[:, *region.pan_part]
     core = (slice(None), *region.core)
     valid = region.valid[region.core]
@@ -311,7 +311,7 @@ def _wider(start: int, stop: int, by: int) -> tuple[int, int]:
     return start - by, stop + by
 
 
-def _pan_low(subject: Subject, region: Region) -> NDArray[np.float64]:
+def pan_low_of(subject: Subject, region: Region) -> NDArray[np.float64]:
     """Return PAN at the coarse scale over the region (1, H, W)."""
     window = coarse_window(subject.axes, region.window)
     axes = [

@@ -17,14 +17,11 @@ from geofuse.metrics.q2n import means
 from geofuse.metrics.reference import ErrorSums
 from geofuse.metrics.seams import seam_value
 from geofuse.metrics.sharpness import sharpness_value
+from geofuse.metrics.table import Installed, installed, row_of
+from geofuse.quality.added_metrics import Added, with_derived
 from geofuse.quality.assess_subject import REFLECTANCE, UNKNOWN, Subject
 from geofuse.quality.assess_tiles import SEAM_SPACINGS_PX, Ask, Cells
 
-KEYS = (
-    *("sam", "ergas", "q", "q2n", "scc", "psnr", "ssim"),
-    *("d_lambda", "d_s", "qnr", "d_lambda_k", "hqnr", "d_rho", "r_sam", "r_ergas", "r_q2n"),
-)
-"""The metrics, in the order they are shown."""
 FEW_BLOCKS = 20
 LEVEL_FACTOR = 1.5
 LEAST_CELL = 0.25
@@ -44,6 +41,8 @@ class Measured:
     """Its maps."""
     error: ErrorSums | None
     """Errors against the reference."""
+    added: Added
+    """Metrics without sums of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,8 @@ class Assessment:
 def put_together(ask: Ask, found: Measured) -> Assessment:
     """Turn sums into the numbers of an assessment."""
     subject = ask.subject
-    values: dict[str, Any] = dict.fromkeys(KEYS, math.nan)
+    known = installed()
+    values: dict[str, Any] = {metric.key: math.nan for metric in known.of_images if metric.tiled}
     values |= _unreferenced(found.fine) | _consistency(found.coarse, subject.ratio)
     baseline: dict[str, float] = {}
     if found.error is not None:
@@ -90,6 +90,7 @@ def put_together(ask: Ask, found: Measured) -> Assessment:
         }
     sharp = sharpness_value(found.fine["sharpness"])
     values |= {
+        "metrics": _metrics(known, with_derived(known, {**values, **found.added.values})),
         "units": REFLECTANCE if subject.known else UNKNOWN,
         "seam": _seam(found.fine),
         "indices": _indices(subject, found),
@@ -98,7 +99,7 @@ def put_together(ask: Ask, found: Measured) -> Assessment:
         "invented": _invented(found),
         "observation": _observation(subject),
     }
-    values["warnings"] = [*subject.notes, *_warnings(subject, values, found)]
+    values["warnings"] = [*subject.notes, *found.added.notes, *_warnings(subject, values, found)]
     bins = {
         "edges": ask.edges.tolist(),
         "fused": found.fine["bins"].tolist(),
@@ -117,6 +118,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _metrics(known: Installed, values: Mapping[str, float]) -> dict[str, Any]:
+    """Return every metric that was measured with its row: what it is, and whose."""
+    return {
+        metric.key: {**row_of(metric), "value": values[metric.key]}
+        for metric in known.of_images
+        if metric.key in values
+    }
 
 
 def _referenced(found: Measured, ratio: float) -> dict[str, float]:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from geofuse.errors import AreaError, MethodError, PixelError, UsageError
 from geofuse.methods import base
-from geofuse.pages.bench_table import sorted_rows
+from geofuse.metrics.table import installed, row_of
+from geofuse.quality.bench_order import sorted_rows
 from geofuse.quality.scoring import Ground, error_percent, ground_of, physical, read_raster, score
 from geofuse.quality.simulate_wald import NAMES, simulate_wald
 from geofuse.rasters.preview import choose_rgb, detail_window, stretch
@@ -310,6 +311,7 @@ class _Show:
 def _facts(stage: Stage, source: Plan, protocol: str, notes: Sequence[str]) -> dict[str, Any]:
     grid = stage.plan.grid
     small = grid.height * grid.width < SMALL_PX
+    known = installed()
     timing = ["CPU s/Mpx is high: on so small an image the fixed costs of a run dominate it"] if small else []
     return {
         "scene": source.scene.scene_id,
@@ -325,7 +327,12 @@ def _facts(stage: Stage, source: Plan, protocol: str, notes: Sequence[str]) -> d
             "scene": _model(source),
             "pair": _model(stage.plan) if protocol == "reduced" else None,
         },
-        "warnings": [*notes, *stage.plan.notes, *timing],
+        "warnings": [*notes, *known.faults, *stage.plan.notes, *timing],
+        "metrics": {
+            metric.key: row_of(metric)
+            for metric in known.of_images
+            if protocol == "reduced" or not metric.referenced
+        },
         "machine": f"{cpu_name()}, {os.cpu_count()} cores, one used",
         "version": __version__,
     }

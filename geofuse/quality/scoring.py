@@ -1,7 +1,8 @@
-"""What a product scores: every metric of methods.metrics over arrays in memory, with or without a reference."""
+"""What a product scores: every metric of the table over arrays in memory, with or without a reference."""
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from geofuse.errors import PluginError
 from geofuse.geometry import AxisMap, Window, gaussian_sigma_px
 from geofuse.kernels.resample import fill
 from geofuse.methods.observation import (
@@ -22,19 +24,16 @@ from geofuse.methods.observation import (
     upsample_bands,
 )
 from geofuse.methods.sharpen.closed_form import FILL_CPX
-from geofuse.metrics import reference as metrics
+from geofuse.metrics.full_resolution import pan_low
+from geofuse.metrics.metric import Metric
+from geofuse.metrics.table import installed
+from geofuse.quality.measuring import Views, derived, images_needed, is_derived, measured
 from geofuse.rasters.describing import image_of
 from geofuse.rasters.pixels import inspect, read_window
 from geofuse.run.patch_reading import coarse_span, job_of, read_patch
 from geofuse.run.plan import Plan
 
-WITH_REFERENCE = ("ergas", "sam", "q2n", "q", "scc", "psnr", "ssim")
-WITHOUT_REFERENCE = (
-    *("d_lambda", "d_s", "qnr", "d_lambda_k", "hqnr", "d_rho"),
-    *("r_ergas", "r_sam", "r_q2n"),
-)
-GROWS = frozenset({"q2n", "q", "scc", "psnr", "ssim", "qnr", "hqnr", "r_q2n"})
-"""Metrics of which more is better; less is of all others."""
+log = logging.getLogger(__name__)
 REFLECTANCE, UNKNOWN = "reflectance", "DN, pedestal unknown"
 CUBIC_REACH_CPX = 2
 
@@ -135,7 +134,7 @@ def _pan_low(
     ]
     filled = fill(pan, valid, math.ceil(CUBIC_REACH_CPX / min(axis.scale for axis in axes)))
     size = spans[0][1] - spans[0][0], spans[1][1] - spans[1][0]
-    return metrics.pan_low(filled, axis_y=placed[0], axis_x=placed[1], coarse_shape=size)
+    return pan_low(filled, axis_y=placed[0], axis_x=placed[1], coarse_shape=size)
 
 
 def read_raster(path: Path, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -163,58 +162,52 @@ def score(
 ) -> dict[str, float | None]:
     """Return every metric of a product (B, H, W) in the ground's units; None where it cannot be measured.
 
-    With a reference (B, H, W), which `valid` must cover too, those of WITH_REFERENCE come first.
+    With a reference (B, H, W), which `valid` must cover too, those that need one come first. One of a package that
+    fails is None, and logged.
     """
+    metrics = [metric for metric in installed().of_images if reference is not None or not metric.referenced]
+    views = _views(ground, fused, valid, reference, images_needed(metrics))
     found: dict[str, float] = {}
-    if reference is not None:
-        found |= {
-            "ergas": metrics.ergas(reference, fused, ratio=ground.ratio, valid=valid),
-            "sam": metrics.sam(reference, fused, valid=valid),
-            "q2n": metrics.q2n(reference, fused, valid=valid),
-            "q": metrics.q(reference, fused, valid=valid),
-            "scc": metrics.scc(reference, fused, valid=valid),
-            "psnr": metrics.psnr(reference, fused, valid=valid),
-            "ssim": metrics.ssim(reference, fused, valid=valid),
-        }
-    found |= _alone(ground, fused, valid)
-    found |= _consistent(ground, fused, valid)
+    for metric in metrics:
+        try:
+            found[metric.key] = _measured(metric, views[metric.of_coarse], found)
+        except PluginError as fault:
+            log.warning("%s", fault)
+            found[metric.key] = math.nan
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
-def _alone(ground: Ground, fused: NDArray[np.float64], valid: NDArray[np.bool_]) -> dict[str, float]:
-    """Return the metrics on the fine grid that need no reference."""
-    spectral = metrics.d_lambda(fused, ground.upsampled, valid=valid)
-    spatial = metrics.d_s(fused, ground.pan, upsampled=ground.upsampled, pan_low=ground.pan_low, valid=valid)
-    low = mtf_filtered(fused, valid, ground.axes, ground.observation)
-    spectral_k = metrics.d_lambda_k(low, ground.upsampled, valid=valid)
-    return {
-        "d_lambda": spectral,
-        "d_s": spatial,
-        "qnr": metrics.qnr(spectral, spatial),
-        "d_lambda_k": spectral_k,
-        "hqnr": metrics.hqnr(spectral_k, spatial),
-        "d_rho": metrics.d_rho(fused, ground.pan, ratio=ground.ratio, valid=valid),
-    }
+def _measured(metric: Metric, views: Views, found: dict[str, float]) -> float:
+    if is_derived(metric):
+        return derived(metric, found)
+    return math.nan if min(views.valid.shape) == 0 else measured(metric, views)
 
 
-def _consistent(ground: Ground, fused: NDArray[np.float64], valid: NDArray[np.bool_]) -> dict[str, float]:
-    """Return how well the product, degraded at the registered phase, agrees with the MS itself."""
-    if min(ground.seen_valid.shape) == 0:
-        return dict.fromkeys(("r_ergas", "r_sam", "r_q2n"), math.nan)
-    degraded, ok = degrade_bands(
-        np.where(valid, fused, 0.0),
-        valid,
-        (0, 0),
-        ground.axes,
-        ground.seen_window,
-        observation=ground.observation,
-    )
-    both = ok & ground.seen_valid
-    return {
-        "r_ergas": metrics.r_ergas(ground.seen, degraded, ratio=ground.ratio, valid=both),
-        "r_sam": metrics.r_sam(ground.seen, degraded, valid=both),
-        "r_q2n": metrics.r_q2n(ground.seen, degraded, valid=both),
-    }
+def _views(
+    ground: Ground,
+    fused: NDArray[np.float64],
+    valid: NDArray[np.bool_],
+    reference: NDArray[np.float64] | None,
+    needed: frozenset[str],
+) -> tuple[Views, Views]:
+    """Return what metrics are measured on: on the fine grid, and on the coarse one."""
+    fine = {"fused": fused, "pan": ground.pan, "upsampled": ground.upsampled, "pan_low": ground.pan_low}
+    if reference is not None:
+        fine["reference"] = reference
+    if "fused_low" in needed:
+        fine["fused_low"] = mtf_filtered(fused, valid, ground.axes, ground.observation)
+    coarse, seen = {"coarse": ground.seen}, ground.seen_valid
+    if "degraded" in needed and min(seen.shape) > 0:
+        coarse["degraded"], ok = degrade_bands(
+            np.where(valid, fused, 0.0),
+            valid,
+            (0, 0),
+            ground.axes,
+            ground.seen_window,
+            observation=ground.observation,
+        )
+        seen = ok & seen
+    return Views(fine, valid, ground.ratio), Views(coarse, seen, ground.ratio)
 
 
 def mtf_filtered(

@@ -20,9 +20,10 @@ from geofuse.geometry import cubic_taps, gaussian_taps
 from geofuse.landscape.camera import camera_axes
 from geofuse.methods.resampling import resampled
 from geofuse.metrics import reference as metrics
+from geofuse.metrics.rows import BUILT_IN
 from geofuse.quality.assess import assess, assess_subject, cell_px
 from geofuse.quality.assess_subject import comparable, open_subject
-from geofuse.quality.assess_values import KEYS, Assessment
+from geofuse.quality.assess_values import Assessment
 from geofuse.quality.simulated_pair import Pair, open_simulated, write_pair
 from geofuse.run.executors import Serial, Threads
 from tests.conftest import CAMERA
@@ -373,8 +374,21 @@ def test_a_real_scene_is_judged_in_reflectance(
     assert main(["assess", str(clear), str(landsat), "--json", "--no-progress"]) == 0
     text = capsys.readouterr().out
     found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    others = {"units", "seam", "indices", "sharpness", "per_band", "invented", "observation", "warnings"}
-    assert found.keys() == set(KEYS) | others
+    others = {
+        "units",
+        "seam",
+        "indices",
+        "sharpness",
+        "per_band",
+        "invented",
+        "observation",
+        "warnings",
+        "metrics",
+    }
+    keys = {metric.key for metric in BUILT_IN if not metric.of_product}
+    assert found.keys() == keys | others
+    assert found["metrics"].keys() == keys
+    assert all(each["value"] == found[key] for key, each in found["metrics"].items())
     assert found["units"] == "reflectance"
     assert all(found[key] is None for key in ("sam", "ergas", "q", "q2n", "scc", "psnr", "ssim"))
     assert found["indices"]["ndvi"]["mean_coarse"] == pytest.approx(0.63, abs=0.01)

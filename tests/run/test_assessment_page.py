@@ -17,10 +17,12 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from geofuse.cli import main
+from geofuse.metrics.metric import html_text
+from geofuse.metrics.rows import BUILT_IN
 from geofuse.pages.assessment_files import write_page
 from geofuse.pages.assessment_page import assessment_page
 from geofuse.pages.assessment_pictures import look, picture_of, ramp, worst_place
-from geofuse.pages.assessment_words import GROUPS, WORDS
+from geofuse.pages.assessment_words import BETTER
 from geofuse.pages.charts import difference, edge_widths, histogram
 from geofuse.quality.assess import assess
 from geofuse.quality.assess_values import Assessment
@@ -165,17 +167,16 @@ def test_the_page_is_whole_and_small(page: Path) -> None:
 
 def test_every_number_is_there_with_a_phrase_and_its_best_value(found: Assessment, page: Path) -> None:
     text = page.read_text()
-    for _, keys in GROUPS:
-        for key in keys:
-            label, _, best, direction, phrase = WORDS[key]
-            row = next(
-                row for row in re.findall("<tr>.*?</tr>", text) if f'<td class="key">{label}</td>' in row
-            )
-            assert phrase in row
-            assert f"{best}, {direction}" in row
-            shown = re.search(r'<td class="n">([\d.]+)', row)
-            assert shown
-            assert float(shown[1]) == pytest.approx(found.values[key], rel=1e-3)
+    for metric in BUILT_IN:
+        if metric.of_product:
+            continue
+        label = f'<td class="key">{html_text(metric.label)}</td>'
+        row = next(row for row in re.findall("<tr>.*?</tr>", text) if label in row)
+        assert html_text(metric.phrase) in row
+        assert f"{metric.best_text}, {BETTER[metric.direction]}" in row
+        shown = re.search(r'<td class="n">([\d.]+)', row)
+        assert shown
+        assert float(shown[1]) == pytest.approx(found.values[metric.key], rel=1e-3)
     for words in ("favour back-projection", "HQNR alone ranks", "Where it is worst", "MTF gain", "SHA-256"):
         assert words in text
     for warning in found.values["warnings"]:

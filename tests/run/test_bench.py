@@ -22,8 +22,9 @@ from geofuse.cli import main
 from geofuse.errors import AreaError, MethodError, UsageError
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.methods.base import METHODS
-from geofuse.pages.bench_table import COLUMNS, best_of, columns_of, name_of, sorted_rows
+from geofuse.pages.bench_table import best_of, columns_of, name_of
 from geofuse.quality.bench import checked_cases, cut_to_size
+from geofuse.quality.bench_order import sorted_rows
 from geofuse.quality.simulated_pair import write_pair
 from geofuse.run.planning import Request
 from geofuse.scenes.opening import open_pair
@@ -144,7 +145,7 @@ def test_best_and_order_by_hand() -> None:
         },
     ]
     assert [row["method"] for row in sorted_rows(rows, "reduced")] == ["c", "d", "a", "b"]
-    by_key = {column.key: column for column in COLUMNS}
+    by_key = {column.key: column for column in columns_of("reduced")}
     assert best_of(rows, by_key["ergas"]) == 1.0
     assert best_of(rows, by_key["q2n"]) == 0.9
     assert best_of(rows[1:2], by_key["ergas"]) is None

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from geofuse.geometry import AxisMap
 from geofuse.methods.observation import Observation
 from geofuse.metrics import reference as metrics
+from geofuse.metrics.metric import grows
+from geofuse.metrics.rows import BUILT_IN
+from geofuse.metrics.table import find
 from geofuse.quality.scoring import (
-    GROWS,
     REFLECTANCE,
     UNKNOWN,
-    WITH_REFERENCE,
-    WITHOUT_REFERENCE,
     Ground,
     error_percent,
     ground_of,
@@ -30,6 +30,8 @@ from geofuse.quality.simulate_from_image import Look, simulate_from_fine
 from geofuse.run.planning import Request, make_plan
 from geofuse.scenes.opening import open_pair
 from tests.run.scenery import landscape, north_up, write
+
+IMAGES = [metric for metric in BUILT_IN if not metric.of_product]
 
 
 @pytest.fixture(scope="module", params=[4.0, 2.0 / 0.498])
@@ -60,7 +62,7 @@ def ground_at(
 def test_the_truth_has_no_error_and_degrades_to_the_ms(pair: Path, window: tuple[int, ...] | None) -> None:
     ground, truth, valid = ground_at(pair, window)
     found = score(ground, truth, valid, reference=truth)
-    assert tuple(found) == (*WITH_REFERENCE, *WITHOUT_REFERENCE)
+    assert tuple(found) == tuple(metric.key for metric in IMAGES)
     assert found["ergas"] == found["sam"] == 0.0
     assert found["psnr"] is None, "infinite"
     for name in ("q2n", "q", "scc", "ssim"):
@@ -93,13 +95,14 @@ def test_plain_upsampling_keeps_the_relations_of_the_bands(pair: Path) -> None:
 
 
 def test_better_is_on_the_side_that_is_said(pair: Path) -> None:
-    """Between the truth and the truth blurred by half, every metric with a reference falls or rises as GROWS says."""
+    """Between the truth and the truth blurred by half, every metric with a reference falls or rises as its row says."""
     ground, truth, valid = ground_at(pair)
     near, far = (
         score(ground, t * ground.upsampled + (1 - t) * truth, valid, reference=truth) for t in (0.2, 0.9)
     )
-    for name in (*WITH_REFERENCE, "d_s", "d_rho", "r_ergas", "r_sam", "r_q2n", "d_lambda_k", "hqnr"):
-        assert (near[name] > far[name]) == (name in GROWS), name
+    referenced = [metric.key for metric in IMAGES if metric.referenced]
+    for name in (*referenced, "d_s", "d_rho", "r_ergas", "r_sam", "r_q2n", "d_lambda_k", "hqnr"):
+        assert (near[name] > far[name]) == grows(find(name)), name
 
 
 def test_invalid_pixels_do_not_count(pair: Path) -> None:

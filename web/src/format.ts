@@ -1,5 +1,7 @@
 /** Numbers, sizes, times and places as people read them. Pure. */
 
+import type { Metric } from "./types.ts";
+
 const THIN = "\u202f";
 
 export function bytes(count: number | null | undefined): string {
@@ -85,36 +87,20 @@ export function sensorName(id: string | null | undefined): string {
   return SENSORS[id] ?? id.charAt(0).toUpperCase() + id.slice(1);
 }
 
-export const METRICS: Record<string, { label: string; best: "0" | "1" | "high" | ""; what: string }> = {
-  ergas: { label: "ERGAS", best: "0", what: "relative error over all bands, against a reference" },
-  sam: { label: "SAM °", best: "0", what: "mean spectral angle, against a reference" },
-  q: { label: "Q", best: "1", what: "correlation, contrast and brightness by band" },
-  q2n: { label: "Q2n", best: "1", what: "the same over all bands at once" },
-  scc: { label: "SCC", best: "1", what: "agreement of the edges" },
-  psnr: { label: "PSNR dB", best: "high", what: "squared error, in decibels" },
-  ssim: { label: "SSIM", best: "1", what: "likeness of structure" },
-  r_ergas: { label: "R-ERGAS", best: "0", what: "brought back to the coarse grid, against the input" },
-  r_sam: { label: "R-SAM °", best: "0", what: "the same as a spectral angle" },
-  r_q2n: { label: "R-Q2n", best: "1", what: "the same as Q2n" },
-  d_lambda: { label: "D_λ", best: "0", what: "change of the bands' relations to each other" },
-  d_s: { label: "D_S", best: "0", what: "change of the bands' likeness to PAN" },
-  qnr: { label: "QNR", best: "1", what: "(1 − D_λ)(1 − D_S)" },
-  d_lambda_k: { label: "D_λᴷ", best: "0", what: "spectra of the low-passed product against the input" },
-  hqnr: { label: "HQNR", best: "1", what: "(1 − D_λᴷ)(1 − D_S)" },
-  calibration_confidence: { label: "Calibration", best: "1", what: "confidence of shift and blur measured on the pair" },
-  valid_share: { label: "Valid", best: "1", what: "share of the image that has data" },
-  r_sam_deg: { label: "R-SAM °", best: "0", what: "brought back to the coarse grid, as a spectral angle" },
-  match_r2: { label: "Match", best: "1", what: "how much of PAN's detail the bands explain" },
-  shift_px: { label: "Shift, px", best: "", what: "between PAN and MS, in PAN pixels; taken into account" },
-  no_harm_share: { label: "Detail kept", best: "1", what: "least share of the detail that a band was given" },
-  hold_out_gain: { label: "Gain", best: "1", what: "error less than upsampling's, on what was held out" },
-  edge_gain: { label: "Edges", best: "high", what: "how many times as steep as upsampled" },
-  seams: { label: "Seams", best: "0", what: "tile borders that show" },
-  level_factor: { label: "Level", best: "1", what: "brightness of the product over the input's" },
-  index_bias: { label: "Index bias", best: "0", what: "of NDVI, EVI2 and NDWI, at the input's scale" },
-  nodata_share: { label: "No data", best: "", what: "share of the image without data" },
-  saturated_share: { label: "Saturated", best: "0", what: "share of values beyond the type's range" },
-  moved_share: { label: "Moved", best: "0", what: "share of values that had to step aside for nodata" },
-  cloud_share: { label: "Cloud", best: "", what: "share of the valid pixels" },
-  d_rho: { label: "D_ρ", best: "0", what: "1 − local correlation with PAN" },
-};
+/** A metric's row by what an item calls it: by its name, or one it had. */
+export function metricOf(rows: readonly Metric[], name: string): Metric | undefined {
+  return rows.find((row) => row.name === name || row.also.includes(name));
+}
+
+/** D_λ^K in parts: what is beside, below, above. */
+export function marked(text: string): { text: string; place: "" | "sub" | "sup" }[] {
+  return text
+    .split(/([_^][\p{L}\p{N}])/u)
+    .filter(Boolean)
+    .map((part) => (/^[_^]./u.test(part) ? { text: part.slice(1), place: part[0] === "_" ? ("sub" as const) : ("sup" as const) } : { text: part, place: "" as const }));
+}
+
+/** The same on one line, for a tip. */
+export function unmarked(text: string): string {
+  return text.replaceAll("^K", "ᴷ").replaceAll("^", "");
+}

@@ -15,11 +15,26 @@ export interface Format {
   extension: string;
 }
 
+/** A row of the table of metrics. */
+export interface Metric {
+  name: string;
+  label: string;
+  unit: string;
+  best: string;
+  direction: "less" | "more" | "";
+  phrase: string;
+  variant: string;
+  also: string[];
+  package: string;
+  version: string;
+}
+
 export interface Config {
   version: string;
   title: string;
   basemap: { url: string; attribution: string; max_zoom: number } | null;
   formats: Format[];
+  metrics: Metric[];
   limits: { clip_px: number; clip_bytes: number; upload_bytes: number };
 }
 

@@ -37,3 +37,12 @@ test("numbers as people read them", () => {
   assert.equal(format.clock("2026-06-01T00:00:00Z"), "");
   assert.equal(format.day(null), "date unknown");
 });
+
+test("a metric's row is found by its name and by one it had, and its marks are set", () => {
+  const row = { name: "r_sam", label: "R-SAM", unit: "°", best: "0", direction: "less" as const, phrase: "", variant: "", also: ["r_sam_deg"], package: "geofuse", version: "1" };
+  assert.equal(format.metricOf([row], "r_sam_deg"), row);
+  assert.equal(format.metricOf([row], "sam"), undefined);
+  assert.deepEqual(format.marked("D_λ^K"), [{ text: "D", place: "" }, { text: "λ", place: "sub" }, { text: "K", place: "sup" }]);
+  assert.deepEqual(format.marked("plain"), [{ text: "plain", place: "" }]);
+  assert.equal(format.unmarked("Q2^n of D_λ^K"), "Q2n of D_λᴷ");
+});

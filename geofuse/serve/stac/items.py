@@ -18,6 +18,7 @@ from geofuse.archive.footprints import area_of
 from geofuse.archive.stac_item import acquired_span
 from geofuse.clips.clip import FORMATS
 from geofuse.errors import GeofuseError, MissingError, UsageError
+from geofuse.metrics.table import installed, row_of
 from geofuse.scenes.relating import projector, to_pixels
 from geofuse.serve.http.access import Grant, demand
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
@@ -51,6 +52,7 @@ async def config(door: TheDoor) -> dict[str, Any]:
         "formats": [
             {"id": form.key, "label": form.label, "extension": form.extension} for form in FORMATS.values()
         ],
+        "metrics": [row_of(metric) for metric in installed().metrics],
         "limits": {
             "clip_px": limits.clip_px,
             "clip_bytes": limits.clip_bytes,

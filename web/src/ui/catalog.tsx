@@ -2,16 +2,19 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { clock, day, grouped, metres, percent, sensorName, significant } from "../format.ts";
+import { clock, day, grouped, metres, metricOf, percent, sensorName, significant, unmarked } from "../format.ts";
 import { phone } from "../media.ts";
 import { countFilters } from "../route.ts";
-import { clearFilters, filter, fresh, hovered, loadScenes, moreScenes, openScene, route, scenes, stale } from "../store.ts";
+import { clearFilters, config, filter, fresh, hovered, loadScenes, moreScenes, openScene, route, scenes, stale } from "../store.ts";
 import type { Count, SceneFeature } from "../types.ts";
 import { Choice, sentence, Trouble, Verdict } from "./controls.tsx";
 import { Icon } from "./icons.tsx";
 import { Timeline } from "./timeline.tsx";
 
 let returnTo: string | null = null;
+
+/** The metric a card shows. */
+const HEADLINE = "hqnr";
 
 export function Catalog() {
   const said = scenes.value;
@@ -144,7 +147,8 @@ function Card({ scene }: { scene: SceneFeature }) {
     returnTo = scene.id;
     openScene(scene.id);
   };
-  const score = about.quality?.hqnr ?? null;
+  const headline = metricOf(config.value?.metrics ?? [], HEADLINE);
+  const score = about.quality?.[HEADLINE] ?? null;
   const time = clock(about.datetime);
   return (
     <li
@@ -162,7 +166,7 @@ function Card({ scene }: { scene: SceneFeature }) {
         <p class="pills">
           {fresh.value.has(scene.id) && <span class="pill new">New</span>}
           <Verdict verdict={about.verdict} />
-          {typeof score === "number" && <span class="pill plain" title="HQNR: quality without a reference, best 1">HQNR {significant(score, 3)}</span>}
+          {typeof score === "number" && headline && <span class="pill plain" title={`${unmarked(headline.phrase)} Best ${headline.best}.`}>{unmarked(headline.label)} {significant(score, 3)}</span>}
           {about.access && about.access !== "open" && <span class="pill plain"><Icon name="lock" size={13} />{about.access === "view-only" ? "View only" : "Internal"}</span>}
         </p>
       </div>

@@ -1,23 +1,43 @@
 /** How good the product is: the verdict, the numbers, the report. */
 
-import { METRICS, significant } from "../format.ts";
-import type { Detail } from "../types.ts";
+import { marked, metricOf, significant } from "../format.ts";
+import { config } from "../store.ts";
+import type { Detail, Metric } from "../types.ts";
 import { Section, Verdict } from "./controls.tsx";
 import { Icon } from "./icons.tsx";
 
-/** D_λᴷ with its index below and its power above. */
+/** D_λ^K with its index below and its power above. */
 function Symbol({ text }: { text: string }) {
-  const parts = text.split(/D_(λᴷ|λ|S|ρ)/);
-  return <>{parts.map((part, at) => (at % 2 === 0 ? part : <i key={at} class="symbol">D<sub>{part.charAt(0)}</sub>{part.endsWith("ᴷ") && <sup>K</sup>}</i>))}</>;
+  return (
+    <>
+      {text.split(/(\p{L}[\p{L}\p{N}]*(?:[_^][\p{L}\p{N}])+)/u).map((part, at) => (at % 2 === 0 ? part : <i key={at} class="symbol"><Marked text={part} /></i>))}
+    </>
+  );
+}
+
+function Marked({ text }: { text: string }) {
+  return <>{marked(text).map((part, at) => (part.place === "sub" ? <sub key={at}>{part.text}</sub> : part.place === "sup" ? <sup key={at}>{part.text}</sup> : part.text))}</>;
+}
+
+interface Line {
+  metric: Metric;
+  value: number;
+}
+
+/** What an item brings of the metrics the server knows, each once, in the server's order. */
+function linesOf(quality: Detail["quality"], rows: readonly Metric[]): Line[] {
+  const found = new Map<string, Line>();
+  for (const [name, value] of Object.entries(quality ?? {})) {
+    const metric = metricOf(rows, name);
+    if (metric && typeof value === "number") found.set(metric.name, { metric, value });
+  }
+  return rows.flatMap((row) => found.get(row.name) ?? []);
 }
 
 export function QualityTab({ scene }: { scene: Detail }) {
-  const found = Object.entries(scene.quality ?? {}).filter((pair): pair is [string, number] => typeof pair[1] === "number");
-  const order = Object.keys(METRICS);
-  found.sort((a, b) => order.indexOf(a[0]) - order.indexOf(b[0]));
+  const known = linesOf(scene.quality, config.value?.metrics ?? []);
   const said = scene.item.properties["geofuse:verdict_reasons"];
   const reasons = Array.isArray(said) ? said.map(String) : [];
-  const known = found.filter(([name]) => name in METRICS);
   return (
     <>
       <Section title="Quality" aside={<Verdict verdict={scene.verdict} />}>
@@ -27,16 +47,13 @@ export function QualityTab({ scene }: { scene: Detail }) {
           <table class="metrics">
             <thead><tr><th scope="col">Metric</th><th scope="col" class="n">Value</th><th scope="col" class="n">Best</th></tr></thead>
             <tbody>
-              {known.map(([name, value]) => {
-                const metric = METRICS[name];
-                return (
-                  <tr key={name}>
-                    <th scope="row"><Symbol text={metric?.label ?? name} /><span><Symbol text={metric?.what ?? ""} /></span></th>
-                    <td class="n">{significant(value)}</td>
-                    <td class="n quiet">{metric?.best}</td>
-                  </tr>
-                );
-              })}
+              {known.map(({ metric, value }) => (
+                <tr key={metric.name}>
+                  <th scope="row"><Symbol text={metric.label} />{metric.unit && ` ${metric.unit}`}<span><Symbol text={metric.phrase} />{metric.package !== "geofuse" && ` ${metric.package} ${metric.version}`}</span></th>
+                  <td class="n">{significant(value)}</td>
+                  <td class="n quiet">{metric.best}</td>
+                </tr>
+              ))}
             </tbody>
           </table>
         )}

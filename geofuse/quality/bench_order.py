@@ -1,0 +1,38 @@
+"""In which order a bench's rows stand: the best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from geofuse.metrics.metric import grows
+from geofuse.metrics.table import find
+
+Row = Mapping[str, Any]
+FULL_ORDER = ("d_s", "d_rho", "r_ergas", "r_q2n")
+"""Two spatial, two spectral. Of all sets of up to four, their mean place agreed best with the ERGAS against the truth
+where that is known: Spearman .93 (Landsat, reduced) and .96 (simulated from Sentinel-2), both with and without
+back-projection; HQNR alone .66 and .79, R-ERGAS .85 and .88, D_rho .39 and .38."""
+ORDERED_BY = {"reduced": "ergas", "full": "mean_place"}
+"""Per protocol: the number of a row that decides, less is better."""
+
+
+def sorted_rows(rows: Sequence[dict[str, Any]], protocol: str) -> list[dict[str, Any]]:
+    """Return the rows, best first, rows without figures last; at full resolution each with its "mean_place"."""
+    if protocol == "full":
+        places = [_places(rows, name) for name in FULL_ORDER]
+        rows = [
+            {**row, "mean_place": sum(place[at] for place in places) / len(places)}
+            for at, row in enumerate(rows)
+        ]
+    key = ORDERED_BY[protocol]
+    return sorted(rows, key=lambda row: (row.get(key) is None or "error" in row, row.get(key) or 0.0))
+
+
+def _places(rows: Sequence[Row], name: str) -> list[float]:
+    """Return each row's place by a metric, 1 the best, equal values sharing theirs; unmeasured ones last."""
+    sign = -1.0 if grows(find(name)) else 1.0
+    values = [float("inf") if row.get(name) is None else sign * row[name] for row in rows]
+    return [
+        1.0 + sum(other < value for other in values) + 0.5 * (values.count(value) - 1) for value in values
+    ]
