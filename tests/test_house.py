@@ -48,7 +48,13 @@ HOMES = {
     "numba": ("kernels/",),
     "torch": ("nets/", "methods/sharpen/fine_network.py", "methods/sharpen/ms_network.py"),
     "rasterio": (
-        *("rasters/pixels.py", "rasters/handles.py", "rasters/validity.py", "rasters/valid_area.py"),
+        *(
+            "rasters/datasets.py",
+            "rasters/pieces.py",
+            "rasters/pixels.py",
+            "rasters/warping.py",
+            "rasters/valid_area.py",
+        ),
         *("rasters/cog/", "serve/maps/rasters.py"),
     ),
     "dask": ("run/executors.py", "run/arrays.py"),

@@ -31,6 +31,7 @@ from geofuse.metrics.seams import SEAM_HALO_PX
 from geofuse.metrics.sharpness import edge_reach_px
 from geofuse.metrics.unsupported_detail import support_reach_px
 from geofuse.rasters.describing import image_of
+from geofuse.rasters.grids import composed, has_pixel_size
 from geofuse.rasters.image import Grid, Image
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import RasterFacts, inspect, read_window
@@ -40,7 +41,7 @@ from geofuse.run.plan import Plan
 from geofuse.run.planning import Request, make_plan
 from geofuse.run.record import read_record
 from geofuse.scenes.opening import select_bands
-from geofuse.scenes.relating import composed, guide_of, has_pixel_size, same_crs, target_of
+from geofuse.scenes.relating import guide_of, same_crs, target_of
 from geofuse.scenes.scene import Scene
 
 ALIGNED_PX = 0.01

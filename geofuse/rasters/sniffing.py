@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from geofuse.errors import CorruptError, FormatError, GeofuseError, ReadError
 from geofuse.files import CHUNK_BYTES, sha256_by
+from geofuse.rasters.drivers import WANTED, driver_of
 
 TAR = "tar:"
 HOSTILE = ("/vsi", "://", "<", "\0", "\n", "\r")
@@ -27,10 +28,7 @@ HEADER_BYTES = 1 << 16
 PROBE_SECONDS = 3.0
 MAX_MEMBERS = 20_000
 MAX_MEMBER_HEADER_BYTES = 1 << 20
-WANTED = "a TIFF or a JPEG 2000 raster"
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_JP2 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"\xff\xd8\xff", "a JPEG picture"),
@@ -85,6 +83,21 @@ _REASONS = {
     errno.ENAMETOOLONG: "a name longer than the file system allows",
     errno.ENXIO: "a socket or device",
 }
+
+
+class Identity(TypedDict):
+    """A cheap fingerprint of an input file."""
+
+    path: str
+    """As it was named."""
+    size: int
+    """Its bytes."""
+    mtime_ns: int
+    """When it was last changed."""
+    header: str
+    """SHA-256 of its first 64 KiB."""
+    sha256: NotRequired[str]
+    """Of all its bytes, once they were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +199,16 @@ def bytes_at(span: Span, at: int, count: int) -> bytes:
     return bytes(found)
 
 
-def identity(path: str) -> dict[str, Any]:
+def identity(path: str) -> Identity:
     """Return a cheap fingerprint of an input: path, size, mtime_ns and the SHA-256 of its first 64 KiB."""
     with opened(path) as span:
         header = hashlib.sha256(bytes_at(span, 0, HEADER_BYTES)).hexdigest()
         return {"path": path, "size": span.size, "mtime_ns": span.mtime_ns, "header": header}
+
+
+def with_sha256(found: Identity, sha256: str) -> Identity:
+    """Return an input's fingerprint with the digest of all its bytes."""
+    return {**found, "sha256": sha256}
 
 
 def input_sha256(path: str) -> str:
@@ -210,15 +228,14 @@ def probe(path: str) -> None:
 
 
 def sniff(span: Span) -> str:
-    """Return the one GDAL driver a file may be opened with, by its first bytes: "GTiff" or "JP2OpenJPEG".
+    """Return the one GDAL driver a file may be opened with, by its first bytes.
 
     Raises FormatError, naming what the file is where that is easily told.
     """
     head = bytes_at(span, 0, 512)
-    if head.startswith(_TIFF):
-        return "GTiff"
-    if head.startswith(_JP2):
-        return "JP2OpenJPEG"
+    driver = driver_of(head)
+    if driver is not None:
+        return driver.name
     what = _name(head)
     hint = "unpack it first" if "archive" in what else ""
     if what == "a tar archive":

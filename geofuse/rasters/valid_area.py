@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.features import shapes, sieve
-from rasterio.session import DummySession
 
-from geofuse.errors import CorruptError, PixelError
-from geofuse.rasters.handles import listening
-from geofuse.rasters.pixels import SETTINGS, inspect
+from geofuse.errors import PixelError
+from geofuse.rasters.block_cache import drop
+from geofuse.rasters.datasets import inspect, reading
+from geofuse.rasters.headers import RasterFacts
 
 OUTLINE_PX = 2048
 """The area is traced on at most this many pixels a side: a rim of half a pixel is then about 0.1 % of it."""
@@ -31,11 +29,12 @@ def valid_area(path: str) -> dict[str, Any]:
     MultiPolygon; holes and islands over `SPECK_PX` traced pixels are kept. Raises CorruptError for pixels that
     cannot be read, PixelError where none is valid.
     """
-    grid = inspect(path).grid
+    facts = inspect(path)
+    grid = facts.grid
     step = 1  # that of an overview: its pixels are read as they are
     while max(grid.height, grid.width) > OUTLINE_PX * step:
         step *= 2
-    mask = _mask(path, (-(-grid.height // step), -(-grid.width // step)))
+    mask = _mask(path, facts, (-(-grid.height // step), -(-grid.width // step)))
     if not mask.any():
         raise PixelError("no valid pixel", path=path)
     parts = _parts(mask)
@@ -52,17 +51,16 @@ def valid_area(path: str) -> dict[str, Any]:
     return found
 
 
-def _mask(path: str, shape: tuple[int, int]) -> NDArray[np.uint8]:
+def _mask(path: str, facts: RasterFacts, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Read validity (h, w), 1 where valid, from the overview of that size."""
+
+    def work(dataset: Any) -> NDArray[np.uint8]:
+        return np.asarray(dataset.read_masks(1, out_shape=shape) > 0, np.uint8)
+
     try:
-        with (
-            listening(),
-            rasterio.Env(session=DummySession(), **SETTINGS),
-            rasterio.open(path, driver="GTiff", sharing=False) as dataset,
-        ):
-            return np.asarray(dataset.read_masks(1, out_shape=shape) > 0, np.uint8)
-    except RasterioError as error:
-        raise CorruptError(f"validity cannot be read: {error}", path=path) from error
+        return reading(path, facts.driver, work, (0, facts.grid.height, 0, facts.grid.width))
+    finally:
+        drop(path)
 
 
 def _parts(mask: NDArray[np.uint8]) -> list[Any]:

@@ -37,6 +37,7 @@ from geofuse.rasters import ledger
 from geofuse.rasters.cog import assemble, check_part, encode_tile, write_part
 from geofuse.rasters.pixels import input_sha256, read_reduced
 from geofuse.rasters.preview import choose_rgb, quicklook
+from geofuse.rasters.sniffing import with_sha256
 from geofuse.run.executors import Executor, Threads
 from geofuse.run.patch_reading import Job, job_of, mask_of, read_patch
 from geofuse.run.plan import (
@@ -160,7 +161,7 @@ def _run(
         counts, assets = _make(plan, params, out, folder=folder, key=key, runner=runner, progress=progress)
     check_unchanged(plan)
     summed = checksums.result()
-    inputs = tuple({**item, "sha256": summed[item["path"]]} for item in plan.inputs)
+    inputs = tuple(with_sha256(item, summed[item["path"]]) for item in plan.inputs)
     record = provenance(
         replace(plan, inputs=inputs),
         fingerprint=key,

@@ -17,6 +17,7 @@ from geofuse.nouns import from_json, to_json
 from geofuse.rasters.block_cache import ROOM_BYTES, cell_shape
 from geofuse.rasters.cog import CogSpec, spec_from_json, spec_to_json
 from geofuse.rasters.image import Grid, Image
+from geofuse.rasters.sniffing import Identity
 from geofuse.scenes.scene import Scene
 
 BLOCK_PX = 512
@@ -84,7 +85,7 @@ class Plan:
     """Peak memory of one task."""
     area: dict[str, Any] | None
     """The area asked for, as it was asked."""
-    inputs: tuple[dict[str, Any], ...]
+    inputs: tuple[Identity, ...]
     """Identity of every input file: path, size, mtime, header's checksum."""
     notes: tuple[str, ...] = field(default=())
     """What an operator should know."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,15 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geofuse.errors import BandError, FormatError, GeorefError, PixelError, ProductError
-from geofuse.rasters import pixels, sniffing
+from geofuse.rasters import sniffing
+from geofuse.rasters.datasets import inspect
+from geofuse.rasters.grids import apart_px
+from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import WHOLE_DTYPES, Band, Grid, Image, Piece
+from geofuse.rasters.tiling import SAME_GRID_PX, Layout, laid_out
 from geofuse.scenes import sidecars
 from geofuse.scenes.readers import landsat
-from geofuse.scenes.relating import composed, has_pixel_size, same_crs, target_of
+from geofuse.scenes.relating import same_crs, target_of
 from geofuse.scenes.scene import Given, Scene
 from geofuse.scenes.sensors import table as sensors
-
-SAME_GRID_PX = 1e-3
 
 _PACKED = (b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")
 
@@ -28,7 +29,7 @@ _PACKED = (b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7
 class _File:
     """One raster: what its header and its honest sidecars say."""
 
-    facts: pixels.RasterFacts
+    facts: RasterFacts
     """The header."""
     grid: Grid
     """Its grid, by a world file where the header has none."""
@@ -59,37 +60,43 @@ def open_scene(path: str) -> Scene:
     return _landsat_scene(landsat.delivery(landsat.list_tar(path)), path)
 
 
-def open_pair(pan: str, ms: Sequence[str], *, nodata: float | None = None) -> Scene:
-    """Open any PAN raster of one image band, and its MS: one file of several bands, or several files.
+def open_pair(pan: str | Sequence[str], ms: Sequence[str], *, nodata: float | None = None) -> Scene:
+    """Open any PAN raster of one image band, or its tiles, and its MS: one file of several bands, or several files.
 
     Bands keep the order of the files. `nodata` overrides the files' own tags. Raises BandError, PixelError,
     ProductError or GeorefError for files that do not make a pair, and what reading headers raises.
     """
     if not ms:
         raise ProductError("no MS file", wanted="one or more")
-    plain = [sniffing.safe_path(path) for path in (pan, *ms)]
+    tiles = (pan,) if isinstance(pan, str) else tuple(pan)
+    if not tiles:
+        raise ProductError("no PAN file", wanted="one, or its tiles")
+    plain = [sniffing.safe_path(path) for path in (*tiles, *ms)]
     paths = [path if path.startswith(sniffing.TAR) else os.path.realpath(path) for path in plain]
     twice = next((name for at, name in enumerate(paths) if name in paths[:at]), None)
     if twice:
         raise ProductError("the same file twice", wanted="different PAN and MS files", path=twice)
-    fine, coarse = _file(pan), [_file(path) for path in ms]
-    if len(fine.facts.dtypes) - bool(fine.facts.alpha) != 1:
-        found = f"PAN with {len(fine.facts.dtypes)} bands"
-        raise BandError(found, wanted="exactly one image band", do="extract PAN's band", path=pan)
-    described = [file.imd for file in (fine, *coarse) if file.imd]
+    fine, coarse = [_file(path) for path in tiles], [_file(path) for path in ms]
+    for file in fine:
+        if len(file.facts.dtypes) - bool(file.facts.alpha) != 1:
+            found = f"PAN with {len(file.facts.dtypes)} bands"
+            raise BandError(
+                found, wanted="exactly one image band", do="extract PAN's band", path=file.facts.path
+            )
+    described = [file.imd for file in (*fine, *coarse) if file.imd]
     satellites = {imd.satellite for imd in described if imd.satellite}
     sensor = sensors.SENSORS[sensors.SATELLITES.get(min(satellites, default=""), "generic")]
-    warnings = [text for file in (fine, *coarse) for text in file.warnings]
+    warnings = [text for file in (*fine, *coarse) for text in file.warnings]
     if len(satellites) > 1:
         sensor = sensors.SENSORS["generic"]
         warnings.append(f"PAN and MS name different satellites: {', '.join(sorted(satellites))}")
     bands = _ms_bands(coarse, sensor, warnings)
     scene = Scene(
-        scene_id=_stem(pan),
+        scene_id=_stem(tiles[0]),
         sensor=sensor.key,
-        images=(_image("pan", [fine], (_pan_band(fine, sensor, warnings),)), _image("ms", coarse, bands)),
+        images=(_pan_image(fine, sensor, warnings), _image("ms", coarse, bands)),
         reader="pair",
-        source=(Given("pan", pan), *(Given("ms", path) for path in ms)),
+        source=(*(Given("pan", path) for path in tiles), *(Given("ms", path) for path in ms)),
         acquired=next((imd.acquired for imd in described if imd.acquired), None),
         metadata=_pair_metadata(described, sensor),
         warnings=tuple(warnings),
@@ -175,7 +182,7 @@ def _band_list(bands: Sequence[Band]) -> str:
 
 def _landsat_scene(found: landsat.Delivery, path: str) -> Scene:
     sensor = sensors.SENSORS[found.sensor]
-    files = {number: pixels.inspect(path) for number, path in found.bands.items()}
+    files = {number: inspect(path) for number, path in found.bands.items()}
     for facts in files.values():
         if len(facts.dtypes) != 1:
             raise ProductError(f"{len(facts.dtypes)} bands", wanted="one band a file", path=facts.path)
@@ -189,7 +196,7 @@ def _landsat_scene(found: landsat.Delivery, path: str) -> Scene:
     warnings: list[str] = []
     if found.quality is not None:
         place, layout = found.quality
-        facts = pixels.inspect(place)
+        facts = inspect(place)
         if facts.dtypes == ("uint16",):
             _one_grid([*coarse, _bare(facts)])
             band = Band("quality", (Piece(place),), "uint16")
@@ -208,7 +215,7 @@ def _landsat_scene(found: landsat.Delivery, path: str) -> Scene:
     )
 
 
-def _landsat_band(found: landsat.Delivery, number: int, facts: pixels.RasterFacts) -> Band:
+def _landsat_band(found: landsat.Delivery, number: int, facts: RasterFacts) -> Band:
     sensor = sensors.SENSORS[found.sensor]
     known = sensor.pan if number == landsat.PAN_BAND else sensors.aliased(sensor, f"B{number}")
     if known is None:
@@ -233,12 +240,12 @@ def _landsat_band(found: landsat.Delivery, number: int, facts: pixels.RasterFact
     )
 
 
-def _bare(facts: pixels.RasterFacts) -> _File:
+def _bare(facts: RasterFacts) -> _File:
     return _File(facts, facts.grid, facts.rpcs, None, ())
 
 
 def _file(path: str) -> _File:
-    facts = pixels.inspect(path)
+    facts = inspect(path)
     grid, rpcs = facts.grid, facts.rpcs
     warnings: list[str] = []
     if not facts.has_transform:
@@ -275,13 +282,44 @@ def _image(role: str, files: Sequence[_File], bands: tuple[Band, ...]) -> Image:
     )
 
 
+def _pan_image(files: Sequence[_File], sensor: sensors.Sensor, warnings: list[str]) -> Image:
+    """Return PAN of one file, or of tiles that make one grid."""
+    band = _pan_band(files[0], sensor, warnings)
+    if len(files) == 1:
+        return _image("pan", files, (band,))
+    layout = laid_out([replace(file.facts, grid=file.grid) for file in files])
+    pieces = tuple(
+        Piece(tile.path, band.pieces[0].index, window=window)
+        for tile, window in zip(layout.tiles, layout.windows, strict=True)
+    )
+    return _tiled(_image("pan", files[:1], (replace(band, pieces=pieces),)), layout)
+
+
+def _tiled(image: Image, layout: Layout) -> Image:
+    """Return the image of the first tile as that of all of them."""
+    blocks = [tile.block for tile in layout.tiles]
+    return replace(
+        image,
+        grid=layout.grid,
+        drivers={tile.path: tile.driver for tile in layout.tiles},
+        alpha=tuple(
+            Piece(tile.path, tile.alpha, window=window)
+            for tile, window in zip(layout.tiles, layout.windows, strict=True)
+            if tile.alpha
+        ),
+        masks=tuple(tile.path for tile in layout.tiles if tile.internal_mask),
+        rpcs=None,  # a tile's coefficients speak of its own pixels
+        block=(max(rows for rows, _ in blocks), max(cols for _, cols in blocks)),
+    )
+
+
 def _one_grid(files: Sequence[_File]) -> None:
     first = files[0]
     for other in files[1:]:
         one, two = first.grid, other.grid
         same = (one.height, one.width) == (two.height, two.width) and bool(one.crs) == bool(two.crs)
         if same and one.transform != two.transform:
-            same = _apart_px(one, two) <= SAME_GRID_PX
+            same = apart_px(one, two) <= SAME_GRID_PX
         if not same or not same_crs(one.crs, two.crs):
             raise GeorefError(
                 f"a grid other than that of {first.facts.path}",
@@ -289,17 +327,6 @@ def _one_grid(files: Sequence[_File]) -> None:
                 do="warp them to one grid first",
                 path=other.facts.path,
             )
-
-
-def _apart_px(one: Grid, two: Grid) -> float:
-    """Return how far two grids' pixels lie apart at most, in pixels; inf for grids without a pixel size."""
-    if not (has_pixel_size(one) and has_pixel_size(two)):
-        return math.inf
-    a, b, c, d, e, f = composed(two, one)
-    corners = [(0, 0), (0, one.width), (one.height, 0), (one.height, one.width)]
-    return max(
-        max(abs(a * col + b * row + c - col), abs(d * col + e * row + f - row)) for row, col in corners
-    )
 
 
 def _pan_band(file: _File, sensor: sensors.Sensor, warnings: list[str]) -> Band:

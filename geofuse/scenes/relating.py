@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from geofuse.errors import GeorefError
 from geofuse.geometry import AxisMap, covered
-from geofuse.rasters import pixels
+from geofuse.rasters.datasets import inspect
+from geofuse.rasters.grids import composed, has_pixel_size
 from geofuse.rasters.image import Grid, Image
+from geofuse.rasters.tiling import native_grid
 from geofuse.scenes.scene import Scene
 
 EDGE_POINTS = 64
@@ -83,42 +85,16 @@ def relate(scene: Scene) -> Relation:
     return _through_warp(guide, target, coarse)
 
 
-def composed(inner: Grid, outer: Grid) -> tuple[float, float, float, float, float, float]:
-    """Return the affine map from positions on one grid to positions on another in the same CRS.
-
-    Origins are subtracted before anything else, so that big coordinates cost no digits.
-    """
-    a, b, c, d, e, f = outer.transform
-    p, q, u, r, s, v = inner.transform
-    det = a * e - b * d
-    x, y = u - c, v - f
-    return (
-        (e * p - b * r) / det,
-        (e * q - b * s) / det,
-        (e * x - b * y) / det,
-        (a * r - d * p) / det,
-        (a * s - d * q) / det,
-        (a * y - d * x) / det,
-    )
-
-
-def has_pixel_size(grid: Grid) -> bool:
-    """Say whether a grid's transform is finite and its pixels have an area."""
-    a, b, c, d, e, f = grid.transform
-    det = a * e - b * d
-    return all(map(math.isfinite, (a, b, c, d, e, f, det))) and det != 0.0
-
-
 def _native_grid(image: Image) -> Grid:
     """Return the grid of the image's files, also where it was made to be read through a warp before."""
-    return pixels.inspect(image.bands[0].path).grid if image.warped else image.grid
+    return native_grid(image.bands[0]) if image.warped else image.grid
 
 
 def _check_georeferenced(image: Image, grid: Grid, role: str) -> None:
     path = image.bands[0].path
     wanted, do = "a geotransform", "warp or orthorectify it first"
     if grid.transform == IDENTITY:
-        facts = pixels.inspect(path)
+        facts = inspect(path)
         if not facts.has_transform:
             if facts.gcps:
                 raise GeorefError(f"{role} with {facts.gcps} GCPs only", wanted=wanted, do=do, path=path)
@@ -157,7 +133,7 @@ def _direct(guide: Image, target: Image, axes: tuple[AxisMap, AxisMap]) -> Relat
 def _through_warp(guide: Image, target: Image, coarse: Grid) -> Relation:
     fine = guide.grid
     for path in dict.fromkeys(piece.path for band in target.bands for piece in band.pieces):
-        if not pixels.inspect(path).has_transform:
+        if not inspect(path).has_transform:
             raise GeorefError(
                 "MS placed by a world file, which must be warped to the PAN",
                 wanted="the geotransform in the file itself",

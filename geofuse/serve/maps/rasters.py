@@ -1,7 +1,8 @@
 """Products as they are looked at: pixels of a window at a power-of-two scale, from the overview that has them.
 
-Each thread keeps the datasets it opened. A file is sniffed and its header walked before GDAL sees it, as in
-`scenes.pixels`, and opened by exactly one named driver with nothing beside it.
+A second door to GDAL beside `geofuse.rasters.datasets`, for products alone: each thread keeps a dataset open for
+each overview. That door looks at a file first, sniffs it and walks its header; here it is opened by the driver
+found there, with its settings.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from rasterio.windows import Window as RasterWindow
 
 from geofuse.errors import ChangedError, CorruptError
 from geofuse.geometry import Window
+from geofuse.rasters.datasets import inspect
+from geofuse.rasters.drivers import CACHE_BYTES, SETTINGS
 from geofuse.rasters.handles import stamp_of
 from geofuse.rasters.headers import RasterFacts
-from geofuse.rasters.pixels import CACHE_BYTES, SETTINGS, inspect
 from geofuse.rasters.validity import good
 
 HANDLES = 48
@@ -137,7 +139,7 @@ def _dataset(raster: Raster, level: int) -> Any:
 
 @contextmanager
 def gdal() -> Iterator[None]:
-    """Enter GDAL with the settings of `scenes.pixels`, once in each thread."""
+    """Enter GDAL with the settings of `geofuse.rasters.drivers`, once in each thread."""
     _bind()
     if getattr(_here, "inside", False):
         yield
