@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -38,8 +38,8 @@ class Row:
     """As it is chosen: on the command line, in a configuration, in a record."""
     target: str
     """"module:attribute"; imported when it is chosen."""
-    title: str
-    """One phrase; empty where only the package itself could say."""
+    title: str = ""
+    """One phrase; empty where what is loaded says it."""
     needs: str = ""
     """What pip must install for it, such as "geofuse[neural]"; empty: nothing more."""
     package: str = OWN
@@ -95,6 +95,12 @@ class Table(Generic[T]):
     def names(self) -> tuple[str, ...]:
         """Return the names of all rows."""
         return tuple(row.name for row in self.rows())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.rows())
 
     def __contains__(self, name: object) -> bool:
         return any(row.name == name for row in self.rows())

@@ -12,7 +12,7 @@ import pytest
 
 from geofuse import errors
 from geofuse.cli import main
-from geofuse.methods.base import METHODS, NETWORKS
+from geofuse.methods.table import METHODS, NETWORKS
 from geofuse.quality.simulated_pair import Pair
 
 

@@ -51,15 +51,15 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
 
 def _methods(arguments: argparse.Namespace) -> None:
-    from geofuse.methods import base
+    from geofuse.methods import table
     from geofuse.pages.terminal import methods_text
 
-    abouts = [base.get(name).about for name in (*base.METHODS, *base.NETWORKS)]
+    abouts = [table.get(name).about for name in table.names()]
     told = ("name", "family", "paper", "title", "ratios")
     listed = [
         {**{key: getattr(about, key) for key in told}, "hears": sorted(about.hears)} for about in abouts
     ]
-    found = {"auto": base.AUTO, "candidates": list(base.CANDIDATES), "methods": listed}
+    found = {"auto": table.AUTO, "candidates": list(table.CANDIDATES), "methods": listed}
     print_json(found) if arguments.json else print(methods_text(found))
 
 

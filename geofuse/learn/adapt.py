@@ -15,7 +15,8 @@ import numpy as np
 
 from geofuse.errors import WeightsError
 from geofuse.files import sha256_of
-from geofuse.learn.pairs import pairs_of, reduced_views, split_rows
+from geofuse.learn.pairs import pairs_of, split_rows
+from geofuse.learn.views import reduced_views
 from geofuse.nets import distributed, training
 from geofuse.nets.arch.base import BlockSpec, Generator
 from geofuse.nets.averaged import weights_of
@@ -23,6 +24,7 @@ from geofuse.nets.data import Pair, Places, places_in, renamed, representative
 from geofuse.nets.residual import Diet, MsTrainer, Objective, judged_of, residual_of
 from geofuse.nets.schedule import Schedule
 from geofuse.nets.shares import LEAST_BLOCKS, Verdict, block_sums, judge
+from geofuse.nets.table import NETWORKS, network_of
 from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.plan import Plan
@@ -31,7 +33,6 @@ from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
 log = logging.getLogger(__name__)
-KIND = "pan-gan-ms"
 HELD_ROWS = 0.3
 """Share of the rows, the last ones, that is never learnt from."""
 STRIPE_CPX = 16
@@ -64,6 +65,8 @@ class Adapted:
     """Whether the gate lets them through; else ridge + back-projection is as good."""
     told: dict[str, Any]
     """What the card says of it."""
+    kind: str
+    """The network, as a method."""
 
 
 def adapt(
@@ -75,7 +78,7 @@ def adapt(
     schedule: Schedule = SCHEDULE,
     tell: Tell = training.quiet,
 ) -> Adapted:
-    """Adapt weights of pan-gan-ms to a scene and write them to ``out``, with their card beside them.
+    """Adapt a network's weights to a scene and write them to ``out``, with their card beside them.
 
     Weights that are there for the same inputs, request, start and schedule are taken over. The card's "adapted" holds
     the gate's verdict for the weights that are written: the adapted ones, or those it began with where they did better.
@@ -86,9 +89,10 @@ def adapt(
     plan = calibrated_plan(scene, replace(request, method="ridge", network=None))
     names = tuple(plan.options["names"])
     ratio = 1.0 / plan.axis_y.scale, 1.0 / plan.axis_x.scale
-    start = find_weights(weights, kind=KIND, bands=names, ratio=ratio, sensor=scene.sensor or "")
+    kind = adapting(request.method)
+    start = find_weights(weights, kind=kind, bands=names, ratio=ratio, sensor=scene.sensor or "")
     key = _key(plan, sha256_of(start), schedule)
-    known = _known(out, key)
+    known = _known(out, key, kind)
     if known is not None:
         return known
     net, card = load_weights(start)
@@ -105,7 +109,13 @@ def adapt(
         "version": __version__,
     }
     made = replace(card, name=f"{card.name}, adapted", training={**card.training, "adapted": _plain(told)})
-    return Adapted(out, save_weights(out, net, made), verdict.used, told)
+    return Adapted(out, save_weights(out, net, made), verdict.used, told, kind)
+
+
+def adapting(asked: str) -> str:
+    """Return the network that is adapted: the one asked for where it is one, else the first there is."""
+    known = [name for name in NETWORKS if network_of(name).adapts]
+    return asked if asked in known else known[0]
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -120,13 +130,13 @@ def _key(plan: Plan, sha256: str, schedule: Schedule) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _known(out: Path, key: str) -> Adapted | None:
+def _known(out: Path, key: str, kind: str) -> Adapted | None:
     if not out.exists():
         return None
     told = read_card(out).training.get("adapted", {})
     if told.get("key") != key:
         return None
-    return Adapted(out, sha256_of(out), bool(told["used"]), told)
+    return Adapted(out, sha256_of(out), bool(told["used"]), told, kind)
 
 
 def _learn(
@@ -239,10 +249,10 @@ def adapted_request(
         scene, request, out.with_name(f"{out.stem}.network.safetensors"), weights=request.network, tell=tell
     )
     if made.told["gate"]["blocks"] < LEAST_BLOCKS:
-        return replace(request, method=KIND), made
+        return replace(request, method=made.kind), made
     if not made.used:
         return replace(request, method="ridge", network=None), made
-    return replace(request, method=KIND, network=str(made.path)), made
+    return replace(request, method=made.kind, network=str(made.path)), made
 
 
 def summary(made: Adapted) -> str:

@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, cast
 from geofuse.config import RealConfig, TrainConfig, training_to_json
 from geofuse.errors import ConfigError, MethodError, WeightsError
 from geofuse.files import write_bytes
-from geofuse.learn.pairs import (
-    camera_views,
-    full_of_view,
-    full_views,
-    pairs_of,
-    reduced_views,
-    simulated_view,
-    split_rows,
-)
+from geofuse.learn.pairs import pairs_of, split_rows
+from geofuse.learn.views import camera_views, reduced_views, simulated_view
+from geofuse.learn.windows import full_of_view, full_views
 from geofuse.nets import distributed
 from geofuse.nets.arch.base import BlockSpec, Spec
 from geofuse.nets.data import Pair, digest, load_pair, renamed, save_pair
@@ -84,10 +78,10 @@ def material(network: Network, config: TrainConfig, spec: Spec, *, rank: int) ->
         return _pairs(config, cast(BlockSpec, spec), rank=rank)
     if not config.data.scenes:
         raise ConfigError("data.scenes is missing", wanted=f"a scene for {network.name}")
-    return _windows(config)
+    return _windows(config, spec)
 
 
-def _windows(config: TrainConfig) -> Material:
+def _windows(config: TrainConfig, spec: Spec) -> Material:
     """Read the scenes at their own resolution, and one scale down for what is held out."""
     bands, wanted = config.network.bands, config.network.ratio
     windows: list[Full] = []
@@ -98,9 +92,9 @@ def _windows(config: TrainConfig) -> Material:
         ratio = round(1.0 / plan.axis_y.scale)
         if ratio != wanted:
             raise WeightsError(f"a scene of ratio {ratio}", wanted=f"ratio {wanted}", path=scene.scene_id)
-        windows += full_views(plan)
+        windows += full_views(plan, spec.halo)
         below = reduced_views(plan, f"{scene.scene_id}, one scale down")
-        held += [full_of_view(view, ratio) for view in below]
+        held += [full_of_view(view, ratio, spec.halo) for view in below]
         sources.append(
             Source(
                 name=scene.scene_id,

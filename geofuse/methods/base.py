@@ -1,50 +1,16 @@
-"""What a method is: the Patch it sees, the Params it fits, the protocol it keeps, and the names there are."""
+"""What a method is: the Patch it sees, the Params it fits, the protocol it keeps."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.errors import MethodError
 from geofuse.geometry import AxisMap, Window
 from geofuse.methods.observation import Observation
-
-METHODS = {
-    "exp": "geofuse.methods.sharpen.multires:EXP",
-    "brovey": "geofuse.methods.sharpen.substitution:BROVEY",
-    "ihs": "geofuse.methods.sharpen.substitution:IHS",
-    "pca": "geofuse.methods.sharpen.substitution:PCA",
-    "gs": "geofuse.methods.sharpen.substitution:GS",
-    "gsa": "geofuse.methods.sharpen.substitution:GSA",
-    "bt-h": "geofuse.methods.sharpen.substitution:BT_H",
-    "bdsd-pc": "geofuse.methods.sharpen.substitution:BDSD_PC",
-    "pracs": "geofuse.methods.sharpen.substitution:PRACS",
-    "hpf": "geofuse.methods.sharpen.multires:HPF",
-    "sfim": "geofuse.methods.sharpen.multires:SFIM",
-    "awlp": "geofuse.methods.sharpen.multires:AWLP",
-    "mtf-glp": "geofuse.methods.sharpen.multires:MTF_GLP",
-    "mtf-glp-fs": "geofuse.methods.sharpen.multires:MTF_GLP_FS",
-    "mtf-glp-hpm": "geofuse.methods.sharpen.multires:MTF_GLP_HPM",
-    "mtf-glp-hpm-r": "geofuse.methods.sharpen.multires:MTF_GLP_HPM_R",
-    "ridge": "geofuse.methods.sharpen.ridge:RIDGE",
-}
-NETWORKS = {
-    "pan-gan": "geofuse.methods.sharpen.fine_network:PAN_GAN",
-    "pan-gan-ms": "geofuse.methods.sharpen.ms_network:PAN_GAN_MS",
-}
-"""Methods that need weights, and torch to run."""
-BASELINE = "exp"
-"""What every method's detail is measured against: upsampling alone."""
-AUTO = "mtf-glp-hpm-r"
-"""What "auto" means where the scene is not looked at."""
-CANDIDATES = ("ridge", "mtf-glp-hpm-r", "gsa")
-"""What "auto" chooses from by hold-out; the first where a scene is too small to choose by: best on every one so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,18 +238,3 @@ def keep_shares(plain: NDArray[Any], fused: NDArray[Any], shares: Sequence[float
             line -= own
             line *= line.dtype.type(share)
             line += own
-
-
-def get(name: str) -> Method:
-    """Return the method called ``name`` ("auto": the default); MethodError names the nearest otherwise."""
-    key = AUTO if name == "auto" else name
-    known = {**METHODS, **NETWORKS}
-    if key not in known:
-        near = get_close_matches(name, [*known, "auto"], 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else "see `geofuse methods`"
-        raise MethodError(
-            f"there is no method {name!r}", wanted="auto or one of " + ", ".join(known), do=hint
-        )
-    module, attribute = known[key].split(":")
-    method: Method = getattr(importlib.import_module(module), attribute)
-    return method

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, Window, covered
-from geofuse.methods.base import BASELINE, After, Method, Options, Params, Patch, get
+from geofuse.methods.base import After, Method, Options, Params, Patch
 from geofuse.methods.observation import Observation, axes_at, degrade, degrade_bands
 from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px
 from geofuse.methods.sharpen.closed_form import coarse_part, owned_window
 from geofuse.methods.sums import merge
+from geofuse.methods.table import BASELINE, get
 
 LEAST_SIDE_CPX = 24
 """A window smaller than this has nothing left one scale down."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import AreaError, MethodError, PixelError, UsageError
-from geofuse.methods import base
+from geofuse.methods import table
 from geofuse.metrics.table import installed, row_of
 from geofuse.quality.bench_order import sorted_rows
 from geofuse.quality.scoring import Ground, error_percent, ground_of, physical, read_raster, score
@@ -149,9 +149,9 @@ def checked_cases(methods: Sequence[str], rounds: Sequence[int]) -> list[tuple[s
     """
     names: list[str] = []
     for name in methods:
-        names += [*base.METHODS, "auto"] if name == "all" else [name]
+        names += [*table.METHODS, "auto"] if name == "all" else [name]
     for name in names:
-        base.get(name)
+        table.get(name)
     if not names or not rounds or min(rounds) < 0:
         raise UsageError(
             f"methods {list(methods)}, back-projections {list(rounds)}",

@@ -14,7 +14,7 @@ import numpy as np
 
 from geofuse.errors import MatchError
 from geofuse.files import read_json
-from geofuse.methods import base
+from geofuse.methods import table
 from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate, calibrate
 from geofuse.methods.hold_out import Reduced, Trial, best_of, reduce_window, try_methods
 from geofuse.methods.observation import Observation
@@ -137,12 +137,12 @@ def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress:
     places = [names.index(name) for name in plan.options["names"]]
     observation = _used(estimate, request, plan, places)
     rounds = _rounds(estimate, request)
-    about = base.get(request.method).about
+    about = table.get(request.method).about
     method = about.name
     gate = Gate(about, observation.mtf_gain) if about.rival else None
     trials = _trials(plan, observation, windows, request, places=places, rounds=rounds, watch=gate)
     if request.method == "auto":
-        method = best_of(trials) or (base.CANDIDATES[0] if estimate.confidence >= SURE else method)
+        method = best_of(trials) or (table.CANDIDATES[0] if estimate.confidence >= SURE else method)
     shares = trial.shares if (trial := trials.get(method)) else ()
     network_shares: tuple[float, ...] = ()
     if gate is not None:
@@ -176,7 +176,7 @@ def _calibration_plan(scene: Scene, request: Request) -> tuple[Plan, list[str]]:
         extra = extra[: max(0, MOST_BANDS - len(asked))]
     indices = [*asked, *extra]
     names = [target_of(scene).bands[index].name for index in indices]
-    return make_plan(scene, replace(request, bands=names, method=base.BASELINE, weights=None)), names
+    return make_plan(scene, replace(request, bands=names, method=table.BASELINE, weights=None)), names
 
 
 def _estimate(
@@ -284,10 +284,10 @@ def _trials(
         one = reduce_window(replace(patch, coarse=patch.coarse[list(places)]), usable, observation)
         if one is not None:
             reduced.append(one)
-    names = base.CANDIDATES if request.method == "auto" else (base.get(request.method).about.name,)
+    names = table.CANDIDATES if request.method == "auto" else (table.get(request.method).about.name,)
     if watch is not None:
         names = (*names, watch.about.rival)
-    if not reduced or names == (base.BASELINE,):
+    if not reduced or names == (table.BASELINE,):
         return {}
     options = job_of(plan).options
     return try_methods(names, reduced, observation, options=options, rounds=rounds, watch=watch)

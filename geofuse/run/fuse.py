@@ -29,7 +29,7 @@ from geofuse.errors import (
 )
 from geofuse.files import sha256_of, write_bytes, write_json
 from geofuse.kernels.finish import finish
-from geofuse.methods import base
+from geofuse.methods import table
 from geofuse.methods.base import After, Params
 from geofuse.methods.sharpen.back_projection import finished
 from geofuse.methods.sums import merge
@@ -165,7 +165,7 @@ def _run(
     record = provenance(
         replace(plan, inputs=inputs),
         fingerprint=key,
-        fit={"paper": base.get(plan.method).about.paper, "params": params.values},
+        fit={"paper": table.get(plan.method).about.paper, "params": params.values},
         assets=assets,
         counts=counts,
     )
@@ -213,13 +213,13 @@ def _nothing_to_measure(method: str) -> PixelError:
     return PixelError(
         f"no MS pixel to measure what {method} needs on",
         wanted="some in the area whose centre is valid in both images",
-        do=f"check nodata, choose a larger area, or --method {base.BASELINE}",
+        do=f"check nodata, choose a larger area, or --method {table.BASELINE}",
     )
 
 
 def fit_plan(plan: Plan, runner: Executor, progress: Progress = silent) -> Params:
     """Run the first pass over the whole output and fit the method once."""
-    method, job = base.get(plan.method), job_of(plan)
+    method, job = table.get(plan.method), job_of(plan)
     blocks = collect_blocks(plan)
     if method.about.sampled:
         cores = plan.sample or sample_cores(plan)
@@ -261,7 +261,7 @@ def _collect_block(shared: tuple[str, str, Mapping[str, Any]], block: Tile) -> A
     text, name, state = shared
     plan, job = _job(text)
     patch = read_patch(plan, block.core, job.pedestal)
-    method = base.get(plan.method)
+    method = table.get(plan.method)
     return method.collect(name, patch, job.observation, options=job.options, state=state)
 
 
@@ -287,7 +287,7 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
     height, width = patch.valid.shape
     valid = patch.valid[margin : height - margin, margin : width - margin]
     made = finished(
-        base.get(plan.method),
+        table.get(plan.method),
         patch,
         params,
         job.observation,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geofuse.errors import MethodError
 from geofuse.files import sha256_of
-from geofuse.methods import base
+from geofuse.methods import table
 from geofuse.methods.base import Options, Patch, fused_core
 from geofuse.methods.hold_out import fit_patches
 from geofuse.methods.observation import Observation
@@ -53,7 +53,7 @@ def plan_network(
 
     Raises WeightsError and MethodError where weights or ratio do not fit, UsageError where there is no such device.
     """
-    if base.get(method).about.takes.whole_ratios:
+    if table.get(method).about.takes.whole_ratios:
         _check_ratio(method, ratio, size_px)
     where, runs_on = _device(device)
     path = find_weights(named, kind=method, bands=bands, ratio=ratio)
@@ -89,7 +89,7 @@ def least_shares(first: Sequence[float] | None, second: Sequence[float] | None) 
 
 def _check_ratio(method: str, ratio: tuple[float, float], size_px: tuple[int, int]) -> None:
     """Refuse what blocks of R x R pixels cannot follow."""
-    least, most = base.get(method).about.takes.ratios
+    least, most = table.get(method).about.takes.ratios
     whole = round(ratio[0])
     drift = max(abs(own - whole) / own * size for own, size in zip(ratio, size_px, strict=True))
     if not least <= whole <= most or drift > MOST_DRIFT_PX:
@@ -124,7 +124,7 @@ def with_precision(
     assert network is not None
     if network["device"] == "cpu" and not has_bfloat16():
         return options, {"precision": "float32", "reason": "the processor has no bfloat16 units"}
-    method = base.get(network_method(network))
+    method = table.get(network_method(network))
     params = fit_patches(method, windows, observation, options)
     if params is None:
         return options, {"precision": "float32", "reason": "too little to measure on"}

@@ -15,7 +15,7 @@ import numpy as np
 
 from geofuse.errors import AreaError, DiskSpaceError, MemoryLimitError, UsageError, WriteError
 from geofuse.geometry import AxisMap, moved
-from geofuse.methods import base
+from geofuse.methods import base, table
 from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen.back_projection import margin_px
 from geofuse.methods.sharpen.closed_form import low_groups
@@ -137,7 +137,7 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
     """
     if request.nodata is not None:
         scene = with_nodata(scene, request.nodata)
-    method = base.get(found.method if found else request.method)
+    method = table.get(found.method if found else request.method)
     bands = select_bands(scene, request.bands)
     relation = relate(scene)
     guide, target = relation.guide, relation.target
@@ -218,7 +218,7 @@ def _network(
     axes: tuple[AxisMap, AxisMap],
 ) -> dict[str, Any] | None:
     """Settle weights and device where the method is a network; others never hear of torch."""
-    if not base.get(method).about.network:
+    if not table.get(method).about.network:
         return None
     from geofuse.run.networks import least_shares, plan_network
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, covered, moved, nearest
-from geofuse.methods.base import Method, Options, Params, Patch, fused_core, get
+from geofuse.methods.base import Method, Options, Params, Patch, fused_core
 from geofuse.methods.observation import Observation
 from geofuse.methods.sums import merge
+from geofuse.methods.table import get
 from tests.methods import reference
 
 BLOCK_PX = 1024

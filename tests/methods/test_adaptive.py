@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from geofuse.geometry import covered, cubic_taps, gaussian_taps, moved, shifted
 from geofuse.kernels.stencil import FOLDS, TAPS, ProductSums
 from geofuse.landscape.camera import Camera, camera_axes, make_truth, observe
-from geofuse.methods.base import METHODS, Options, Params, get
+from geofuse.methods.base import Options, Params
 from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen import ridge_penalty
 from geofuse.methods.sharpen.one_scale_down import there_and_back
 from geofuse.methods.sharpen.ridge import RIDGE
 from geofuse.methods.sharpen.ridge_penalty import Trial
 from geofuse.methods.sums import NormalEquations, merge
+from geofuse.methods.table import METHODS, get
 from geofuse.metrics.reference import ergas
 from tests.methods import reference
 from tests.methods.reference_ridge import Plane, Ridge, full_scale, ridge

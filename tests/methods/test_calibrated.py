@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import axis_from_grids
 from geofuse.landscape.camera import Camera, observe
-from geofuse.methods.base import After, Options, get
+from geofuse.methods.base import After, Options
 from geofuse.methods.hold_out import Reduced, fit_patches, patches_of
 from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px
+from geofuse.methods.table import get
 from geofuse.metrics.reference import ergas
 from tests.methods.test_calibrate import found, landsat_pan, sentinel
 

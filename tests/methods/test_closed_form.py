@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, shifted
-from geofuse.methods.base import METHODS
+from geofuse.methods.table import METHODS
 from tests.methods.reference import REFERENCES, Pair, hpm_r_slopes
 from tests.methods.scenes import (
     JILIN,

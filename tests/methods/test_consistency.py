@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, cubic_taps, gaussian_taps, shifted
-from geofuse.methods.base import After, Params, Patch, Reach, get
+from geofuse.methods.base import After, Params, Patch, Reach
 from geofuse.methods.observation import Observation, ShiftField, axes_at, degrade, upsample
 from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px, round_trip_cpx
 from geofuse.methods.sharpen.one_scale_down import there_and_back
+from geofuse.methods.table import get
 from tests.methods import reference
 from tests.methods.scenes import LANDSAT, NAMES, Scene, aligned, fitted, make_scene
 

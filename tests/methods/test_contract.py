@@ -12,8 +12,9 @@ import pytest
 
 from geofuse.errors import MethodError
 from geofuse.geometry import AxisMap
-from geofuse.methods.base import AUTO, METHODS, Options, Patch, fused_core, get
+from geofuse.methods.base import Options, Patch, fused_core
 from geofuse.methods.sums import GainEquations, Histogram, Moments, NormalEquations, Spectra
+from geofuse.methods.table import AUTO, METHODS, get
 from tests.methods.scenes import (
     JILIN,
     LANDSAT,

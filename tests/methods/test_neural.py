@@ -12,10 +12,11 @@ import pytest
 from geofuse.errors import MethodError, WeightsError, WorkerError
 from geofuse.files import sha256_of
 from geofuse.geometry import AxisMap
-from geofuse.methods.base import After, Params, get
+from geofuse.methods.base import After, Params
 from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen import ms_network
 from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px
+from geofuse.methods.table import get
 from geofuse.nets.weights import Card, save_weights
 from tests.methods.scenes import LANDSAT, NAMES, Cutter, Scene, aligned, applied, fitted, make_scene
 

@@ -21,7 +21,7 @@ from PIL import Image
 from geofuse.cli import main
 from geofuse.errors import AreaError, MethodError, UsageError
 from geofuse.landscape.camera import Camera, make_truth
-from geofuse.methods.base import METHODS
+from geofuse.methods.table import METHODS
 from geofuse.pages.bench_table import best_of, columns_of, name_of
 from geofuse.quality.bench import checked_cases, cut_to_size
 from geofuse.quality.bench_order import sorted_rows

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geofuse.cli import main
 from geofuse.landscape.camera import Camera
-from geofuse.methods.base import METHODS
+from geofuse.methods.table import METHODS
 from geofuse.quality.simulated_pair import Pair, write_pair
 from tests.conftest import CAMERA
 from tests.methods import test_fields as fields

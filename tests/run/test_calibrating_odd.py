@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scenery import averaged, fuse, fuse_plain, landscape, north_up, pixels, record, status, write
 
 from geofuse.cli import main
-from geofuse.methods.base import CANDIDATES
+from geofuse.methods.table import CANDIDATES
 
 SIDE_CPX = 40
 """Enough to measure on, and too little to hold out: 900 and 2500 coarse pixels."""

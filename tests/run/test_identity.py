@@ -9,7 +9,7 @@ import pytest
 import rasterio
 
 from geofuse.cli import main
-from geofuse.methods.base import METHODS
+from geofuse.methods.table import METHODS
 from geofuse.quality.simulated_pair import Pair
 
 WINDOW = ("--window", "90", "0", "1100", "560")

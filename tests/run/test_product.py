@@ -13,7 +13,7 @@ from rio_cogeo.cogeo import cog_validate
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from geofuse.cli import main
-from geofuse.methods.base import METHODS
+from geofuse.methods.table import METHODS
 from geofuse.metrics.reference import ergas
 from geofuse.quality.simulated_pair import Pair
 from tests.conftest import CAMERA

@@ -1,4 +1,4 @@
-"""`pan-gan`: Pan-GAN's generator on the fine grid.
+"""A network on the fine grid, such as Pan-GAN's generator.
 
 torch is loaded when a tile is fused, not before.
 """
@@ -20,15 +20,12 @@ from geofuse.methods.sharpen.multires import EXP
 from geofuse.methods.sharpen.network_levels import grown, levels_from, levels_of, network_of, range_of
 from geofuse.methods.sharpen.on_device import on_its_device
 from geofuse.methods.sharpen.one_scale_down import back_reach_cpx
-from geofuse.methods.sharpen.ridge import RIDGE
 from geofuse.methods.sums import Moments
-
-PAN_GAN_HALO_PX = 8
 
 
 @dataclass(frozen=True, slots=True)
 class FineNetwork:
-    """Pan-GAN's generator: F = net(U(M), P) on the fine grid."""
+    """F = net(U(M), P) on the fine grid."""
 
     about: About
     """Name and source."""
@@ -39,14 +36,7 @@ class FineNetwork:
 
     def halo(self, observation: Observation, *, options: Options) -> Reach:
         """Upsampling's reach and the levels', around the network's halo."""
-        ratio = options.largest_ratio or options.ratio
-        exp = EXP.halo(observation, options=options)
-        more = math.ceil(PAN_GAN_HALO_PX * (2.0 / options.ratio - 1.0 / ratio)) + 1
-        back = max(back_reach_cpx(gain, ratio) for gain in (*observation.mtf_gain, observation.joint_gain))
-        shift = max(max(abs(dy), abs(dx)) for dy, dx in (*observation.shifts_px, observation.shift_px))
-        stray = math.ceil(shift + (observation.field.largest_px + 1 if observation.field else 0.0))
-        seen = math.ceil((back + 0.5) * ratio) + gaussian_reach_px(observation.joint_gain, ratio) + stray
-        return Reach(max(PAN_GAN_HALO_PX, seen), max(exp.coarse_cpx + more, back + 1))
+        return reach_of(int(network_of(options, self.about.name)["halo"]), observation, options=options)
 
     def collect(
         self, name: str, patch: Patch, observation: Observation, *, options: Options, state: Mapping[str, Any]
@@ -76,18 +66,30 @@ class FineNetwork:
         from geofuse.nets.inference import engine, on_host
 
         running = engine(network_of(options, self.about.name))
-        planes = pan_gan_inputs(patch, params.values, observation, options=options)
+        planes = fine_inputs(patch, params.values, observation, running.spec.halo, options=options)
         made = on_host(running, (planes,), first=(patch.core[0], patch.core[2]), core=patch.core)
         centre, half = range_of(params.values["levels"])
         kind = patch.coarse.dtype
         return np.asarray(centre[:-1, None, None] + half[:-1, None, None] * made, kind)
 
 
-def pan_gan_inputs(
-    patch: Patch, values: Mapping[str, Any], observation: Observation, *, options: Options
+def reach_of(halo_px: int, observation: Observation, *, options: Options) -> Reach:
+    """Return how far a network with that halo looks, with its inputs and the levels they are scaled by."""
+    ratio = options.largest_ratio or options.ratio
+    exp = EXP.halo(observation, options=options)
+    more = math.ceil(halo_px * (2.0 / options.ratio - 1.0 / ratio)) + 1
+    back = max(back_reach_cpx(gain, ratio) for gain in (*observation.mtf_gain, observation.joint_gain))
+    shift = max(max(abs(dy), abs(dx)) for dy, dx in (*observation.shifts_px, observation.shift_px))
+    stray = math.ceil(shift + (observation.field.largest_px + 1 if observation.field else 0.0))
+    seen = math.ceil((back + 0.5) * ratio) + gaussian_reach_px(observation.joint_gain, ratio) + stray
+    return Reach(max(halo_px, seen), max(exp.coarse_cpx + more, back + 1))
+
+
+def fine_inputs(
+    patch: Patch, values: Mapping[str, Any], observation: Observation, halo_px: int, *, options: Options
 ) -> NDArray[Any]:
-    """Return U(M) and P, scaled to about -1 .. 1 by the scene's range, around the core: (B + 1, H + 16, W + 16)."""
-    row0, row1, col0, col1 = grown(patch.core, PAN_GAN_HALO_PX)
+    """Return U(M) and P, scaled to about -1 .. 1 by the scene's range, around the core: (B + 1, H + 2k, W + 2k)."""
+    row0, row1, col0, col1 = grown(patch.core, halo_px)
     wide = replace(patch, core=(row0, row1, col0, col1))
     up = fused_core(EXP, wide, Params(EXP.about.name), observation, options=options)
     top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
@@ -96,16 +98,3 @@ def pan_gan_inputs(
     pan = np.where(patch.fine_valid[part], patch.fine[0, *part], centre[-1])
     planes = np.concatenate([up, pan[None].astype(up.dtype)])
     return np.asarray((planes - centre[:, None, None]) / half[:, None, None], np.float32)
-
-
-PAN_GAN = FineNetwork(
-    About(
-        "pan-gan",
-        "network",
-        "Ma, Yu, Chen, Liang, Guo and Jiang 2020, Information Fusion 62",
-        "Pan-GAN's generator on the fine grid, trained without a reference",
-        hears=frozenset({"network", "device"}),
-        network=True,
-        rival=RIDGE.about.name,
-    )
-)

@@ -1,4 +1,4 @@
-"""`pan-gan-ms`: a network on the MS grid, whose output is a residual on ridge.
+"""A network on the MS grid, whose output is a residual on ridge.
 
 torch is loaded when a tile is fused, not before.
 """
@@ -25,7 +25,6 @@ from geofuse.methods.base import (
     Pass,
     Patch,
     Reach,
-    Takes,
     fused_core,
 )
 from geofuse.methods.observation import (
@@ -87,18 +86,7 @@ class MsNetwork:
     def halo(self, observation: Observation, *, options: Options) -> Reach:
         """Ridge's reach, around the network's halo of whole blocks."""
         network = network_of(options, self.about.name)
-        ratio = int(network["ratio"])
-        own = RIDGE.halo(observation, options=options)
-        blocks = int(network["halo"]) + 1  # a core begins inside a block
-        smooth = CUBIC_REACH_CPX + FILL_CPX + 0.5
-        shift = max(max(abs(dy), abs(dx)) for dy, dx in (*observation.shifts_px, observation.shift_px))
-        low = math.ceil(smooth * ratio + shift) + gaussian_reach_px(observation.joint_gain, ratio) + 1
-        back = max(back_reach_cpx(gain, ratio) for gain in observation.mtf_gain)
-        stray = stray_cpx(observation, 1.0 / ratio)
-        return Reach(
-            blocks * ratio + max(own.fine_px, low),
-            blocks + max(own.coarse_cpx, back + 1, CUBIC_REACH_CPX + FILL_CPX + 2 * stray),
-        )
+        return reach_of(int(network["halo"]), int(network["ratio"]), observation, options=options)
 
     def collect(
         self, name: str, patch: Patch, observation: Observation, *, options: Options, state: Mapping[str, Any]
@@ -151,12 +139,27 @@ class MsNetwork:
         return out
 
 
+def reach_of(halo_cpx: int, ratio: int, observation: Observation, *, options: Options) -> Reach:
+    """Return how far a network with that halo of whole blocks looks, with ridge under it."""
+    own = RIDGE.halo(observation, options=options)
+    blocks = halo_cpx + 1  # a core begins inside a block
+    smooth = CUBIC_REACH_CPX + FILL_CPX + 0.5
+    shift = max(max(abs(dy), abs(dx)) for dy, dx in (*observation.shifts_px, observation.shift_px))
+    low = math.ceil(smooth * ratio + shift) + gaussian_reach_px(observation.joint_gain, ratio) + 1
+    back = max(back_reach_cpx(gain, ratio) for gain in observation.mtf_gain)
+    stray = stray_cpx(observation, 1.0 / ratio)
+    return Reach(
+        blocks * ratio + max(own.fine_px, low),
+        blocks + max(own.coarse_cpx, back + 1, CUBIC_REACH_CPX + FILL_CPX + 2 * stray),
+    )
+
+
 def ms_inputs(
     patch: Patch, values: Mapping[str, Any], observation: Observation, spec: BlockSpec, *, options: Options
 ) -> Inputs:
     """Make what a network on the MS grid is fed for the blocks that the core touches, and ridge under them.
 
-    ``values`` are the fitted Params', ``spec`` is the network's `BlockSpec`.
+    ``values`` are the fitted Params', ``spec`` is the network's.
     """
     ratio, k = spec.ratio, spec.halo
     axes, shift, levels = (patch.axis_y, patch.axis_x), observation.shift_px, values["levels"]
@@ -308,19 +311,3 @@ def _unshuffled(planes: NDArray[np.floating[Any]], ratio: int) -> NDArray[np.flo
         for col in range(ratio):
             out[:, row * ratio + col] = planes[:, row::ratio, col::ratio]
     return out
-
-
-PAN_GAN_MS = MsNetwork(
-    About(
-        "pan-gan-ms",
-        "network",
-        "after Ma et al. 2020, Information Fusion 62; Shi et al. 2016, CVPR (sub-pixel convolution)",
-        "a residual on ridge from the MS grid, kept where the scene's hold-out gains by it",
-        Takes(ratios=(2.0, 8.0), whole_ratios=True),
-        hears=frozenset({"network", "device", "adapt"}),
-        sampled=True,
-        network=True,
-        rival=RIDGE.about.name,
-        yields=True,
-    )
-)

@@ -1,0 +1,97 @@
+"""Which methods there are: geofuse's own, those of installed packages, and each network of `geofuse.nets.table`.
+
+A new method is a file in a folder of `geofuse.methods` and a row here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from geofuse.errors import MethodError, PluginError
+from geofuse.methods.base import Method
+from geofuse.nets.table import NETWORKS, network_of
+from geofuse.tables import Checked, Origin, Row, Table
+
+BASELINE = "exp"
+"""What every method's detail is measured against: upsampling alone."""
+AUTO = "mtf-glp-hpm-r"
+"""What "auto" means where the scene is not looked at."""
+CANDIDATES = ("ridge", "mtf-glp-hpm-r", "gsa")
+"""What "auto" chooses from by hold-out; the first where a scene is too small to choose by: best on every one so far."""
+METHODS: Table[Method] = Table(
+    "geofuse.methods",
+    (
+        Row("exp", "geofuse.methods.sharpen.multires:EXP"),
+        Row("brovey", "geofuse.methods.sharpen.substitution:BROVEY"),
+        Row("ihs", "geofuse.methods.sharpen.substitution:IHS"),
+        Row("pca", "geofuse.methods.sharpen.substitution:PCA"),
+        Row("gs", "geofuse.methods.sharpen.substitution:GS"),
+        Row("gsa", "geofuse.methods.sharpen.substitution:GSA"),
+        Row("bt-h", "geofuse.methods.sharpen.substitution:BT_H"),
+        Row("bdsd-pc", "geofuse.methods.sharpen.substitution:BDSD_PC"),
+        Row("pracs", "geofuse.methods.sharpen.substitution:PRACS"),
+        Row("hpf", "geofuse.methods.sharpen.multires:HPF"),
+        Row("sfim", "geofuse.methods.sharpen.multires:SFIM"),
+        Row("awlp", "geofuse.methods.sharpen.multires:AWLP"),
+        Row("mtf-glp", "geofuse.methods.sharpen.multires:MTF_GLP"),
+        Row("mtf-glp-fs", "geofuse.methods.sharpen.multires:MTF_GLP_FS"),
+        Row("mtf-glp-hpm", "geofuse.methods.sharpen.multires:MTF_GLP_HPM"),
+        Row("mtf-glp-hpm-r", "geofuse.methods.sharpen.multires:MTF_GLP_HPM_R"),
+        Row("ridge", "geofuse.methods.sharpen.ridge:RIDGE"),
+    ),
+    noun="method",
+    fault=MethodError,
+    wants=("about", "passes", "collect", "fit", "halo", "apply"),
+)
+"""Methods that need no weights."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all methods: those without weights, then the networks."""
+    return tuple(row.name for row in rows())
+
+
+def rows() -> tuple[Row, ...]:
+    """Return the rows of all methods; PluginError where a method and a network have one name."""
+    plain, networks = METHODS.rows(), NETWORKS.rows()
+    for row in networks:
+        if row.name in METHODS:
+            first = METHODS.row(row.name)
+            raise PluginError(
+                f"{row.name!r} is a method of {first.source} and a network of {row.source}",
+                wanted="a name in one package only",
+                do=f"pip uninstall {first.package if row.package == 'geofuse' else row.package}",
+            )
+    return (*plain, *networks)
+
+
+def get(name: str, *, origin: Origin | None = None) -> Method:
+    """Return the method called ``name`` ("auto": the default); MethodError names the nearest otherwise.
+
+    ``origin`` is the package that had it when it was chosen, where that is known: PluginError names it if it is gone.
+    """
+    key = AUTO if name == "auto" else name
+    if not any(row.name == key for row in rows()):
+        METHODS.row(key, origin=origin, also=("auto", *NETWORKS.names()))
+    if key in NETWORKS:
+        from geofuse.methods.sharpen.network_methods import method_of
+
+        return method_of(network_of(key))
+    found = METHODS.load(key)
+    if found.about.name != key:
+        source = METHODS.row(key).source
+        raise PluginError(f"method {key!r} of {source} calls itself {found.about.name!r}", wanted="one name")
+    return found
+
+
+def origin_of(name: str) -> Origin | None:
+    """Return package and version of a method that is not geofuse's own; None for the others."""
+    return next((row.origin for row in rows() if row.name == name), None)
+
+
+def check() -> tuple[Checked, ...]:
+    """Try every method that needs no weights; their rows say what they are."""
+    return tuple(
+        one if one.fault else replace(one, row=replace(one.row, title=METHODS.load(one.row.name).about.title))
+        for one in METHODS.check()
+    )
