@@ -3,51 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-from geofuse.commands import (
-    assessing,
-    benching,
-    calibrating,
-    catalog,
-    exporting,
-    fusing,
-    learning,
-    looking,
-    running,
-    scenes,
-    serving,
-    simulating,
-    up,
-)
-from geofuse.commands.common import Parser
+from geofuse.commands.parsing import Parser
+from geofuse.commands.table import COMMANDS
 from geofuse.errors import GeofuseError
 from geofuse.version import __version__
-
-COMMANDS = (
-    fusing,
-    learning,
-    exporting,
-    calibrating,
-    assessing,
-    looking,
-    simulating,
-    benching,
-    running,
-    scenes,
-    catalog,
-    serving,
-    up,
-)
-"""In the order of `geofuse --help`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     try:
-        arguments = build_parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else argv
+        arguments = build_parser(words).parse_args(words)
         status: int = arguments.run(arguments) or 0
         sys.stdout.flush()
     except GeofuseError as error:
@@ -67,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of all commands."""
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Build the parser of the command that the words call; of the others only their names."""
     parser = Parser(
         prog="geofuse",
         description="Fuse the images of a satellite scene into one sharp, georeferenced product.",
@@ -76,8 +47,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"geofuse {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for module in COMMANDS:
-        module.add(commands)
+    called = COMMANDS.get(next((word for word in words if not word.startswith("-")), ""), ("", ""))[0]
+    if called:
+        importlib.import_module(f"geofuse.commands.{called}").add(commands)
+    for name, (module, text) in COMMANDS.items():
+        if module != called:
+            commands.add_parser(name, help=text, add_help=False)
     return parser
 
 

@@ -21,7 +21,7 @@ from geofuse.quality.simulated_pair import (
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial, Threads
 from geofuse.run.fuse import Progress, fuse_to_cog, silent
-from geofuse.run.planning import Request
+from geofuse.run.request import Request, make_request
 
 SLANT_DEG = 8.0
 CAMERA = Camera(
@@ -49,8 +49,8 @@ def run_demo(
     truth = make_truth(size, rng=np.random.default_rng(seed))
     pair = write_pair(folder, truth, CAMERA, slant_deg=SLANT_DEG, seed=seed)
     progress("simulate", size * size, size * size, 0)
-    plain = _fused(pair, folder / "upsampled.tif", Request(method="exp", calibrate=False), progress)
-    fused = _fused(pair, folder / "fused.tif", Request(method=method), progress)
+    plain = _fused(pair, folder / "upsampled.tif", make_request(method="exp", calibrate=False), progress)
+    fused = _fused(pair, folder / "fused.tif", make_request(method=method), progress)
     return _judged(pair, folder, {"exp": plain, method: fused})
 
 

@@ -4,16 +4,82 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from geofuse.archive import catalog
 from geofuse.archive.catalog_assets import intact
 from geofuse.archive.rights import rights_of
-from geofuse.clips.clip import Credit
-from geofuse.errors import AccessError, UsageError, VerifyError
+from geofuse.clips.clip import FORMATS, Credit, Cut, Tell, Wish, plan_clip
+from geofuse.clips.clip_files import write_clip
+from geofuse.errors import AccessError, ExistsError, UsageError, VerifyError
 from geofuse.files import read_json
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import inspect
+
+SUFFIXES = {
+    **dict.fromkeys((".tif", ".tiff"), "cog"),
+    **dict.fromkeys((".jpg", ".jpeg"), "jpeg"),
+    ".png": "png",
+    ".nc": "netcdf",
+    ".zip": "zarr",
+}
+"""The format a file's name asks for."""
+
+
+class ClipFacts(TypedDict):
+    """What is told of a clip that was written."""
+
+    out: str
+    bytes: int
+    window: list[int]
+    height: int
+    width: int
+    bands: list[str]
+    resampled: bool
+    attribution: str
+
+
+def form_of(out: Path, form: str | None) -> str:
+    """Return the format of a clip: the one asked for, else by the file's ending; UsageError where neither says."""
+    found = form or SUFFIXES.get(out.suffix.lower(), "")
+    if found not in FORMATS:
+        raise UsageError(f"--out {out.name}", wanted=f"one ending in {', '.join(SUFFIXES)}, or --format")
+    return found
+
+
+def plan_item_clip(
+    item: str, wish: Wish, *, catalog_folder: Path | None = None, licensed: bool = False
+) -> Cut:
+    """Decide a clip of an item or product; raises what `product_of` and `plan_clip` raise.
+
+    UsageError where a stretch is asked for of what is no picture: it keeps the product's own values.
+    """
+    if not FORMATS[wish.form].picture and (wish.ranges is not None or wish.gamma != 1.0):
+        raise UsageError(
+            f"a stretch with format {wish.form}",
+            wanted="a picture: jpeg or png",
+            do="leave --range and --gamma out",
+        )
+    path, bands, credit = product_of(item, catalog_folder, licensed=licensed)
+    return plan_clip(path, bands, wish, credit)
+
+
+def write_item_clip(cut: Cut, out: Path, tell: Tell, *, overwrite: bool = False) -> ClipFacts:
+    """Write a clip and tell what it is; ExistsError where the file is there already."""
+    if out.exists() and not overwrite:
+        raise ExistsError("there is such a file", do="choose another, or --overwrite", path=str(out))
+    write_clip(cut, out, tell)
+    row0, row1, col0, col1 = cut.native
+    return {
+        "out": str(out),
+        "bytes": out.stat().st_size,
+        "window": [row0, col0, row1 - row0, col1 - col0],
+        "height": cut.spec.height,
+        "width": cut.spec.width,
+        "bands": list(cut.spec.descriptions),
+        "resampled": cut.image.warped,
+        "attribution": cut.spec.tags.get("TIFFTAG_COPYRIGHT", ""),
+    }
 
 
 def product_of(item: str, folder: Path | None, *, licensed: bool) -> tuple[Path, list[str], Credit]:
@@ -34,6 +100,10 @@ def product_of(item: str, folder: Path | None, *, licensed: bool) -> tuple[Path,
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise UsageError(
             f"{item!r:.80} is no item", wanted="an item's .json, a product's .tif, or --catalog DIR"
+        )
+    if licensed:
+        raise UsageError(
+            "--licensed with a product's file", wanted="an item of a catalogue", do="or leave it out"
         )
     return _of_product(path)
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from geofuse.commands.common import add_command, print_json, progress_bars, scene_of, scene_options
-from geofuse.errors import UsageError
+from geofuse.commands.common import (
+    add_switches,
+    chosen,
+    print_json,
+    progress_bars,
+    request_of,
+    scene_of,
+    scene_options,
+)
+from geofuse.commands.parsing import add_command, add_options, refuse
+from geofuse.config.sections import AREAS, WorkOptions
 
 EXAMPLES = """\
   geofuse assess sharp.tif LC09_L1TP_193024_20240512_20240512_02_T1 --html report.html
@@ -21,7 +30,6 @@ def add(commands: Any) -> None:
         commands,
         "assess",
         _assess,
-        text="measure a product against the scene it came from",
         examples=EXAMPLES,
     )
     command.add_argument(
@@ -32,9 +40,8 @@ def add(commands: Any) -> None:
         "--reference", metavar="REF.tif", help="what the product should be, on its grid or a larger one"
     )
     command.add_argument("--html", metavar="REPORT.html", help="write a page with numbers, maps and pictures")
-    command.add_argument("--workers", type=int, metavar="N", help="tiles at a time (one for each core)")
-    command.add_argument("--no-progress", action="store_true", help="no progress bar")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    add_options(command, chosen(WorkOptions, ("workers",)))
+    add_switches(command, "no_progress", "json")
 
 
 def _assess(arguments: argparse.Namespace) -> None:
@@ -45,13 +52,11 @@ def _assess(arguments: argparse.Namespace) -> None:
     from geofuse.quality.assess import assess
     from geofuse.run.executors import executor
 
-    if arguments.bbox or arguments.aoi or arguments.window:
-        raise UsageError("an area", wanted="none: the product's own is assessed")
-    if arguments.workers is not None and arguments.workers < 1:
-        raise UsageError(f"--workers {arguments.workers}", wanted="at least 1")
+    refuse(arguments, AREAS, because="with a product", wanted="none: its own area is assessed")
+    asked = request_of(arguments)
     page = checked_page(Path(arguments.html)) if arguments.html else None
     with (
-        executor("threads", arguments.workers or os.cpu_count() or 1) as runner,
+        executor("threads", asked.work.workers or os.cpu_count() or 1) as runner,
         progress_bars(arguments.no_progress) as progress,
     ):
         found = assess(

@@ -7,14 +7,17 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from geofuse.commands.common import (
-    add_command,
-    names,
+    add_switches,
+    chosen,
     print_json,
     progress_bars,
+    request_of,
     scene_of,
     scene_options,
     stoppable,
 )
+from geofuse.commands.parsing import add_command, add_options, names
+from geofuse.config.sections import FuseOptions
 from geofuse.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +35,6 @@ def add(commands: Any) -> None:
         commands,
         "bench",
         _bench,
-        text="score and time every method on a scene: a table, pictures, a page",
         examples=EXAMPLES,
     )
     scene_options(bench)
@@ -50,15 +52,22 @@ def add(commands: Any) -> None:
         help="reduced: both images degraded, MS is the reference; full: no reference (reduced)",
     )
     bench.add_argument(
-        "--back-projections", type=_counts, default=[0, 3], metavar="LIST", help="a row for each (0,3)"
+        "--back-projections",
+        dest="rounds",
+        type=_counts,
+        default=[0, 3],
+        metavar="LIST",
+        help="a row for each (0,3)",
     )
-    bench.add_argument("--no-calibrate", action="store_true", help="keep the sensor table's figures")
-    bench.add_argument("--no-progress", action="store_true", help="no progress bar")
-    bench.add_argument("--json", action="store_true", help="print bench.json")
+    add_options(bench, chosen(FuseOptions, ("calibrate",)), calibrate="keep the sensor table's figures")
+    add_switches(bench, "no_progress", "json", json="print bench.json")
 
 
 def _counts(text: str) -> list[int]:
-    return [int(count) for count in text.split(",")]
+    try:
+        return [int(count) for count in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers") from error
 
 
 def _bench(arguments: argparse.Namespace) -> None:
@@ -68,19 +77,11 @@ def _bench(arguments: argparse.Namespace) -> None:
     from geofuse.pages.bench_page import write_bench
     from geofuse.pages.bench_table import bench_text
     from geofuse.quality.bench import run_bench
-    from geofuse.run.planning import Request
 
     folder = Path(arguments.out)
     if folder.exists() and not folder.is_dir():
         raise UsageError("--out is a file", wanted="a folder", path=str(folder))
-    request = Request(
-        bands=arguments.bands,
-        bbox=arguments.bbox,
-        aoi=arguments.aoi,
-        window=arguments.window,
-        nodata=arguments.nodata,
-        calibrate=not arguments.no_calibrate,
-    )
+    request = request_of(arguments)
     with progress_bars(arguments.no_progress) as progress, stoppable(), write_faults(folder):
         bench = run_bench(
             scene_of(arguments),
@@ -88,7 +89,7 @@ def _bench(arguments: argparse.Namespace) -> None:
             folder,
             methods=arguments.methods,
             protocol=arguments.protocol,
-            rounds=arguments.back_projections,
+            rounds=arguments.rounds,
             progress=progress,
         )
     found = write_bench(bench, folder, commands_of(arguments, bench.found))
@@ -105,8 +106,8 @@ def commands_of(arguments: argparse.Namespace, found: Mapping[str, Any]) -> list
     window = [str(number) for number in found["pan_window"]]
     area = ["--window", *window]
     asked = ["--methods", ",".join(arguments.methods), "--protocol", arguments.protocol]
-    asked += ["--back-projections", ",".join(map(str, arguments.back_projections))]
-    calibrate = ["--no-calibrate"] if arguments.no_calibrate else []
+    asked += ["--back-projections", ",".join(map(str, arguments.rounds))]
+    calibrate = ["--no-calibrate"] if arguments.calibrate is False else []
     lines = [["bench", *scene, *area, *asked, *calibrate, "--out", arguments.out]]
     if arguments.protocol == "reduced":
         lines.append(["simulate", *scene, *area, *calibrate, "--out", "pair"])
@@ -118,7 +119,7 @@ def commands_of(arguments: argparse.Namespace, found: Mapping[str, Any]) -> list
 
 
 def _scene_words(arguments: argparse.Namespace) -> list[str]:
-    words = [arguments.scene] if arguments.scene else []
+    words = [arguments.path] if arguments.path else []
     words += ["--pan", arguments.pan] if arguments.pan else []
     words += [word for path in arguments.ms or () for word in ("--ms", path)]
     words += ["--bands", ",".join(arguments.bands)] if arguments.bands else []

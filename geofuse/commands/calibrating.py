@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from geofuse.commands.common import add_command, print_json, scene_of, scene_options
+from geofuse.commands.common import (
+    add_switches,
+    chosen,
+    print_json,
+    request_of,
+    scene_of,
+    scene_options,
+)
+from geofuse.commands.parsing import add_command, add_options
+from geofuse.config.sections import FuseOptions
 
 EXAMPLES = """\
   geofuse calibrate LC09_L1TP_193024_20240512_20240512_02_T1
@@ -20,26 +29,16 @@ def add(commands: Any) -> None:
         commands,
         "calibrate",
         _calibrate,
-        text="measure shift, MTF gains and PAN's spectral weights from the pair itself",
         examples=EXAMPLES,
     )
     scene_options(calibrate)
-    calibrate.add_argument("--force", action="store_true", help="report on images that do not match, too")
-    calibrate.add_argument("--json", action="store_true", help="print one JSON object")
+    add_options(calibrate, chosen(FuseOptions, ("force",)), force="report on images that do not match, too")
+    add_switches(calibrate, "json")
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
     from geofuse.pages.terminal import calibration_text
     from geofuse.run.calibrating import calibrate_scene
-    from geofuse.run.planning import Request
 
-    request = Request(
-        bands=arguments.bands,
-        bbox=arguments.bbox,
-        aoi=arguments.aoi,
-        window=arguments.window,
-        nodata=arguments.nodata,
-        force=arguments.force,
-    )
-    found = calibrate_scene(scene_of(arguments), request)
+    found = calibrate_scene(scene_of(arguments), request_of(arguments))
     print_json(found) if arguments.json else print(calibration_text(found))

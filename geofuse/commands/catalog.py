@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from geofuse.commands.common import Parser, add_command, print_json
+from geofuse.commands.common import add_switches, print_json
+from geofuse.commands.parsing import Parser, add_command
+from geofuse.commands.table import COMMANDS
 from geofuse.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +29,7 @@ _INTERVAL = "A/B, A/.., ../B or one time or day, ISO 8601"
 
 def add(commands: Any) -> None:
     """Add them."""
-    publish = add_command(
-        commands, "publish", _publish, text="put a product into a STAC catalogue", examples=PUBLISH_EXAMPLES
-    )
+    publish = add_command(commands, "publish", _publish, examples=PUBLISH_EXAMPLES)
     publish.add_argument("product", metavar="OUT.tif", help="a product of geofuse, with its OUT.json")
     publish.add_argument("--catalog", required=True, metavar="DIR", help="the catalogue; made if not there")
     publish.add_argument("--access", metavar="CLASS", help="open, view-only or internal (the sensor's)")
@@ -44,8 +44,8 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="report to go with it; repeatable (OUT.html and OUT.report.*)",
     )
-    publish.add_argument("--json", action="store_true", help="print one JSON object")
-    parser = commands.add_parser("catalog", help="look into a STAC catalogue, and keep it")
+    add_switches(publish, "json")
+    parser = commands.add_parser("catalog", help=COMMANDS["catalog"][1])
     actions = parser.add_subparsers(metavar="ACTION", required=True, parser_class=Parser)
     listing = add_command(actions, "list", _list, text="list the items by time of acquisition")
     show = add_command(actions, "show", _show, text="print an item")
@@ -57,7 +57,7 @@ def add(commands: Any) -> None:
     check = add_command(actions, "verify", _verify, text="check every link, checksum and schema")
     for action in (listing, show, search, remove, rebuild, check):
         action.add_argument("dir", metavar="DIR", help="the catalogue")
-        action.add_argument("--json", action="store_true", help="print one JSON object")
+        add_switches(action, "json")
     show.add_argument("item", metavar="ID")
     remove.add_argument("item", nargs="?", metavar="ID", help="optional with --superseded")
     remove.add_argument("--superseded", action="store_true", help="only the versions before the newest")

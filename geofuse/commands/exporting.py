@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from geofuse.commands.common import add_command, print_json
+from geofuse.commands.common import add_switches, print_json
+from geofuse.commands.parsing import add_command
 from geofuse.errors import UsageError, WriteError
 
 EXAMPLES = """\
@@ -20,12 +21,11 @@ def add(commands: Any) -> None:
         commands,
         "export",
         _export,
-        text="write a network as ONNX, for runtimes without torch",
         examples=EXAMPLES,
     )
     export.add_argument("weights", metavar="WEIGHTS", help="a weights file, or a shipped name")
     export.add_argument("--out", required=True, metavar="NET.onnx", help="the file to write")
-    export.add_argument("--json", action="store_true", help="print one JSON object")
+    add_switches(export, "json")
 
 
 def _export(arguments: argparse.Namespace) -> None:

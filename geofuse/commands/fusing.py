@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from geofuse.commands.common import (
-    add_command,
-    method_options,
+    add_switches,
+    fuse_options,
     print_json,
     progress_bars,
     request_of,
@@ -17,13 +17,14 @@ from geofuse.commands.common import (
     target_from,
     work_option,
 )
+from geofuse.commands.parsing import add_command, refuse
 from geofuse.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from geofuse.rasters.cog.objects import Target
-    from geofuse.run.planning import Request
+    from geofuse.run.request import Request
     from geofuse.scenes.scene import Scene
 
 FUSE_EXAMPLES = """\
@@ -42,7 +43,6 @@ def add(commands: Any) -> None:
         commands,
         "fuse",
         _fuse,
-        text="sharpen a scene into one Cloud Optimized GeoTIFF",
         examples=FUSE_EXAMPLES,
     )
     scene_options(fuse)
@@ -53,39 +53,21 @@ def add(commands: Any) -> None:
         help="the product, or s3://BUCKET/OUT.tif (gs://, az://); OUT.json, OUT.png lie beside it",
     )
     work_option(fuse)
-    method_options(fuse)
-    fuse.add_argument(
-        "--scheduler",
-        default="threads",
-        metavar="NAME",
-        help="serial, threads, dask or tcp://HOST:PORT (threads)",
-    )
-    fuse.add_argument(
-        "--adapt",
-        action="store_true",
-        help="let the weights of pan-gan-ms learn from the scene first, and keep them beside OUT",
-    )
-    fuse.add_argument("--overwrite", action="store_true", help="replace another product of that name")
-    fuse.add_argument("--no-progress", action="store_true", help="no progress bar")
-    fuse.add_argument("--json", action="store_true", help="print the provenance as one JSON object")
-    plan = add_command(commands, "plan", _plan, text="show what would be done; reads no pixels")
+    fuse_options(fuse)
+    add_switches(fuse, "overwrite", "no_progress", "json", json="print the provenance as one JSON object")
+    plan = add_command(commands, "plan", _plan)
     scene_options(plan)
     plan.add_argument("--out", metavar="OUT.tif", help="where the product would go: checks the disk")
     work_option(plan)
-    method_options(plan)
-    plan.add_argument("--json", action="store_true", help="print one JSON object")
+    fuse_options(plan, but=("adapt", "scheduler"))
+    add_switches(plan, "json")
 
 
 def _adapted(scene: Scene, request: Request, out: Path, *, hidden: bool) -> tuple[Request, tuple[str, ...]]:
     """Adapt weights to the scene, or take those of an earlier run; returns the request for them and what to say."""
     from geofuse.commands.learning import step_bar
-    from geofuse.errors import UsageError
     from geofuse.learn.adapt import adapted_request, summary
 
-    if request.method not in ("auto", "pan-gan-ms") or not request.calibrate:
-        raise UsageError(
-            "--adapt with another method, or without calibration", wanted="--method pan-gan-ms, calibrated"
-        )
     with step_bar(hidden) as tell:
         asked, made = adapted_request(scene, request, out, tell=tell)
     return asked, (f"adapted to the scene: {summary(made)}",)
@@ -111,13 +93,18 @@ def _fuse(arguments: argparse.Namespace) -> None:
         if target:
             delivery.prepare(target)
         scene, request, notes = scene_of(arguments), request_of(arguments), tuple[str, ...]()
-        if arguments.adapt:
+        if request.fuse.adapt:
             request, notes = _adapted(scene, request, out, hidden=arguments.no_progress)
         plan = calibrated_plan(scene, request, out, progress=progress)
         plan = replace(plan, notes=(*plan.notes, *notes))
-        with executor(arguments.scheduler, plan.workers) as runner:
-            how: dict[str, Any] = {"runner": runner, "overwrite": arguments.overwrite, "progress": progress}
-            record = delivery.fuse_to_object(plan, target, **how) if target else fuse_to_cog(plan, out, **how)
+        with executor(request.work.scheduler, plan.workers) as runner:
+            record = (
+                delivery.fuse_to_object(
+                    plan, target, runner=runner, overwrite=arguments.overwrite, progress=progress
+                )
+                if target
+                else fuse_to_cog(plan, out, runner=runner, overwrite=arguments.overwrite, progress=progress)
+            )
     if arguments.json:
         print_json(record)
         return
@@ -133,7 +120,7 @@ def _fuse(arguments: argparse.Namespace) -> None:
 
 def _check_shared(target: Target | None, arguments: argparse.Namespace) -> None:
     """Refuse workers of other hosts where the folder of the work may be this one's own."""
-    if target and arguments.work is None and "://" in arguments.scheduler:
+    if target and arguments.work is None and "://" in (arguments.scheduler or ""):
         raise UsageError(
             f"--scheduler {arguments.scheduler} without --work",
             wanted="a folder that all workers share: their parts lie there until they are uploaded",
@@ -146,7 +133,10 @@ def _plan(arguments: argparse.Namespace) -> None:
     from geofuse.pages.terminal import plan_text
     from geofuse.run.planning import check_disk, check_out, make_plan, plan_summary
 
-    plan = make_plan(scene_of(arguments), request_of(arguments))
+    if not arguments.out:
+        refuse(arguments, ["work"], because="without --out", wanted="--out s3://BUCKET/OUT.tif")
+    request = request_of(arguments)
+    plan = make_plan(scene_of(arguments), request)
     target = target_from(arguments.out, arguments.work) if arguments.out else None
     if target:
         check_disk(plan, target.local)
@@ -154,8 +144,8 @@ def _plan(arguments: argparse.Namespace) -> None:
         check_out(plan, Path(arguments.out))
         check_disk(plan, Path(arguments.out))
     summary = plan_summary(plan, arguments.out)
-    if not arguments.no_calibrate:
-        if arguments.method == "auto":
+    if request.fuse.calibrate:
+        if request.fuse.method == "auto":
             summary["method"] = "auto"
         note = "fuse looks at a sample first: shift, blur and (with auto) the method, so halo and memory may differ"
         summary["notes"] = [*summary["notes"], note]

@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from geofuse.commands.common import (
-    add_command,
+    add_switches,
+    chosen,
     print_json,
+    request_of,
     scene_of,
     scene_options,
     stoppable,
 )
+from geofuse.commands.parsing import add_command, add_options
+from geofuse.config.sections import FuseOptions
 
 TRAIN_EXAMPLES = """\
   geofuse train configs/train/any-x4.yaml
@@ -33,55 +37,47 @@ def add(commands: Any) -> None:
         commands,
         "train",
         _train,
-        text="train a network from scenes; goes on where it was stopped",
         examples=TRAIN_EXAMPLES,
     )
     train.add_argument("config", metavar="CONFIG.yaml", help="what to learn, from what, how")
     train.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, instead of the file's")
     train.add_argument("--folder", metavar="DIR", help="where it goes, instead of the file's folder")
     train.add_argument("--steps", type=int, metavar="N", help="instead of the file's steps")
-    train.add_argument("--overwrite", action="store_true", help="begin anew, replace weights of that name")
-    train.add_argument("--no-progress", action="store_true", help="no progress bar")
-    train.add_argument("--json", action="store_true", help="print the card as one JSON object")
+    add_switches(
+        train,
+        *("overwrite", "no_progress", "json"),
+        overwrite="begin anew, replace weights of that name",
+        json="print the card as one JSON object",
+    )
     adapt = add_command(
         commands,
         "adapt",
         _adapt,
-        text="adapt the weights of pan-gan-ms to a scene, by the scene itself",
         examples=ADAPT_EXAMPLES,
     )
     scene_options(adapt)
     adapt.add_argument(
         "--weights",
         "--network",
-        dest="network",
+        dest="start",
         metavar="FILE|NAME",
         help="to begin with (the shipped ones that fit)",
     )
     adapt.add_argument(
         "--out", required=True, metavar="W2.safetensors", help="the weights; their card lies beside them"
     )
-    adapt.add_argument("--force", action="store_true", help="go on with images that do not match")
-    adapt.add_argument("--no-progress", action="store_true", help="no progress bar")
-    adapt.add_argument("--json", action="store_true", help="print what was found as one JSON object")
+    add_options(adapt, chosen(FuseOptions, ("force",)))
+    add_switches(adapt, "no_progress", "json", json="print what was found as one JSON object")
 
 
 def _adapt(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from geofuse.learn.adapt import adapt, summary
-    from geofuse.run.planning import Request
 
-    request = Request(
-        bands=arguments.bands,
-        bbox=arguments.bbox,
-        aoi=arguments.aoi,
-        window=arguments.window,
-        nodata=arguments.nodata,
-        force=arguments.force,
-    )
+    request = request_of(arguments)
     with step_bar(arguments.no_progress) as tell, stoppable():
-        made = adapt(scene_of(arguments), request, Path(arguments.out), weights=arguments.network, tell=tell)
+        made = adapt(scene_of(arguments), request, Path(arguments.out), weights=arguments.start, tell=tell)
     if arguments.json:
         print_json({"path": str(made.path), "sha256": made.sha256, **made.told})
         return

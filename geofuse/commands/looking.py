@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from geofuse.commands.common import (
-    add_command,
+    add_switches,
     print_json,
     progress_bars,
     scene_of,
@@ -14,25 +14,25 @@ from geofuse.commands.common import (
     target_from,
     work_option,
 )
+from geofuse.commands.parsing import add_command
 
 
 def add(commands: Any) -> None:
     """Add them."""
-    inspect = add_command(commands, "inspect", _inspect, text="show what a scene is and how its grids relate")
+    inspect = add_command(commands, "inspect", _inspect)
     scene_options(inspect)
-    inspect.add_argument("--json", action="store_true", help="print one JSON object")
-    methods = add_command(commands, "methods", _methods, text="list the fusion methods")
-    methods.add_argument("--json", action="store_true", help="print one JSON object")
-    verify = add_command(commands, "verify", _verify, text="check a product: COG, georeferencing, checksums")
+    add_switches(inspect, "json")
+    methods = add_command(commands, "methods", _methods)
+    add_switches(methods, "json")
+    verify = add_command(commands, "verify", _verify)
     verify.add_argument("product", metavar="OUT.tif", help="a file, or s3://BUCKET/OUT.tif (gs://, az://)")
     work_option(verify)
-    verify.add_argument("--json", action="store_true", help="print one JSON object")
-    demo = add_command(commands, "demo", _demo, text="simulate a scene with known truth, fuse it, score it")
+    add_switches(verify, "json")
+    demo = add_command(commands, "demo", _demo)
     demo.add_argument("dir", nargs="?", default="demo", metavar="DIR", help="folder to write to (demo)")
     demo.add_argument("--size", type=int, default=2048, metavar="PX", help="side of the simulated PAN (2048)")
     demo.add_argument("--method", default="auto", metavar="NAME", help="fusion method (auto)")
-    demo.add_argument("--no-progress", action="store_true", help="no progress bar")
-    demo.add_argument("--json", action="store_true", help="print one JSON object")
+    add_switches(demo, "no_progress", "json")
 
 
 def _inspect(arguments: argparse.Namespace) -> None:

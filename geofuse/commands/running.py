@@ -6,11 +6,13 @@ import argparse
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from geofuse.commands.common import add_command, print_json, progress_bars, stoppable
+from geofuse.commands.common import add_switches, chosen, print_json, progress_bars, stoppable
+from geofuse.commands.parsing import add_command, add_options, refuse
+from geofuse.config.sections import SceneOptions
 from geofuse.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from geofuse.config import RunConfig
     from geofuse.line.events import Event, Tell
@@ -33,23 +35,21 @@ def add(commands: Any) -> None:
         commands,
         "run",
         _run,
-        text="run a scene through all stages, by a configuration",
         examples=RUN_EXAMPLES,
     )
     run.add_argument(
         "config", metavar="CONFIG.yaml", help="what is wanted: a file, or landsat, pair, cluster-gpu"
     )
-    run.add_argument("--scene", metavar="SCENE", help="scene folder or .tar, instead of the file's")
-    run.add_argument("--pan", metavar="PAN.tif", help="fine image, instead of the file's scene")
-    run.add_argument("--ms", action="append", metavar="MS.tif", help="coarse image; repeatable")
+    run.add_argument(
+        "--scene", dest="path", metavar="SCENE", help="scene folder or .tar, instead of the file's"
+    )
+    add_options(run, chosen(SceneOptions, ("pan", "ms")), pan="fine image, instead of the file's scene")
     places(run)
-    run.add_argument("--no-progress", action="store_true", help="no progress bar")
-    run.add_argument("--json", action="store_true", help="print one JSON object")
+    add_switches(run, "no_progress", "json")
     accept = add_command(
         commands,
         "accept",
         _accept,
-        text="decide about a product that waits for a person, or list those that do",
         examples=ACCEPT_EXAMPLES,
     )
     accept.add_argument("scene", nargs="?", metavar="ID", help="name or key of the scene; none: list")
@@ -57,7 +57,7 @@ def add(commands: Any) -> None:
     accept.add_argument("--reject", action="store_true", help="never publish it")
     accept.add_argument("--config", metavar="CONFIG.yaml", help="the configuration it was run with")
     places(accept)
-    accept.add_argument("--json", action="store_true", help="print one JSON object")
+    add_switches(accept, "json")
 
 
 def places(parser: Any) -> None:
@@ -66,22 +66,24 @@ def places(parser: Any) -> None:
     parser.add_argument("--out-folder", metavar="DIR", help="folder of the products, instead of the file's")
 
 
-def configured(path: str | None, arguments: argparse.Namespace, **sections: dict[str, Any]) -> RunConfig:
+def configured(
+    path: str | None, arguments: argparse.Namespace, **sections: Mapping[str, object]
+) -> RunConfig:
     """Return a configuration with what the command line says over it; paths there are relative to here."""
     from pathlib import Path
 
-    from geofuse.config import config_from, config_to_json, load_config
+    from geofuse.config import config_with, load_config
 
-    values: dict[str, Any] = config_to_json(load_config(path)) if path else {}
-    given = {
+    given: dict[str, Mapping[str, object]] = {
         "catalog": {"folder": getattr(arguments, "catalog", None)},
         "output": {"folder": getattr(arguments, "out_folder", None)},
         **sections,
     }
-    for name, section in given.items():
-        said = {key: value for key, value in section.items() if value is not None}
-        values[name] = {**(values.get(name) or {}), **said}
-    return config_from(values, Path.cwd(), where=path or "")
+    said = {
+        name: {key: value for key, value in section.items() if value is not None}
+        for name, section in given.items()
+    }
+    return config_with(load_config(path) if path else None, said, Path.cwd(), where=path or "")
 
 
 @contextmanager
@@ -102,12 +104,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from geofuse.line.scene_ref import scene_ref
     from geofuse.line.scene_run import outcome_to_json, run_scene
 
-    scene: dict[str, Any] = {}
-    if arguments.scene:
-        scene = {"path": arguments.scene, "pan": "", "ms": []}
-    elif arguments.pan or arguments.ms:
-        scene = {"path": "", "pan": arguments.pan, "ms": arguments.ms}
-    config = configured(arguments.config, arguments, scene=_named(scene))
+    config = configured(arguments.config, arguments, scene=_scene_said(arguments))
     with told(arguments.no_progress) as tell, stoppable():
         outcome = run_scene(config, scene_ref(config, digest=False), tell=tell)
     if arguments.json:
@@ -119,11 +116,15 @@ def _run(arguments: argparse.Namespace) -> None:
         print(f"because {reason}")
 
 
-def _named(scene: dict[str, Any]) -> dict[str, Any]:
-    """Let the command line's scene stand alone."""
-    if scene and scene["path"] == "" and not (scene["pan"] and scene["ms"]):
+def _scene_said(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return the command line's scene, which stands alone; empty: the file's."""
+    if arguments.path and (arguments.pan or arguments.ms):
+        raise UsageError("--scene together with --pan or --ms", wanted="--scene, or --pan with --ms")
+    if bool(arguments.pan) != bool(arguments.ms):
         raise UsageError("one of --pan and --ms", wanted="both")
-    return scene
+    if not (arguments.path or arguments.pan):
+        return {}
+    return {"path": arguments.path or "", "pan": arguments.pan or "", "ms": arguments.ms or []}
 
 
 def _accept(arguments: argparse.Namespace) -> None:
@@ -135,6 +136,7 @@ def _accept(arguments: argparse.Namespace) -> None:
         raise UsageError("no place", wanted="--catalog DIR or --config CONFIG.yaml")
     config = configured(arguments.config, arguments)
     if arguments.scene is None:
+        refuse(arguments, ["by", "reject"], because="without ID", wanted="the ID it is about")
         rows = waiting(config)
         if arguments.json:
             print_json({"waiting": [row_to_json(row) for row in rows]})

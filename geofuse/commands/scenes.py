@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from geofuse.commands.common import add_command, print_json, stoppable
+from geofuse.commands.common import add_switches, print_json, stoppable
+from geofuse.commands.parsing import add_command, refuse
 from geofuse.commands.running import configured, places, told
 from geofuse.errors import UsageError
 
@@ -39,9 +40,7 @@ CLEAN_EXAMPLES = """\
 
 def add(commands: Any) -> None:
     """Add them."""
-    inbox = add_command(
-        commands, "inbox", _inbox, text="run the scenes that have arrived whole", examples=INBOX_EXAMPLES
-    )
+    inbox = add_command(commands, "inbox", _inbox, examples=INBOX_EXAMPLES)
     inbox.add_argument(
         "config",
         nargs="?",
@@ -54,9 +53,7 @@ def add(commands: Any) -> None:
     doing.add_argument("--look", action="store_true", help="look and write down; run nothing")
     doing.add_argument("--list", action="store_true", help="show the ledger of scenes")
     _ends(inbox)
-    batch = add_command(
-        commands, "batch", _batch, text="run the scenes of a list, by priority", examples=BATCH_EXAMPLES
-    )
+    batch = add_command(commands, "batch", _batch, examples=BATCH_EXAMPLES)
     batch.add_argument("manifest", metavar="MANIFEST.csv", help="scene, or pan and ms; priority; keys")
     batch.add_argument("--config", metavar="CONFIG.yaml", help="what is wanted of all")
     places(batch)
@@ -67,7 +64,6 @@ def add(commands: Any) -> None:
         commands,
         "reprocess",
         _reprocess,
-        text="make the items of a catalogue anew that are out of date",
         examples=REPROCESS_EXAMPLES,
     )
     again.add_argument("--config", metavar="CONFIG.yaml", help="what is wanted of them now")
@@ -77,18 +73,15 @@ def add(commands: Any) -> None:
     places(again)
     again.add_argument("--dry-run", action="store_true", help="only say what and why")
     _ends(again)
-    clean = add_command(
-        commands, "clean", _clean, text="remove what retention does not keep", examples=CLEAN_EXAMPLES
-    )
+    clean = add_command(commands, "clean", _clean, examples=CLEAN_EXAMPLES)
     clean.add_argument("config", nargs="?", metavar="CONFIG.yaml", help="with its section retention")
     places(clean)
     clean.add_argument("--dry-run", action="store_true", help="only say what")
-    clean.add_argument("--json", action="store_true", help="print one JSON object")
+    add_switches(clean, "json")
 
 
 def _ends(parser: Any) -> None:
-    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_switches(parser, "no_progress", "json")
 
 
 def _inbox(arguments: argparse.Namespace) -> int:
@@ -167,6 +160,7 @@ def _batch(arguments: argparse.Namespace) -> int:
     batch = read_manifest(manifest, configured(arguments.config, arguments))
     plan = batch_plan(batch)
     if arguments.dry_run:
+        refuse(arguments, ["summary"], because="with --dry-run", wanted="a run, of which it tells")
         print_json(plan) if arguments.json else print(_plan_text(plan))
         return 2 if plan["scenes_bad"] else 0
     target = Path(arguments.summary) if arguments.summary else manifest.with_suffix(".done.csv")

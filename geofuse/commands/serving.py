@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from geofuse.commands.common import Parser, add_command, names, print_json, progress_bars, stoppable
-from geofuse.errors import ExistsError, UsageError
+from geofuse.commands.common import add_switches, print_json
+from geofuse.commands.parsing import Parser, add_command
+from geofuse.commands.table import COMMANDS
+from geofuse.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,20 +25,7 @@ TOKEN_EXAMPLES = """\
   geofuse token list archive
   geofuse token revoke archive alice
 """
-CLIP_EXAMPLES = """\
-  geofuse clip archive/landsat8/ID/ID.json --aoi field.geojson --out field.tif
-  geofuse clip ID --catalog archive --bbox -87.45 30.65 -87.40 30.70 --bands red,green,blue --out part.nc
-  geofuse clip sharp.tif --aoi field.gpkg --crs EPSG:4326 --out part.png
-"""
 DAYS = 90.0
-SUFFIXES = {
-    **dict.fromkeys((".tif", ".tiff"), "cog"),
-    **dict.fromkeys((".jpg", ".jpeg"), "jpeg"),
-    ".png": "png",
-    ".nc": "netcdf",
-    ".zip": "zarr",
-}
-"""The format a file's name asks for."""
 
 
 def add(commands: Any) -> None:
@@ -45,7 +34,6 @@ def add(commands: Any) -> None:
         commands,
         "serve",
         _serve,
-        text="serve a catalogue: page, tiles, clips, downloads, STAC, WMTS",
         examples=SERVE_EXAMPLES,
     )
     serving.add_argument("catalog", metavar="CATALOG", help="folder that `geofuse publish` filled")
@@ -65,10 +53,9 @@ def add(commands: Any) -> None:
     )
     serving.add_argument("--public-url", metavar="URL", help="how the server is reached, behind a proxy")
     serving.add_argument("--audit", metavar="FILE", help="log of downloads (CATALOG.audit.jsonl)")
-    _add_clip(commands)
     token = commands.add_parser(
         "token",
-        help="tokens for those who may use a server",
+        help=COMMANDS["token"][1],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"examples:\n{TOKEN_EXAMPLES}",
     )
@@ -81,98 +68,8 @@ def add(commands: Any) -> None:
     for command in (adding, listing, revoking):
         command.add_argument("catalog", metavar="CATALOG", help="the catalogue served")
         command.add_argument("--tokens", metavar="FILE", help="file of tokens (CATALOG.tokens.json)")
-        command.add_argument("--json", action="store_true", help="print one JSON object")
+        add_switches(command, "json")
     revoking.add_argument("name", metavar="KEY|USER", help="as `geofuse token list` shows them")
-
-
-def _add_clip(commands: Any) -> None:
-    clip = add_command(
-        commands,
-        "clip",
-        _clip,
-        text="cut a piece out of a product on its own grid, without resampling",
-        examples=CLIP_EXAMPLES,
-    )
-    clip.add_argument(
-        "item", metavar="ITEM", help="an item's .json, a product's .tif, or an id with --catalog"
-    )
-    clip.add_argument("--catalog", metavar="DIR", help="where ITEM is an id")
-    clip.add_argument("--out", required=True, metavar="FILE", help="its ending says the format, or --format")
-    clip.add_argument(
-        "--bands", type=names, metavar="LIST", help="red,green,blue or 3,2,1: in this order (all)"
-    )
-    clip.add_argument(
-        "--format", metavar="NAME", help="cog, gtiff, jpeg, png, netcdf or zarr (by FILE's ending)"
-    )
-    clip.add_argument("--crs", metavar="EPSG:N", help="resampled into this one (the product's own grid)")
-    clip.add_argument(
-        "--range", metavar="LIST", help="a picture's black,white; or of each band by semicolons"
-    )
-    clip.add_argument("--gamma", type=float, default=1.0, metavar="G", help="of a picture (1)")
-    clip.add_argument("--overwrite", action="store_true", help="replace FILE")
-    clip.add_argument(
-        "--licensed", action="store_true", help="you hold the licence of an item that others may only look at"
-    )
-    clip.add_argument("--no-progress", action="store_true", help="no bar")
-    clip.add_argument("--json", action="store_true", help="print one JSON object")
-    area = clip.add_argument_group("area (one of them; without one, all of it)")
-    area.add_argument("--aoi", metavar="AREA.geojson", help="vector file; its bounding window")
-    area.add_argument("--bbox", nargs=4, type=float, metavar=("W", "S", "E", "N"), help="degrees")
-    area.add_argument(
-        "--window",
-        nargs=4,
-        type=int,
-        metavar=("ROW", "COL", "HEIGHT", "WIDTH"),
-        help="in the product's pixels",
-    )
-
-
-def _clip(arguments: argparse.Namespace) -> None:
-    from pathlib import Path
-
-    from geofuse.clips.clip import FORMATS, Wish, parsed_ranges, plan_clip
-    from geofuse.clips.clip_files import write_clip
-    from geofuse.clips.clip_items import product_of
-
-    out = Path(arguments.out)
-    form = arguments.format or SUFFIXES.get(out.suffix.lower(), "")
-    if form not in FORMATS:
-        raise UsageError(f"--out {out.name}", wanted=f"one ending in {', '.join(SUFFIXES)}, or --format")
-    if out.exists() and not arguments.overwrite:
-        raise ExistsError("there is such a file", do="choose another, or --overwrite", path=str(out))
-    folder = Path(arguments.catalog) if arguments.catalog else None
-    path, bands, credit = product_of(arguments.item, folder, licensed=arguments.licensed)
-    wish = Wish(
-        bbox=arguments.bbox,
-        aoi=arguments.aoi,
-        window=arguments.window,
-        bands=tuple(arguments.bands or ()),
-        form=form,
-        crs=arguments.crs,
-        ranges=parsed_ranges(arguments.range) if arguments.range else None,
-        gamma=arguments.gamma,
-    )
-    cut = plan_clip(path, bands, wish, credit)
-    with stoppable(), progress_bars(arguments.no_progress or arguments.json) as show:
-        write_clip(cut, out, lambda done, total: show("clip", done, total, 0))
-    row0, row1, col0, col1 = cut.native
-    told: dict[str, Any] = {
-        "out": str(out),
-        "bytes": out.stat().st_size,
-        "window": [row0, col0, row1 - row0, col1 - col0],
-        "height": cut.spec.height,
-        "width": cut.spec.width,
-        "bands": list(cut.spec.descriptions),
-        "resampled": cut.image.warped,
-        "attribution": cut.spec.tags.get("TIFFTAG_COPYRIGHT", ""),
-    }
-    if arguments.json:
-        print_json(told)
-        return
-    size = f"{cut.spec.height} x {cut.spec.width} px, {told['bytes'] / 1e6:.1f} MB"
-    what = "resampled" if cut.image.warped else "as in the product"
-    print(f"{out}: {', '.join(cut.spec.descriptions)}; {size}, {what}")
-    print(f"rows {row0}..{row1 - 1}, columns {col0}..{col1 - 1} of {path}")
 
 
 def _serve(arguments: argparse.Namespace) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from geofuse.commands.common import add_command, numbers, print_json, scene_of, scene_options
+from geofuse.commands.common import (
+    add_switches,
+    chosen,
+    print_json,
+    request_of,
+    scene_of,
+    scene_options,
+)
+from geofuse.commands.parsing import add_command, add_options, numbers, refuse
+from geofuse.config.sections import FuseOptions
 from geofuse.errors import UsageError
 
 EXAMPLES = """\
@@ -13,7 +22,7 @@ EXAMPLES = """\
   geofuse simulate --pan PAN.tif --ms MS.tif --out reduced
   geofuse simulate --fine AERIAL.tif --ratio 4 --shift 0.6 -1.2 --gain 0.25,0.3,0.3,0.28 --noise 2 --out pair
 """
-CAMERA = ("ratio", "gain", "weights", "noise", "snr", "seed")
+CAMERA = ("ratio", "gain", "pan_weights", "noise", "snr", "seed")
 
 
 def add(commands: Any) -> None:
@@ -22,7 +31,6 @@ def add(commands: Any) -> None:
         commands,
         "simulate",
         _simulate,
-        text="make a PAN/MS pair whose true fusion is known: from a scene, or from any fine raster",
         examples=EXAMPLES,
     )
     scene_options(simulate)
@@ -32,15 +40,11 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="folder of pan.tif, ms.tif, reference.tif, simulation.json",
     )
-    simulate.add_argument(
-        "--no-calibrate", action="store_true", help="degrade a scene by the sensor table's figures"
-    )
-    simulate.add_argument(
-        "--shift",
-        nargs=2,
-        type=float,
-        metavar=("DY", "DX"),
-        help="what is at PAN's (row, col) is seen where the grids put (row + DY, col + DX); of a scene: estimated",
+    add_options(
+        simulate,
+        chosen(FuseOptions, ("calibrate", "shift_px")),
+        calibrate="degrade a scene by the sensor table's figures",
+        shift_px="what is at PAN's (row, col) is seen where the grids put (row + DY, col + DX); of a scene: estimated",
     )
     camera = simulate.add_argument_group("camera (with --fine)")
     camera.add_argument("--fine", metavar="RASTER.tif", help="fine raster of several bands, instead of SCENE")
@@ -51,13 +55,24 @@ def add(commands: Any) -> None:
         metavar="LIST",
         help="MTF at the MS's Nyquist frequency: one, or one a band (0.3)",
     )
-    camera.add_argument("--weights", type=numbers, metavar="LIST", help="PAN's weight of each band (equal)")
+    camera.add_argument(
+        "--weights",
+        dest="pan_weights",
+        type=numbers,
+        metavar="LIST",
+        help="PAN's weight of each band (equal)",
+    )
     noise = camera.add_mutually_exclusive_group()
     noise.add_argument("--noise", type=float, metavar="SIGMA", help="noise in both images, DN (0)")
     noise.add_argument("--snr", type=float, metavar="S", help="the same as mean over standard deviation")
     camera.add_argument("--seed", type=int, metavar="N", help="of the noise (0)")
-    simulate.add_argument("--overwrite", action="store_true", help="replace another pair of that name")
-    simulate.add_argument("--json", action="store_true", help="print simulation.json")
+    add_switches(
+        simulate,
+        "overwrite",
+        "json",
+        overwrite="replace another pair of that name",
+        json="print simulation.json",
+    )
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
@@ -76,21 +91,11 @@ def _from_scene(arguments: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
     from geofuse.quality.simulate_wald import simulate_wald
-    from geofuse.run.planning import Request
 
-    given = [f"--{name}" for name in CAMERA if getattr(arguments, name) is not None]
-    if given:
-        raise UsageError(f"{', '.join(given)} with a scene", wanted="--fine RASTER.tif", do="or leave it out")
-    request = Request(
-        bands=arguments.bands,
-        bbox=arguments.bbox,
-        aoi=arguments.aoi,
-        window=arguments.window,
-        nodata=arguments.nodata,
-        calibrate=not arguments.no_calibrate,
-        shift_px=tuple(arguments.shift) if arguments.shift else None,
+    refuse(arguments, list(CAMERA), because="with a scene", wanted="--fine RASTER.tif")
+    return simulate_wald(
+        scene_of(arguments), request_of(arguments), Path(arguments.out), overwrite=arguments.overwrite
     )
-    return simulate_wald(scene_of(arguments), request, Path(arguments.out), overwrite=arguments.overwrite)
 
 
 def _from_fine(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -98,15 +103,16 @@ def _from_fine(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from geofuse.quality.simulate_from_image import Look, simulate_from_fine
 
-    if arguments.scene or arguments.pan or arguments.ms:
+    if arguments.path or arguments.pan or arguments.ms:
         raise UsageError("--fine and a scene", wanted="one of them")
+    refuse(arguments, ["calibrate"], because="with --fine", wanted="a scene")
     if arguments.bbox or arguments.aoi:
         raise UsageError("--bbox or --aoi with --fine", wanted="--window ROW COL HEIGHT WIDTH")
     asked = {
         "ratio": arguments.ratio,
         "shift_px": tuple(arguments.shift) if arguments.shift else None,
         "mtf_gains": arguments.gain,
-        "pan_weights": arguments.weights,
+        "pan_weights": arguments.pan_weights,
         "noise_sigma": arguments.noise,
         "snr": arguments.snr,
         "seed": arguments.seed,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from geofuse.commands.common import add_command
+from geofuse.commands.parsing import add_command, refuse
 from geofuse.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from geofuse.config import RunConfig
 
 EXAMPLES = """\
@@ -18,6 +20,7 @@ EXAMPLES = """\
   geofuse up --inbox inbox --catalog archive --host 0.0.0.0 --auth-file secret.txt
 """
 SECRET_BYTES = 4096
+PAGE_PORT = 8080
 
 
 def add(commands: Any) -> None:
@@ -26,7 +29,6 @@ def add(commands: Any) -> None:
         commands,
         "up",
         _up,
-        text="watch a folder: server, schedule, worker and page on this machine, until Ctrl-C",
         examples=EXAMPLES,
     )
     up.add_argument("--inbox", metavar="DIR", help="the folder scenes are dropped into")
@@ -36,7 +38,7 @@ def add(commands: Any) -> None:
     when.add_argument("--every", metavar="TIME", help="between two looks: 30s, 10m, 6h (10m)")
     when.add_argument("--cron", metavar="TEXT", help='times of the looks instead, such as "15 * * * *"')
     up.add_argument("--port", type=int, default=4200, metavar="P", help="of the runs' server and UI (4200)")
-    up.add_argument("--page-port", type=int, default=8080, metavar="P", help="of the analysts' page (8080)")
+    up.add_argument("--page-port", type=int, metavar="P", help="of the analysts' page (8080)")
     up.add_argument("--no-page", action="store_true", help="without the analysts' page")
     up.add_argument("--metrics-port", type=int, metavar="P", help="of Prometheus metrics (none)")
     up.add_argument("--host", default="127.0.0.1", metavar="ADDR", help="address to listen at (127.0.0.1)")
@@ -53,6 +55,8 @@ def _up(arguments: argparse.Namespace) -> None:
 
     from geofuse.config import state_folder
 
+    if arguments.no_page:
+        refuse(arguments, ["page_port"], because="with --no-page", wanted="the page")
     config = _config(arguments)
     try:
         from geofuse.flows.up import Place, has_page, run_up
@@ -65,7 +69,7 @@ def _up(arguments: argparse.Namespace) -> None:
         host=arguments.host,
         port=arguments.port,
         auth=_secret(arguments.auth_file),
-        page_port=None if arguments.no_page or not has_page() else arguments.page_port,
+        page_port=None if arguments.no_page or not has_page() else arguments.page_port or PAGE_PORT,
         metrics_port=config.events.metrics_port,
     )
     for folder in (config.inbox.folder, config.catalog.folder):
@@ -77,23 +81,25 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     """Put the options over the configuration file's keys."""
     from pathlib import Path
 
-    from geofuse.config import RunConfig, config_from, config_to_json, load_config
+    from geofuse.config import RunConfig, config_with, load_config
     from geofuse.quality.accept import profile_for
 
-    values = config_to_json(load_config(arguments.config) if arguments.config else RunConfig())
-    for section, key, value in (
-        ("inbox", "folder", arguments.inbox),
-        ("catalog", "folder", arguments.catalog),
-        ("state", "folder", arguments.state),
-        ("schedule", "every", arguments.every),
-        ("schedule", "cron", arguments.cron),
-        ("events", "metrics_port", arguments.metrics_port),
-    ):
-        if value is not None:
-            values[section][key] = value
+    schedule: dict[str, object] = {"every": arguments.every, "cron": arguments.cron}
+    said: dict[str, Mapping[str, object]] = {
+        "inbox": {"folder": arguments.inbox},
+        "catalog": {"folder": arguments.catalog},
+        "state": {"folder": arguments.state},
+        "schedule": schedule,
+        "events": {"metrics_port": arguments.metrics_port},
+    }
+    given = {
+        name: {key: value for key, value in section.items() if value is not None}
+        for name, section in said.items()
+    }
     if arguments.every is not None:
-        values["schedule"]["cron"] = None
-    config = config_from(values, Path.cwd())
+        given["schedule"]["cron"] = None
+    config = load_config(arguments.config) if arguments.config else RunConfig()
+    config = config_with(config, given, Path.cwd())
     profile_for(config.accept.profile, "")
     for name, value in (("--inbox", config.inbox.folder), ("--catalog", config.catalog.folder)):
         if not value:

@@ -2,157 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo
 from pydantic.dataclasses import dataclass
 
-from geofuse.files import parse_bytes
+from geofuse.config.option import Place, Seconds, placed
+from geofuse.config.sections import CatalogOptions, EncodeOptions, FuseOptions, SceneOptions, WorkOptions
 
 STRICT = ConfigDict(extra="forbid")
-_TIMES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def _seconds(value: Any) -> Any:
-    """Read a time such as 10m, 90s, 1.5h or 7d; a plain number is seconds."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
-    if match is None:
-        raise ValueError("a time such as 90s, 10m, 6h or 7d was wanted")
-    return float(match[1]) * _TIMES[match[2] or "s"]
-
-
-def _bytes(value: Any) -> Any:
-    """Read a size such as 4GiB or 512MB; a plain number is bytes."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_bytes(value)
-    except ValueError as error:
-        raise ValueError("a size such as 4GiB was wanted") from error
-
-
-def _place(value: str, info: ValidationInfo) -> str:
-    """Make a path absolute: relative ones are relative to the configuration's own folder."""
-    base = (info.context or {}).get("base")
-    if base is None or not value or "://" in value:
-        return value
-    return os.path.normpath(os.path.join(base, os.path.expanduser(value)))
-
-
-def _profile_place(value: str, info: ValidationInfo) -> str:
+def _profile_place(value: str, info: ValidationInfo) -> object:
     """Make a profile's path absolute; a plain name is one of those that come along."""
-    return _place(value, info) if value.endswith((".yaml", ".yml")) else value
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
-Size = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
-Place = Annotated[str, AfterValidator(_place)]
-Access = Literal["open", "view-only", "internal"]
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class SceneConfig:
-    """Which scene, which bands, which area; the inbox and batches fill in the files themselves."""
-
-    path: Place = ""
-    """Scene folder or .tar."""
-    pan: Place = ""
-    """Fine image, instead of `path`."""
-    ms: tuple[Place, ...] = ()
-    """Coarse image: one file of many bands, or several of one."""
-    bands: tuple[str, ...] | None = None
-    """Bands of the output, in its order; the sensor's own where not given."""
-    nodata: float | None = None
-    """Value that marks invalid pixels in all inputs."""
-    bbox: Annotated[tuple[float, ...], Field(min_length=4, max_length=4)] | None = None
-    """West, south, east, north in degrees."""
-    aoi: Place | None = None
-    """Vector file whose bounding window is fused."""
-    window: Annotated[tuple[int, ...], Field(min_length=4, max_length=4)] | None = None
-    """Row, column, height, width in PAN pixels."""
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class FuseConfig:
-    """How it is fused."""
-
-    method: str = "auto"
-    """Name of the method; auto: by hold-out on the scene."""
-    weights: tuple[float, ...] | None = None
-    """Intensity weights of brovey."""
-    calibrate: bool = True
-    """Measure shift, blur and the method's gain on the scene."""
-    shift_px: Annotated[tuple[float, ...], Field(min_length=2, max_length=2)] | None = None
-    """Given shift (dy, dx) instead of a measured one."""
-    back_projections: Annotated[int, Field(ge=0)] | None = None
-    """Rounds of consistency with the coarse image; by confidence where not given."""
-    force: bool = False
-    """Go on with images that do not match."""
-    network: str | None = None
-    """Weights of a method that is a network: a file, or a shipped name; those that fit best where not given."""
-    adapt: bool = False
-    """Let the weights of pan-gan-ms learn from the scene first."""
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class EncodeConfig:
-    """How the product is encoded."""
-
-    compress: Literal["zstd", "deflate", "lzw", "none", "lerc"] = "zstd"
-    """Codec."""
-    level: int | None = None
-    """Its level."""
-    max_error: Annotated[float, Field(ge=0)] = 0.0
-    """Largest error lerc may make."""
-    predictor: Literal["auto", "none", "2", "3"] = "auto"
-    """What a block goes through before its codec."""
-    interleave: Literal["auto", "pixel", "band"] = "auto"
-    """How bands lie in the file."""
-    validity: Literal["nodata", "alpha", "mask"] = "nodata"
-    """What marks invalid pixels."""
-    sparse: bool = False
-    """Leave blocks without a valid pixel out."""
-    bigtiff: bool = False
-    """BigTIFF even where the file is small."""
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class TlsConfig:
-    """Certificates of a cluster that speaks TLS."""
-
-    ca: Place
-    """Certificate of the authority."""
-    cert: Place
-    """Own certificate."""
-    key: Place
-    """Own key."""
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class WorkConfig:
-    """Who does the work; changes nothing of the product."""
-
-    scheduler: str = "threads"
-    """serial, threads, dask, tcp://HOST:PORT or tls://HOST:PORT."""
-    workers: Annotated[int, Field(ge=1)] | None = None
-    """Tiles at a time; one for each core where not given."""
-    tile_px: Annotated[int, Field(ge=512)] | None = None
-    """Side of a tile."""
-    memory: Size | None = None
-    """What a run may take."""
-    tls: TlsConfig | None = None
-    """For tls:// schedulers."""
-    device: str = "auto"
-    """Of the networks: auto, cpu, cuda or cuda:N."""
-    retries: Annotated[int, Field(ge=0, le=20)] = 3
-    """Times a stage is tried again, where that may help."""
-    backoff: Seconds = 10.0
-    """Wait before the first of them; each later one is twice as long."""
+    return placed(value, info) if value.endswith((".yaml", ".yml")) else value
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -183,22 +47,6 @@ class AcceptConfig:
 
     profile: Annotated[str, AfterValidator(_profile_place)] = "auto"
     """auto: the sensor's own; a name of those that come along; or a file."""
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class CatalogConfig:
-    """Where products are published, and with which rights."""
-
-    folder: Place | None = None
-    """The catalogue; nothing is published without."""
-    access: Access | None = None
-    """Access class, instead of the sensor's."""
-    license: Annotated[str, Field(pattern=r"^[\w.+-]+$")] | None = None
-    """SPDX identifier or "other", instead of the sensor's."""
-    attribution: str | None = None
-    """Credit line, instead of the sensor's; also in the TIFF's tags."""
-    acquired: str | None = None
-    """Time or day of acquisition, where the inputs do not tell it."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -319,13 +167,13 @@ class RunConfig:
 
     name: str = "geofuse"
     """Short name, shown to people and usable in names of products."""
-    scene: SceneConfig = field(default_factory=SceneConfig)
+    scene: SceneOptions = field(default_factory=SceneOptions)
     """Which scene."""
-    fuse: FuseConfig = field(default_factory=FuseConfig)
+    fuse: FuseOptions = field(default_factory=FuseOptions)
     """How."""
-    encode: EncodeConfig = field(default_factory=EncodeConfig)
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
     """In which bytes."""
-    work: WorkConfig = field(default_factory=WorkConfig)
+    work: WorkOptions = field(default_factory=WorkOptions)
     """By whom."""
     output: OutputConfig = field(default_factory=OutputConfig)
     """Where to."""
@@ -333,7 +181,7 @@ class RunConfig:
     """How measured."""
     accept: AcceptConfig = field(default_factory=AcceptConfig)
     """How judged."""
-    catalog: CatalogConfig = field(default_factory=CatalogConfig)
+    catalog: CatalogOptions = field(default_factory=CatalogOptions)
     """Where published."""
     state: StateConfig = field(default_factory=StateConfig)
     """Where remembered."""

@@ -50,6 +50,21 @@ def config_from(values: Mapping[str, Any], base: Path | None = None, *, where: s
     return config
 
 
+def config_with(
+    config: RunConfig | None,
+    sections: Mapping[str, Mapping[str, object]],
+    base: Path | None = None,
+    *,
+    where: str = "",
+) -> RunConfig:
+    """Return a configuration with other values in some sections, checked; None: with those alone."""
+    values: dict[str, object] = dict(config_to_json(config)) if config else {}
+    for name, section in sections.items():
+        before = values.get(name)
+        values[name] = {**(before if isinstance(before, dict) else {}), **section}
+    return config_from(values, base, where=where)
+
+
 def config_to_json(config: RunConfig) -> dict[str, Any]:
     """Turn a configuration into JSON values; `config_from` is the way back."""
     found: dict[str, Any] = _adapter(RunConfig).dump_python(config, mode="json")

@@ -6,9 +6,12 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geofuse.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Surroundings:
 
 def surroundings() -> Surroundings:
     """Read the environment: the only place that does."""
+    from pathlib import Path
+
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Surroundings(
         stac_token=os.environ.get("GEOFUSE_STAC_TOKEN") or None,

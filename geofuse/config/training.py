@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from geofuse.config.fields import STRICT, Place, SceneConfig
+from geofuse.config.fields import STRICT
+from geofuse.config.option import Place
 from geofuse.config.reading import _adapter, _checked, _yaml
+from geofuse.config.sections import SceneOptions
 from geofuse.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -49,7 +51,7 @@ class NetworkConfig:
 class RealConfig:
     """A scene to learn from."""
 
-    scene: SceneConfig
+    scene: SceneOptions
     """Files, bands, area."""
     credit: str
     """Whose data it is, as it must be said."""

@@ -28,7 +28,7 @@ from geofuse.nets.table import NETWORKS, network_of
 from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.plan import Plan
-from geofuse.run.planning import Request
+from geofuse.run.request import Request, changed
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
@@ -86,10 +86,10 @@ def adapt(
     """
     began = time.process_time()
     distributed.one_thread()
-    plan = calibrated_plan(scene, replace(request, method="ridge", network=None))
+    plan = calibrated_plan(scene, changed(request, {"method": "ridge", "network": None, "adapt": False}))
     names = tuple(plan.options["names"])
     ratio = 1.0 / plan.axis_y.scale, 1.0 / plan.axis_x.scale
-    kind = adapting(request.method)
+    kind = adapting(request.fuse.method)
     start = find_weights(weights, kind=kind, bands=names, ratio=ratio, sensor=scene.sensor or "")
     key = _key(plan, sha256_of(start), schedule)
     known = _known(out, key, kind)
@@ -246,13 +246,17 @@ def adapted_request(
     weights as they were.
     """
     made = adapt(
-        scene, request, out.with_name(f"{out.stem}.network.safetensors"), weights=request.network, tell=tell
+        scene,
+        request,
+        out.with_name(f"{out.stem}.network.safetensors"),
+        weights=request.fuse.network,
+        tell=tell,
     )
     if made.told["gate"]["blocks"] < LEAST_BLOCKS:
-        return replace(request, method=made.kind), made
+        return changed(request, {"method": made.kind, "adapt": False}), made
     if not made.used:
-        return replace(request, method="ridge", network=None), made
-    return replace(request, method=made.kind, network=str(made.path)), made
+        return changed(request, {"method": "ridge", "network": None, "adapt": False}), made
+    return changed(request, {"method": made.kind, "network": str(made.path), "adapt": False}), made
 
 
 def summary(made: Adapted) -> str:

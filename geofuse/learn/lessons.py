@@ -22,7 +22,7 @@ from geofuse.nets.data import Pair, digest, load_pair, renamed, save_pair
 from geofuse.nets.pan_gan import Full
 from geofuse.nets.table import Network
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.planning import Request
+from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.version import __version__
 
@@ -185,7 +185,7 @@ def _opened(real: RealConfig) -> tuple[Scene, Plan]:
         scene = open_scene(own.path)
     else:
         raise MethodError("data.scenes: a scene without files", wanted="path, or pan and ms")
-    request = Request(
+    request = make_request(
         method="ridge",
         bands=own.bands,
         bbox=own.bbox,

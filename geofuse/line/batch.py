@@ -18,17 +18,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geofuse.config import RunConfig, config_from, config_to_json, output_folder, state_folder
+from geofuse.config import RunConfig, config_with, output_folder, state_folder
 from geofuse.errors import ConfigError, ExistsError, GeofuseError, UsageError
 from geofuse.files import read_json, write_bytes
 from geofuse.line.events import Tell, quiet
 from geofuse.line.inbox_run import run_or_tell
 from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ledger import FAILED, JUDGED, Row, digested, ledger, select
-from geofuse.line.scene_ref import SceneRef, opened, request_of, scene_key, scene_ref
+from geofuse.line.scene_ref import SceneRef, opened, scene_key, scene_ref
 from geofuse.line.scene_run import COST, Outcome
 from geofuse.line.stage_records import JOBS, Job, job_folder, product_path
 from geofuse.run.planning import make_plan, plan_summary
+from geofuse.run.request import request_of
 
 CSV_BYTES = 16 << 20
 RECENT = 50
@@ -103,19 +104,17 @@ def _batch_row(
     if len(cells) > len(head):
         raise ConfigError(f"{len(cells)} cells", wanted=f"{len(head)}, as the head has", path=where)
     told = {name: cell.strip() for name, cell in zip(head, cells, strict=False) if cell.strip()}
-    values = config_to_json(config)
+    values: dict[str, dict[str, object]] = {"scene": {}}
     for name in [name for name in told if "." in name]:
         section, _, key = name.partition(".")
-        values[section] = {**(values.get(section) or {}), key: _value(told[name])}
-    scene = {"path": "", "pan": "", "ms": []}
-    if "scene" in told:
-        scene["path"] = told["scene"]
-    else:
-        scene |= {"pan": told.get("pan", ""), "ms": [each for each in told.get("ms", "").split(";") if each]}
-    values["scene"] = {**values["scene"], **scene}
+        values.setdefault(section, {})[key] = _value(told[name])
+    values["scene"] |= {"path": told.get("scene", ""), "pan": "", "ms": []}
+    if "scene" not in told:
+        files = [each for each in told.get("ms", "").split(";") if each]
+        values["scene"] |= {"pan": told.get("pan", ""), "ms": files}
     try:
         priority = float(told.get("priority", 0.0))
-        own = config_from(values, path.absolute().parent, where=where)
+        own = config_with(config, values, path.absolute().parent, where=where)
         return BatchRow(number, own, scene_ref(own, digest=False), priority)
     except ValueError as fault:
         raise ConfigError(f"priority {told['priority']!r}", wanted="a number", path=where) from fault

@@ -22,7 +22,7 @@ from geofuse.files import read_json, sha256_of, write_bytes, write_faults, write
 from geofuse.line.events import Tell, now_event, quiet, told_progress
 from geofuse.line.pipeline_faults import fault_to_json
 from geofuse.line.scene_ledger import digested
-from geofuse.line.scene_ref import SceneRef, opened, request_of, scene_key, source_of, with_digest
+from geofuse.line.scene_ref import SceneRef, opened, scene_key, source_of, with_digest
 from geofuse.line.stage_records import (
     Job,
     claim_name,
@@ -40,8 +40,9 @@ from geofuse.run.executors import Executor, executor
 from geofuse.run.fuse import Progress, fuse_parts, fuse_to_cog
 from geofuse.run.inspecting import inspect_scene
 from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json
-from geofuse.run.planning import Request, check_disk, check_out, plan_summary
+from geofuse.run.planning import check_disk, check_out, plan_summary
 from geofuse.run.record import asset_paths
+from geofuse.run.request import Request, changed, request_of
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
@@ -155,7 +156,7 @@ def _stage_calibrate(work: Work) -> dict[str, Any]:
         },
         "warnings": [*found.get("warnings", []), *notes],
     }
-    asked = {"method": request.method, "network": request.network}
+    asked = {"method": request.fuse.method, "network": request.fuse.network, "adapt": request.fuse.adapt}
     return keep(work.job, "calibrate", answer, calibration=plan.calibration, asked=asked, notes=notes)
 
 
@@ -163,10 +164,6 @@ def _adapted(work: Work, scene: Scene, request: Request) -> tuple[Request, list[
     """Let a network's weights learn from the scene; they are kept among the scene's records."""
     from geofuse.learn.adapt import adapted_request, summary
 
-    if request.method not in ("auto", "pan-gan-ms") or not request.calibrate:
-        raise UsageError(
-            "fuse.adapt with another method, or without calibration", wanted="method pan-gan-ms, calibrated"
-        )
     with write_faults(work.job.folder):
         work.job.folder.mkdir(parents=True, exist_ok=True)
     asked, made = adapted_request(scene, request, work.job.folder / "adapted.tif")
@@ -176,7 +173,7 @@ def _adapted(work: Work, scene: Scene, request: Request) -> tuple[Request, list[
 def _stage_plan(work: Work) -> dict[str, Any]:
     found = _needed(work.job, "calibrate")
     findings = findings_of({"calibration": found["calibration"]}) if found["calibration"] else None
-    request = replace(request_of(work.config), **found["asked"])
+    request = changed(request_of(work.config), found["asked"])
     plan = plan_of_findings(opened(work.ref), request, findings)
     plan = replace(plan, notes=(*plan.notes, *found["notes"]))
     out = product_path(work.job, plan.scene, plan.method)

@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geofuse.config import RunConfig, SceneConfig, config_digest
+from geofuse.config import RunConfig, config_digest
 from geofuse.errors import ProductError, UsageError
 from geofuse.files import read_json
 from geofuse.rasters.pixels import input_sha256
-from geofuse.run.planning import Request
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.readers import landsat
 from geofuse.scenes.scene import Scene
@@ -137,33 +136,3 @@ def source_of(ref: SceneRef) -> str:
 def opened(ref: SceneRef) -> Scene:
     """Open the scene; reads headers only."""
     return open_scene(ref.path) if ref.path else open_pair(str(ref.pan), ref.ms)
-
-
-def request_of(config: RunConfig) -> Request:
-    """Turn a configuration into what planning is asked."""
-    scene, fuse, work = config.scene, config.fuse, config.work
-    return Request(
-        method=fuse.method,
-        bands=scene.bands,
-        bbox=scene.bbox,
-        aoi=scene.aoi,
-        window=scene.window,
-        nodata=scene.nodata,
-        weights=fuse.weights,
-        tile_px=work.tile_px,
-        workers=work.workers,
-        memory_bytes=work.memory,
-        **asdict(config.encode),
-        calibrate=fuse.calibrate,
-        shift_px=(fuse.shift_px[0], fuse.shift_px[1]) if fuse.shift_px else None,
-        back_projections=fuse.back_projections,
-        force=fuse.force,
-        attribution=config.catalog.attribution,
-        network=fuse.network,
-        device=work.device,
-    )
-
-
-def without_files(scene: SceneConfig) -> bool:
-    """Say whether a configuration names no files of its own."""
-    return not (scene.path or scene.pan or scene.ms)

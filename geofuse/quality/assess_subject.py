@@ -38,8 +38,9 @@ from geofuse.rasters.pixels import RasterFacts, inspect, read_window
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.patch_reading import observation_from, pedestal_of, read_patch
 from geofuse.run.plan import Plan
-from geofuse.run.planning import Request, make_plan
+from geofuse.run.planning import make_plan
 from geofuse.run.record import read_record
+from geofuse.run.request import make_request
 from geofuse.scenes.opening import select_bands
 from geofuse.scenes.relating import guide_of, same_crs, target_of
 from geofuse.scenes.scene import Scene
@@ -170,7 +171,7 @@ def open_subject(
     names = _names(facts, record, scene, bands)
     row, col = _place(facts.grid, guide_of(scene).grid, path=str(path), other="the PAN")
     window = (row, col, facts.grid.height, facts.grid.width)
-    request = Request(method="exp", bands=names, nodata=nodata, window=window, workers=1, force=True)
+    request = make_request(method="exp", bands=names, nodata=nodata, window=window, workers=1)
     plan = make_plan(scene, request) if _has_observation(record) else calibrated_plan(scene, request)
     chosen = [plan.target.bands[index] for index in plan.bands]
     observation = observation_of(plan, record)

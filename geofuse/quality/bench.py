@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import Progress, fuse_to_cog, silent
 from geofuse.run.plan import Plan
-from geofuse.run.planning import Request, make_plan
+from geofuse.run.planning import make_plan
+from geofuse.run.request import Request, changed, make_request
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
@@ -115,7 +116,7 @@ def run_bench(
     folder.mkdir(parents=True, exist_ok=True)
     request, notes = cut_to_size(scene, request)
     calibrating = time.process_time()
-    source = calibrated_plan(scene, replace(request, method="exp"))
+    source = calibrated_plan(scene, changed(request, {"method": "exp"}))
     calibrating = time.process_time() - calibrating
     stage = _reduced(scene, request, folder) if protocol == "reduced" else _full(scene, request, source)
     show = _Show(stage)
@@ -166,9 +167,9 @@ def checked_cases(methods: Sequence[str], rounds: Sequence[int]) -> list[tuple[s
 
 def cut_to_size(scene: Scene, request: Request) -> tuple[Request, list[str]]:
     """Return the request for an area that fits in memory, and what to say of it."""
-    plan = make_plan(scene, replace(request, method="exp"))
+    plan = make_plan(scene, changed(request, {"method": "exp"}))
     height, width = plan.grid.height, plan.grid.width
-    if any(area is not None for area in (request.bbox, request.aoi, request.window)):
+    if any(area is not None for area in (request.scene.bbox, request.scene.aoi, request.scene.window)):
         if height * width > MOST_PX:
             raise AreaError(
                 f"an area of {height} x {width} PAN pixels",
@@ -182,7 +183,7 @@ def cut_to_size(scene: Scene, request: Request) -> tuple[Request, list[str]]:
     tall, wide = min(side, height), min(side, width)
     row, col = plan.origin[0] + (height - tall) // 2, plan.origin[1] + (width - wide) // 2
     note = f"of {height} x {width} PAN pixels the middle {tall} x {wide}; another part with --window"
-    return replace(request, window=(row, col, tall, wide)), [note]
+    return changed(request, {"window": (row, col, tall, wide)}), [note]
 
 
 def _reduced(scene: Scene, request: Request, folder: Path) -> Stage:
@@ -190,8 +191,8 @@ def _reduced(scene: Scene, request: Request, folder: Path) -> Stage:
     simulate_wald(scene, request, pair, overwrite=True)
     pan, ms, reference = (pair / f"{name}.tif" for name in NAMES)
     judged = open_pair(str(pan), [str(ms)])
-    asked = Request(calibrate=request.calibrate, weights=request.weights, memory_bytes=request.memory_bytes)
-    plan = calibrated_plan(judged, replace(asked, method="exp"))
+    asked = make_request(calibrate=request.fuse.calibrate, memory=request.work.memory)
+    plan = calibrated_plan(judged, changed(asked, {"method": "exp"}))
     ground = ground_of(plan)
     top, left = plan.origin
     window = (top, top + plan.grid.height, left, left + plan.grid.width)
@@ -235,7 +236,8 @@ def _judged(
         "is": None if name == "auto" else name,
         "back_projections": count,
     }
-    asked = replace(stage.request, method=name, back_projections=count, workers=1, compress="none")
+    how = {"method": name, "back_projections": count, "workers": 1, "compress": "none"}
+    asked = changed(stage.request, how)
     out = place / f"{name}-{count}.tif"
     try:
         plan = calibrated_plan(stage.scene, asked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from geofuse.rasters.pixels import file_of, input_sha256, read_window
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.patch_reading import observation_from
 from geofuse.run.plan import Plan
-from geofuse.run.planning import Request
+from geofuse.run.request import Request, changed
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
@@ -80,7 +80,7 @@ def simulate_wald(scene: Scene, request: Request, folder: Path, *, overwrite: bo
     made from. Types, nodata, radiometry and coordinate system are kept.
     Returns what simulation.json holds. Raises AreaError where too little is left.
     """
-    plan = calibrated_plan(scene, replace(request, method="exp"))
+    plan = calibrated_plan(scene, changed(request, {"method": "exp"}))
     check_folder(folder, [item["path"] for item in plan.inputs], overwrite=overwrite)
     reduction = reduction_of(plan)
     observation = observation_from(plan.observation)

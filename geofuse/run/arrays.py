@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -20,25 +20,12 @@ from geofuse.run.executors import Serial, Threads
 from geofuse.run.fuse import fit_plan, fuse_core
 from geofuse.run.patch_reading import job_of
 from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_to_json, tiles_of
-from geofuse.run.planning import Findings, Request, make_plan
+from geofuse.run.planning import Findings, make_plan
+from geofuse.run.request import LazyKeywords, make_request
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
-OPTIONS = {
-    "bbox",
-    "aoi",
-    "window",
-    "nodata",
-    "weights",
-    "tile_px",
-    "calibrate",
-    "shift_px",
-    "back_projections",
-    "force",
-    "network",
-    "device",
-}
 _FITS: dict[str, Params] = {}
 _FITTING = threading.Lock()
 
@@ -47,10 +34,8 @@ def fuse(
     scene: Scene | str | os.PathLike[str],
     ms: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     *,
-    method: str = "auto",
     params: Mapping[str, Any] | str | os.PathLike[str] | None = None,
-    bands: Sequence[str] | None = None,
-    **options: Any,
+    **options: Unpack[LazyKeywords],
 ) -> xarray.DataArray:
     """Fuse lazily: a dask-backed (band, y, x) array in the source's type, with CRS, transform, nodata, band names.
 
@@ -62,17 +47,18 @@ def fuse(
     it needs. Pixels equal those of the command line's file.
     """
     opened = _opened(scene, ms)
-    if unknown := set(options) - OPTIONS:
+    known = LazyKeywords.__annotations__
+    if unknown := set(options) - set(known):
         raise UsageError(
-            f"unknown option {sorted(unknown)[0]!r}", wanted="one of " + ", ".join(sorted(OPTIONS))
+            f"unknown option {sorted(unknown)[0]!r}", wanted="one of " + ", ".join(sorted(known))
         )
-    request = Request(method=method, bands=bands, **options)
+    request = make_request(**options)
     if params is None:
         return _lazy(calibrated_plan(opened, request), None)
     record = params if isinstance(params, Mapping) else json.loads(Path(params).read_text())
     found, fitted = _given(record)
-    if method not in ("auto", found.method):
-        raise ConfigError(f"parameters of {found.method}", wanted=f"those of {method}")
+    if request.fuse.method not in ("auto", found.method):
+        raise ConfigError(f"parameters of {found.method}", wanted=f"those of {request.fuse.method}")
     plan = make_plan(opened, request, found)
     names = record["parameters"]["bands"]
     if names != list(plan.options["names"]):

@@ -24,8 +24,9 @@ from geofuse.run.fuse import Progress, silent
 from geofuse.run.network_gate import Gate
 from geofuse.run.patch_reading import field_from, job_of, observation_from
 from geofuse.run.plan import Plan
-from geofuse.run.planning import ENCODING, Findings, Request, check_out, make_plan
+from geofuse.run.planning import Findings, check_out, make_plan
 from geofuse.run.record import check_unchanged, read_record
+from geofuse.run.request import Request, changed, selection
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes.opening import select_bands
 from geofuse.scenes.relating import target_of
@@ -43,12 +44,12 @@ def calibrated_plan(
     """Plan with what the pixels say: observation model, no-harm shares, method, rounds of back-projection.
 
     What an earlier run of the same inputs for `out` found is taken over. Raises MatchError where the images
-    do not show the same place (`request.force`: goes on), ChangedError, and what `make_plan` raises.
+    do not show the same place (`force`: goes on), ChangedError, and what `make_plan` raises.
     """
     plan = make_plan(scene, request)
     if out is not None:
         check_out(plan, out.absolute())
-    if not request.calibrate:
+    if not request.fuse.calibrate:
         return _settled(plan)
     key = _key(plan, request)
     found = _known(out, key) or _findings(plan, scene, request, key=key, progress=progress)
@@ -81,9 +82,7 @@ def calibrate_scene(scene: Scene, request: Request) -> dict[str, Any]:
 
 def _key(plan: Plan, request: Request) -> str:
     """Return what identifies the findings: the inputs, and all that was asked but encoding and work."""
-    asked = asdict(request)
-    for name in (*ENCODING, "tile_px", "workers", "memory_bytes", "attribution"):
-        del asked[name]
+    asked = {**selection(request), **asdict(request.fuse), "device": request.work.device}
     weights = (plan.options["network"] or {}).get("sha256")
     text = json.dumps([__version__, plan.inputs, asked, plan.area, weights], sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -137,11 +136,11 @@ def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress:
     places = [names.index(name) for name in plan.options["names"]]
     observation = _used(estimate, request, plan, places)
     rounds = _rounds(estimate, request)
-    about = table.get(request.method).about
+    about = table.get(request.fuse.method).about
     method = about.name
     gate = Gate(about, observation.mtf_gain) if about.rival else None
     trials = _trials(plan, observation, windows, request, places=places, rounds=rounds, watch=gate)
-    if request.method == "auto":
+    if request.fuse.method == "auto":
         method = best_of(trials) or (table.CANDIDATES[0] if estimate.confidence >= SURE else method)
     shares = trial.shares if (trial := trials.get(method)) else ()
     network_shares: tuple[float, ...] = ()
@@ -169,14 +168,16 @@ def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress:
 
 def _calibration_plan(scene: Scene, request: Request) -> tuple[Plan, list[str]]:
     """Plan for reading the bands that take part: those asked for and the sensor's default ones."""
-    asked = select_bands(scene, request.bands)
+    asked = select_bands(scene, request.scene.bands)
     default = select_bands(scene, None)
     extra = [index for index in default if index not in asked]
     if len(asked) + len(extra) > MOST_BANDS:
         extra = extra[: max(0, MOST_BANDS - len(asked))]
     indices = [*asked, *extra]
     names = [target_of(scene).bands[index].name for index in indices]
-    return make_plan(scene, replace(request, bands=names, method=table.BASELINE, weights=None)), names
+    return make_plan(
+        scene, changed(request, {"bands": names, "method": table.BASELINE, "weights": None})
+    ), names
 
 
 def _estimate(
@@ -203,7 +204,7 @@ def _estimate(
     )
     if len(strongest) < len(gains):
         found = _spread_out(found, strongest, len(gains))
-    if found.measured and found.r2 < MATCH_R2 and not request.force:
+    if found.measured and found.r2 < MATCH_R2 and not request.fuse.force:
         raise MatchError(
             f"PAN and MS do not show the same: R^2 {found.r2:.3f} of PAN's detail on the bands' at the best shift "
             f"({found.shift_px[0]:.1f}, {found.shift_px[1]:.1f}) px",
@@ -245,8 +246,8 @@ def _used(estimate: Estimate, request: Request, plan: Plan, places: Sequence[int
     sure = estimate.confidence >= SURE
     gains = estimate.mtf_gain if sure else plan.observation["mtf_gain"]
     gains = tuple(round(float(gains[place if sure else at]), 4) for at, place in enumerate(places))
-    if request.shift_px is not None:
-        return Observation(gains, request.shift_px, (), "given shift")
+    if request.fuse.shift_px is not None:
+        return Observation(gains, request.fuse.shift_px, (), "given shift")
     if not sure:
         return Observation(gains, (0.0, 0.0), (), "sensor table and georeference")
     shift = _rounded(estimate.shift_px)
@@ -261,8 +262,8 @@ def _rounded(shift: tuple[float, float]) -> tuple[float, float]:
 
 
 def _rounds(estimate: Estimate, request: Request) -> int:
-    if request.back_projections is not None:
-        return request.back_projections
+    if request.fuse.back_projections is not None:
+        return request.fuse.back_projections
     if estimate.confidence >= SURE:
         return ROUNDS
     return 1 if estimate.confidence >= 0.5 * SURE else 0
@@ -284,7 +285,9 @@ def _trials(
         one = reduce_window(replace(patch, coarse=patch.coarse[list(places)]), usable, observation)
         if one is not None:
             reduced.append(one)
-    names = table.CANDIDATES if request.method == "auto" else (table.get(request.method).about.name,)
+    names = (
+        table.CANDIDATES if request.fuse.method == "auto" else (table.get(request.fuse.method).about.name,)
+    )
     if watch is not None:
         names = (*names, watch.about.rival)
     if not reduced or names == (table.BASELINE,):
@@ -306,7 +309,7 @@ def report(estimate: Estimate, names: Sequence[str], request: Request) -> dict[s
         )
     if estimate.measured and estimate.r2 < MATCH_R2:
         warnings.append(f"PAN and MS hardly match (R^2 {estimate.r2:.3f}); fused because of --force")
-    if request.shift_px is not None:
+    if request.fuse.shift_px is not None:
         warnings.append("the shift was given, not measured")
     return {
         "shift_px": _json(estimate.shift_px),

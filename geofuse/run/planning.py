@@ -34,6 +34,7 @@ from geofuse.run.plan import (
 )
 from geofuse.run.product_spec import data_spec, dtype_of, encoding_notes, mask_spec
 from geofuse.run.record import companions
+from geofuse.run.request import Request
 from geofuse.run.sampling import SAMPLE_CPX, SAMPLE_HALO_CPX, SAMPLE_WINDOWS
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.opening import select_bands, with_nodata
@@ -47,66 +48,6 @@ NETWORK_EDGE_PX, NETWORK_PX_BYTES = 32, 20
 """A network's own halo, at most; what its planes take for a band's pixel, copies and output included."""
 COMPRESSED_SHARE = 0.5
 """Of the plain size, what a lossless codec leaves of satellite images at most, for the free-disk check."""
-
-
-ENCODING = ("compress", "level", "predictor", "max_error", "interleave", "validity", "sparse", "bigtiff")
-"""What of a request only says how the product is encoded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is wanted of a scene."""
-
-    method: str = "auto"
-    """Name of the method, or "auto"."""
-    bands: Sequence[str] | None = None
-    """Band names in the order of the output; None: the sensor's default."""
-    bbox: Sequence[float] | None = None
-    """W, S, E, N in degrees."""
-    aoi: str | None = None
-    """Vector file whose bounding window is fused."""
-    window: Sequence[int] | None = None
-    """Row, column, height, width in PAN pixels."""
-    nodata: float | None = None
-    """Value that marks invalid pixels in all inputs, instead of their tags."""
-    weights: tuple[float, ...] | None = None
-    """Intensity weights of brovey, in the order of the bands."""
-    tile_px: int | None = None
-    """Side of a tile; None: 1024, less where memory is short."""
-    workers: int | None = None
-    """Tasks at a time; None: one for each core."""
-    memory_bytes: int | None = None
-    """What the run may take; None: most of what is free."""
-    compress: str = "zstd"
-    """Codec of the product."""
-    level: int | None = None
-    """Its level; None: the codec's default."""
-    max_error: float = 0.0
-    """Largest error lerc may make; 0: lossless."""
-    predictor: str = "auto"
-    """What a block goes through before its codec: "auto", "none", "2" or "3"."""
-    interleave: str = "auto"
-    """"pixel", "band", or "auto": by the number of bands."""
-    validity: str = "nodata"
-    """What marks invalid pixels: "nodata", "alpha" or "mask"."""
-    sparse: bool = False
-    """Leave blocks without a valid pixel out of the file."""
-    bigtiff: bool = False
-    """BigTIFF even where the file is small."""
-    calibrate: bool = True
-    """Measure the observation model, hold out, choose; False: the sensor table's figures, nothing more."""
-    shift_px: tuple[float, float] | None = None
-    """Given shift (dy, dx) instead of a measured one, relative to the georeferences."""
-    back_projections: int | None = None
-    """Rounds of back-projection; None: by confidence, none without calibration."""
-    force: bool = False
-    """Go on with a pair that does not match."""
-    attribution: str | None = None
-    """Credit line in the product's tags, instead of the scene's own."""
-    network: str | None = None
-    """Weights of a method that is a network: a file, or a shipped name; None: the shipped ones that fit best."""
-    device: str = "auto"
-    """What a network runs on: "auto", "cpu", "cuda" or "cuda:N"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,25 +76,27 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
     Without findings the sensor table's figures stand, with the request's shift, and no back-projection but
     what it asks for: `geofuse.run.calibrating.calibrated_plan` plans with what the pixels say.
     """
-    if request.nodata is not None:
-        scene = with_nodata(scene, request.nodata)
-    method = table.get(found.method if found else request.method)
-    bands = select_bands(scene, request.bands)
+    if request.scene.nodata is not None:
+        scene = with_nodata(scene, request.scene.nodata)
+    method = table.get(found.method if found else request.fuse.method)
+    bands = select_bands(scene, request.scene.bands)
     relation = relate(scene)
     guide, target = relation.guide, relation.target
     if target.warped and scene.find("quality"):
         note = "MS is warped: its quality band, which is not, is left out"
         kept = tuple(image for image in scene.images if image.role != "quality")
         scene = replace(scene, images=kept, warnings=(*scene.warnings, note))
-    area, asked = window_of(guide.grid, bbox=request.bbox, aoi=request.aoi, window=request.window)
+    area, asked = window_of(
+        guide.grid, bbox=request.scene.bbox, aoi=request.scene.aoi, window=request.scene.window
+    )
     rows, cols = _cut(relation.rows, relation.cols, area)
     grid = _grid(guide.grid, rows, cols)
     chosen = [target.bands[index] for index in bands]
     axis_y, axis_x = moved(relation.axis_y, rows[0]), moved(relation.axis_x, cols[0])
     found = found or Findings(
         method.about.name,
-        Observation(tuple(band.mtf_gain for band in chosen), request.shift_px or (0.0, 0.0)),
-        rounds=request.back_projections or 0,
+        Observation(tuple(band.mtf_gain for band in chosen), request.fuse.shift_px or (0.0, 0.0)),
+        rounds=request.fuse.back_projections or 0,
     )
     observation = found.observation
     options = base.Options(
@@ -161,7 +104,7 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         ratio=2.0 / (axis_y.scale + axis_x.scale),
         largest_ratio=1.0 / min(axis_y.scale, axis_x.scale),
         whole=np.dtype(dtype_of(chosen)).kind != "f",
-        weights=_weights(request, len(chosen)),
+        weights=_weights(request, len(chosen)) if "weights" in method.about.hears else None,
         network=_network(
             method.about.name, request, found, [band.name for band in chosen], grid, (axis_y, axis_x)
         ),
@@ -193,7 +136,7 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         mask=mask_spec(scene, spec),
         reach=(reach.fine_px, reach.coarse_cpx),
         tile_px=BLOCK_PX,
-        workers=request.workers or os.cpu_count() or 1,
+        workers=request.work.workers or os.cpu_count() or 1,
         bytes_per_task=0,
         area=asked,
         inputs=tuple(identity(path) for path in input_paths(relation, scene.find("quality"), bands)),
@@ -203,7 +146,7 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         rounds=found.rounds,
         sample=found.sample,
         calibration=found.calibration,
-        sample_bytes=(sample_bytes(grid, options) if request.calibrate else 0)
+        sample_bytes=(sample_bytes(grid, options) if request.fuse.calibrate else 0)
         + (TORCH_BYTES if options.network else 0),
     )
     return _with_tiles(plan, request)
@@ -224,8 +167,8 @@ def _network(
 
     planned = plan_network(
         method,
-        named=request.network,
-        device=request.device,
+        named=request.fuse.network,
+        device=request.work.device,
         bands=names,
         ratio=(1.0 / axes[0].scale, 1.0 / axes[1].scale),
         size_px=(grid.height, grid.width),
@@ -235,8 +178,7 @@ def _network(
 
 def _encoding(request: Request) -> dict[str, Any]:
     """Return what the request says of the file, as CogSpec's fields."""
-    bigtiff = "yes" if request.bigtiff else "auto"
-    return {**{name: getattr(request, name) for name in ENCODING}, "bigtiff": bigtiff}
+    return {**asdict(request.encode), "bigtiff": "yes" if request.encode.bigtiff else "auto"}
 
 
 def sample_bytes(grid: Grid, options: base.Options) -> int:
@@ -265,14 +207,15 @@ def _json_values(noun: Any) -> dict[str, Any]:
 
 
 def _weights(request: Request, bands: int) -> tuple[float, ...] | None:
-    if request.weights is None:
+    weights = request.fuse.weights
+    if weights is None:
         return None
-    if len(request.weights) != bands or sum(request.weights) <= 0:
+    if len(weights) != bands or sum(weights) <= 0:
         raise UsageError(
-            f"{len(request.weights)} weights for {bands} bands", wanted="one positive weight for each band"
+            f"{len(weights)} weights for {bands} bands", wanted="one positive weight for each band"
         )
-    total = sum(request.weights)
-    return tuple(weight / total for weight in request.weights)
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)
 
 
 def input_paths(relation: Relation, quality: Image | None, bands: Sequence[int]) -> list[str]:
@@ -307,19 +250,19 @@ def _grid(pan: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> Grid:
 
 def _with_tiles(plan: Plan, request: Request) -> Plan:
     """Choose the tile and count memory: an explicit tile is kept or refused, the default shrinks to fit."""
-    allowed = request.memory_bytes or available_memory()
-    side = checked_tile_px(request.tile_px or DEFAULT_TILE_PX)
+    work, fewer = request.work, request.work.workers is None
+    allowed = work.memory or available_memory()
+    side = checked_tile_px(work.tile_px or DEFAULT_TILE_PX)
     while True:
         workers = min(plan.workers, len(tiles_of(plan.grid.height, plan.grid.width, side)))
         plan = replace(plan, tile_px=side, workers=workers, bytes_per_task=_task_bytes(plan, side))
         needed = run_bytes(plan)
         if needed <= allowed:
             return plan
-        if request.tile_px is None and side > BLOCK_PX:
+        if work.tile_px is None and side > BLOCK_PX:
             side //= 2
-        elif request.workers is None and plan.workers > 1:
+        elif fewer and plan.workers > 1:
             plan = replace(plan, workers=plan.workers - 1)
-            request = replace(request, workers=None)
         else:
             raise MemoryLimitError(
                 f"{workers} tasks of {plan.bytes_per_task / 2**20:.0f} MiB and a base of "

@@ -28,7 +28,7 @@ from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import fuse_to_cog
-from geofuse.run.planning import Request
+from geofuse.run.request import Request, make_request
 from geofuse.scenes.opening import open_pair, open_scene
 
 DATA = Path(os.environ.get("GEOFUSE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -45,7 +45,7 @@ def landsat(folder: Path) -> Iterator[tuple[str, Path]]:
     scene = open_scene(str(DATA / "landsat8"))
     for name, window in LANDSAT.items():
         place = folder / name.replace(" ", "_").replace(",", "")
-        simulate_wald(scene, Request(bands=["blue", "green", "red", "nir"], window=window), place)
+        simulate_wald(scene, make_request(bands=["blue", "green", "red", "nir"], window=window), place)
         yield name, place
 
 
@@ -126,8 +126,8 @@ def judged(place: Path, request: Request, label: str) -> dict[str, Any]:
 def row(name: str, place: Path, weights: str | None) -> dict[str, Any]:
     """Compare upsampling, ridge, the shipped weights and adapted ones on a pair."""
     scene = open_pair(str(place / "pan.tif"), [str(place / "ms.tif")])
-    found = {method: judged(place, Request(method=method), method) for method in ("exp", "ridge")}
-    shipped = Request(method="pan-gan-ms", network=weights, device="cpu")
+    found = {method: judged(place, make_request(method=method), method) for method in ("exp", "ridge")}
+    shipped = make_request(method="pan-gan-ms", network=weights, device="cpu")
     found["network"] = judged(place, shipped, "network")
     began = time.process_time()
     own, made = adapted_request(scene, shipped, place / "own.tif")
@@ -143,7 +143,7 @@ def pan_gan(weights: str) -> str:
         _, place = next(landsat(Path(name)))
         for method, network in (("exp", None), ("pan-gan", weights), ("ridge", None)):
             for rounds in (0, 3):
-                asked = Request(method=method, network=network, device="cpu", back_projections=rounds)
+                asked = make_request(method=method, network=network, device="cpu", back_projections=rounds)
                 found = judged(place, asked, f"{method}_{rounds}")
                 lines.append(f"| `{method}` | {rounds} | {found['ergas']:.3f} | {found['scc']:.4f} |")
     return "\n".join(lines)

@@ -24,7 +24,7 @@ from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Dask
 from geofuse.run.fuse import fuse_parts, fuse_to_cog
 from geofuse.run.plan import plan_tiles
-from geofuse.run.planning import Request
+from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair
 
 TASKS = 2000
@@ -52,7 +52,7 @@ def main() -> None:
     truth = np.tile(make_truth(1024, rng=np.random.default_rng(5)), (1, times, times))
     (asked.folder / "scene").mkdir(parents=True, exist_ok=True)
     pair = write_pair(asked.folder / "scene", truth, camera, slant_deg=0.0, seed=5)
-    request = Request(method=asked.method, tile_px=asked.tile, workers=1)
+    request = make_request(method=asked.method, tile_px=asked.tile, workers=1)
     plan = calibrated_plan(open_pair(str(pair.pan), [str(pair.ms)]), request)
     count = len(plan_tiles(plan))
     turns: dict[int, list[tuple[float, float, float]]] = {1: [], 4: []}

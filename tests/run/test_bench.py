@@ -26,7 +26,7 @@ from geofuse.pages.bench_table import best_of, columns_of, name_of
 from geofuse.quality.bench import checked_cases, cut_to_size
 from geofuse.quality.bench_order import sorted_rows
 from geofuse.quality.simulated_pair import write_pair
-from geofuse.run.planning import Request
+from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair
 from tests.run.scenery import north_up, pixels, write
 
@@ -164,13 +164,13 @@ def test_cases_and_areas_are_checked_before_anything_is_done(pair: tuple[Path, P
     flat = write(tmp_path / "p.tif", np.full((1, 5200, 5000), 9, np.uint8), north_up(1.0), compress="zstd")
     coarse = write(tmp_path / "m.tif", np.full((3, 1300, 1250), 9, np.uint8), north_up(4.0), compress="zstd")
     scene = open_pair(str(flat), [str(coarse)])
-    request, notes = cut_to_size(scene, Request())
+    request, notes = cut_to_size(scene, make_request())
     assert request.window == (1576, 1476, 2048, 2048)
     assert "middle 2048 x 2048" in notes[0]
-    asked = Request(window=(0, 0, 100, 100))
+    asked = make_request(window=(0, 0, 100, 100))
     assert cut_to_size(scene, asked) == (asked, [])
     with pytest.raises(AreaError, match="smaller --window"):
-        cut_to_size(scene, Request(window=(0, 0, 5200, 5000)))
+        cut_to_size(scene, make_request(window=(0, 0, 5200, 5000)))
 
 
 class _Page(html.parser.HTMLParser):

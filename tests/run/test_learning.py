@@ -130,12 +130,12 @@ def test_the_configurations_that_come_along_are_whole(path: Path) -> None:
 def test_adapting_is_judged_on_what_it_did_not_learn_from(tiny: Path, scene: Pair, tmp_path: Path) -> None:
     from geofuse.learn.adapt import SCHEDULE, adapt
     from geofuse.quality.simulated_pair import open_simulated
-    from geofuse.run.planning import Request
+    from geofuse.run.request import make_request
 
     out = tmp_path / "own.safetensors"
     short = replace(SCHEDULE, steps=60, judge_every=20)
     start = str(tiny / "tiny" / "tiny.safetensors")
-    made = adapt(open_simulated(scene), Request(), out, weights=start, schedule=short)
+    made = adapt(open_simulated(scene), make_request(), out, weights=start, schedule=short)
     told = read_card(out).training["adapted"]
     assert told["bands"] == ["blue", "green", "red", "nir"]
     assert len(told["shares"]) == 4
@@ -144,7 +144,7 @@ def test_adapting_is_judged_on_what_it_did_not_learn_from(tiny: Path, scene: Pai
     assert made.sha256 == sha256_of(out)
     assert told["steps"] <= 60
     written = out.stat().st_mtime_ns
-    again = adapt(open_simulated(scene), Request(), out, weights=start, schedule=short)
+    again = adapt(open_simulated(scene), make_request(), out, weights=start, schedule=short)
     assert again.sha256 == made.sha256
     assert out.stat().st_mtime_ns == written  # taken over, not learnt again
 

@@ -37,13 +37,13 @@ def test_nothing_real_becomes_worse_and_adapting_helps_half_of_it(tmp_path: Path
 
 @pytest.mark.usefixtures("data_dir")
 def test_pan_gan_beats_upsampling_by_a_fifth(tmp_path: Path) -> None:
-    from geofuse.run.planning import Request
+    from geofuse.run.request import make_request
 
     _, place = next(quality.landsat(tmp_path))
     for rounds in (0, 3):
-        plain = quality.judged(place, Request(method="exp", back_projections=rounds), f"exp{rounds}")
+        plain = quality.judged(place, make_request(method="exp", back_projections=rounds), f"exp{rounds}")
         weights = str(shipped()["landsat-pan-gan"])
-        asked = Request(method="pan-gan", network=weights, device="cpu", back_projections=rounds)
+        asked = make_request(method="pan-gan", network=weights, device="cpu", back_projections=rounds)
         made = quality.judged(place, asked, f"gan{rounds}")
         assert made["ergas"] < 0.8 * plain["ergas"]
         assert 1.0 - made["scc"] < 0.8 * (1.0 - plain["scc"])

@@ -27,7 +27,8 @@ from geofuse.quality.scoring import (
     score,
 )
 from geofuse.quality.simulate_from_image import Look, simulate_from_fine
-from geofuse.run.planning import Request, make_plan
+from geofuse.run.planning import make_plan
+from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair
 from tests.run.scenery import landscape, north_up, write
 
@@ -49,7 +50,7 @@ def ground_at(
 ) -> tuple[Ground, NDArray, NDArray[np.bool_]]:
     """Return the ground of a window, and the truth over it."""
     scene = open_pair(str(folder / "pan.tif"), [str(folder / "ms.tif")])
-    plan = make_plan(scene, Request(method="exp", window=window))
+    plan = make_plan(scene, make_request(method="exp", window=window))
     ground = ground_of(plan)
     top, left = plan.origin
     truth, valid = read_raster(

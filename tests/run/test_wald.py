@@ -17,13 +17,13 @@ from geofuse.cli import main
 from geofuse.errors import AreaError, ExistsError, UsageError
 from geofuse.quality import simulate_wald as wald
 from geofuse.quality.simulate_wald import simulate_wald
-from geofuse.run.planning import Request
+from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.relating import relate
 from tests.methods import reference
 from tests.run.scenery import CORNER, landscape, north_up, write
 
-PLAIN = Request(calibrate=False)
+PLAIN = make_request(calibrate=False)
 LAYOUTS = {
     "aligned": (4.0, (0.0, 0.0)),
     "half a PAN pixel outside": (2.0, (-0.5, -0.5)),
@@ -170,7 +170,7 @@ def test_a_feature_keeps_its_map_coordinates(
         layout,
         lambda y, x: np.stack([1000.0 * np.exp(-((y - y0) ** 2 + (x - x0) ** 2) / (2 * 26.0**2))] * 3),
     )
-    made = simulate_wald(open_pair(pan, ms), Request(calibrate=False, window=window), tmp_path / "out")
+    made = simulate_wald(open_pair(pan, ms), make_request(calibrate=False, window=window), tmp_path / "out")
     assert made["observation"]["shift_px"] == [0.0, 0.0]
     for name in wald.NAMES:
         image = pixels(tmp_path / f"out/{name}.tif")[0]
@@ -192,7 +192,7 @@ def test_pan_is_laid_on_the_ms_by_the_scenes_shift(tmp_path: Path, layout: str) 
     pan, _ = pair_of(tmp_path, layout, lambda y, x: blob((y0, x0), y, x))
     (tmp_path / "moved").mkdir()
     _, ms = pair_of(tmp_path / "moved", layout, lambda y, x: blob((y0 - dy, x0 + dx), y, x))
-    request = Request(calibrate=False, shift_px=(dy, dx))
+    request = make_request(calibrate=False, shift_px=(dy, dx))
     simulate_wald(open_pair(pan, ms), request, tmp_path / "out")
     for name in wald.NAMES:
         image = pixels(tmp_path / f"out/{name}.tif")[0]
@@ -219,7 +219,7 @@ def test_the_phase_of_the_grids_is_that_of_the_scene(landsat: Path, tmp_path: Pa
     """Landsat's PAN begins half a PAN pixel outside its MS, so does the reduced one, whatever the window."""
     for at, window in enumerate([(960, 2, 244, 838), (961, 3, 243, 800)]):
         out = tmp_path / str(at)
-        simulate_wald(open_scene(str(landsat)), Request(calibrate=False, window=window), out)
+        simulate_wald(open_scene(str(landsat)), make_request(calibrate=False, window=window), out)
         (fine_y, fine_x), (y, x) = places(out / "pan.tif"), places(out / "ms.tif")
         for fine, coarse in ((fine_y, y), (fine_x, x)):
             assert abs(coarse[1] - coarse[0]) == pytest.approx(60.0)
@@ -228,7 +228,7 @@ def test_the_phase_of_the_grids_is_that_of_the_scene(landsat: Path, tmp_path: Pa
 
 
 def test_landsat_keeps_type_radiometry_and_names(landsat: Path, tmp_path: Path) -> None:
-    made = simulate_wald(open_scene(str(landsat)), Request(window=(960, 2, 244, 838)), tmp_path / "out")
+    made = simulate_wald(open_scene(str(landsat)), make_request(window=(960, 2, 244, 838)), tmp_path / "out")
     for name in wald.NAMES:
         path = tmp_path / f"out/{name}.tif"
         assert cog_validate(path, strict=True)[0]

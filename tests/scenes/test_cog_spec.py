@@ -114,7 +114,9 @@ def test_defaults_are_written_out() -> None:
     spec = make_spec(**SMALL)
     assert (spec.compress, spec.level) == ("zstd", 4)
     assert make_spec(**SMALL, compress="deflate").level == 6
-    assert make_spec(**SMALL, compress="lzw", level=7).level is None
+    assert make_spec(**SMALL, compress="lzw").level is None
+    with pytest.raises(UsageError, match="level 7 with lzw"):
+        make_spec(**SMALL, compress="lzw", level=7)
     assert spec.scales == (1.0, 1.0, 1.0)
     assert checked_spec(spec) == spec
     assert make_spec(**{**SMALL, "dtype": "float32"}, nodata=0.1).nodata == np.float32(0.1)

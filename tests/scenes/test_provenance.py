@@ -24,7 +24,7 @@ from geofuse.errors import ChangedError, VerifyError
 from geofuse.files import write_json
 from geofuse.rasters.image import Band, Piece
 from geofuse.rasters.ledger import json_path, mask_path, open_ledger, parts_dir, png_path, staged_path
-from geofuse.run.planning import Request, make_plan
+from geofuse.run.planning import make_plan
 from geofuse.run.record import (
     asset_paths,
     check_unchanged,
@@ -34,6 +34,7 @@ from geofuse.run.record import (
     read_record,
     verify,
 )
+from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair
 from geofuse.version import __version__
 
@@ -95,7 +96,7 @@ def test_the_same_inputs_give_the_same_record_and_pictures(made: Path, tmp_path:
 )
 def test_the_record_is_json_whatever_nodata_is(tmp_path: Path, nodata: float | None, said: Any) -> None:
     files = pair(tmp_path)
-    plan = make_plan(open_pair(files[0], [files[1]]), Request())
+    plan = make_plan(open_pair(files[0], [files[1]]), make_request())
     plan = replace(
         plan,
         spec=replace(plan.spec, dtype="float32", nodata=nodata),
@@ -249,7 +250,7 @@ def test_only_the_companions_of_this_product_are_finished(product: Path) -> None
 
 def test_inputs_that_do_not_rest_are_named(tmp_path: Path) -> None:
     pan, ms = pair(tmp_path)
-    plan = make_plan(open_pair(pan, [ms]), Request())
+    plan = make_plan(open_pair(pan, [ms]), make_request())
     check_unchanged(plan)
     facts = os.stat(ms)
     os.utime(ms, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))

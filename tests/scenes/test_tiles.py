@@ -31,7 +31,8 @@ from geofuse.run.plan import (
     task_bytes,
     tiles_of,
 )
-from geofuse.run.planning import Request, make_plan
+from geofuse.run.planning import make_plan
+from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair, open_scene
 
 SCENE_ID = "LC80200392015216LGN00"
@@ -95,12 +96,12 @@ def planned(folder: Path, **request: Any) -> Plan:
     pan, ms = folder / "pan.tif", folder / "ms.tif"
     if not pan.exists():
         pair(folder, nodata=0)
-    return make_plan(open_pair(str(pan), [str(ms)]), Request(**request))
+    return make_plan(open_pair(str(pan), [str(ms)]), make_request(**request))
 
 
 def landsat_plan(folder: Path) -> Plan:
     mtl = mtl_collection1(SCENE_ID)
-    return make_plan(open_scene(str(landsat_folder(folder / SCENE_ID, SCENE_ID, mtl=mtl))), Request())
+    return make_plan(open_scene(str(landsat_folder(folder / SCENE_ID, SCENE_ID, mtl=mtl))), make_request())
 
 
 @pytest.mark.parametrize("kind", ["pair", "landsat", "area", "nan"])
@@ -133,7 +134,7 @@ def test_the_fingerprint_holds_what_makes_the_pixels(tmp_path: Path) -> None:
         "the area": fingerprint(planned(tmp_path, window=(0, 0, 20, 48)), "1"),
         "its place": fingerprint(planned(tmp_path, window=(20, 0, 20, 48)), "1"),
         "nodata": fingerprint(planned(tmp_path, nodata=7), "1"),
-        "weights": fingerprint(planned(tmp_path, weights=(1.0, 1.0, 1.0, 2.0)), "1"),
+        "weights": fingerprint(planned(tmp_path, method="brovey", weights=(1.0, 1.0, 1.0, 2.0)), "1"),
         "the codec": fingerprint(planned(tmp_path, compress="deflate"), "1"),
         "its level": fingerprint(planned(tmp_path, level=3), "1"),
     }
@@ -182,7 +183,7 @@ def test_the_fingerprint_holds_every_field_but_those_of_the_work(tmp_path: Path)
 
 def test_asking_for_the_same_with_other_work_is_the_same_product(tmp_path: Path) -> None:
     plan = planned(tmp_path)
-    for request in ({"tile_px": 2048}, {"workers": 1}, {"memory_bytes": 2**40}):
+    for request in ({"tile_px": 2048}, {"workers": 1}, {"memory": 2**40}):
         assert fingerprint(planned(tmp_path, **request), "1") == fingerprint(plan, "1")
 
 

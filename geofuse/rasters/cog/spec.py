@@ -6,10 +6,11 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from geofuse.config.sections import Compress, EncodeOptions, Interleave, Predictor, Validity
 from geofuse.errors import UsageError
 from geofuse.rasters.image import FLOAT_DTYPES, WHOLE_DTYPES
 
@@ -23,11 +24,13 @@ image share PAN's detail: measured at zstd 9 on 4 x uint16 it is 13 to 22 % smal
 1 % at 8 bands and no smaller at 10, for 1.2 to 2 times the CPU to encode; one band alone costs as many times more
 to read as there are bands.
 """
+USUAL = EncodeOptions()
+"""The defaults, as every door has them."""
 FORMAT = 2
 """Goes up when the same pixels and spec give other bytes: parts of another number are not used."""
 LEVELS = {"zstd": (4, 22), "deflate": (6, 12)}
 """Default and highest level of the codecs that have one, on GDAL's scale; the lowest is 1. See `cog.zstd`."""
-COMPRESSIONS = ("zstd", "deflate", "lzw", "none", "lerc")
+COMPRESSIONS = get_args(Compress)
 PREDICTED = ("zstd", "deflate", "lzw")
 """Codecs whose blocks may go through a predictor."""
 OVERVIEWS = ("average", "or", "nearest")
@@ -50,7 +53,7 @@ class CogSpec:
     """numpy name: uint8, int16, uint16, int32, uint32, float32 or float64."""
     nodata: float | None = None
     """Marks invalid samples; may be NaN for floats; None if all are valid, or validity is not "nodata"."""
-    validity: str = "nodata"
+    validity: str = USUAL.validity
     """What marks invalid pixels: "nodata", "alpha" (one more band) or "mask" (one bit a pixel, for all bands)."""
     crs: str = ""
     """WKT; empty if unknown."""
@@ -68,21 +71,21 @@ class CogSpec:
     """Dataset tags, such as TIFFTAG_SOFTWARE."""
     rpcs: dict[str, str] | None = None
     """Rational polynomial coefficients, GDAL's RPC metadata items."""
-    compress: str = "zstd"
+    compress: str = USUAL.compress
     """zstd, deflate, lzw, none or lerc."""
     level: int | None = None
     """Effort of zstd (1 ... 22) or deflate (1 ... 12), on GDAL's scale; None: 4 and 6; others have none."""
-    predictor: str = "auto"
+    predictor: str = USUAL.predictor
     """"none", "2" (differences), "3" (of floats' bytes), or "auto": 3 for floats, 2 for whole numbers."""
-    max_error: float = 0.0
+    max_error: float = USUAL.max_error
     """Largest error LERC may make; 0: lossless."""
-    sparse: bool = False
+    sparse: bool = USUAL.sparse
     """Leave blocks that are all nodata out of the file; many readers beside GDAL cannot read that."""
     bigtiff: str = "auto"
     """"auto": BigTIFF where the file would reach 4 GiB; "yes": always."""
     overview: str = "average"
     """How overviews are made: "average"; "or" joins bit flags; "nearest"."""
-    interleave: str = "auto"
+    interleave: str = USUAL.interleave
     """"pixel", "band", or "auto": see PIXEL_INTERLEAVE_BYTES."""
 
 
@@ -291,9 +294,9 @@ def _check_choices(spec: CogSpec) -> None:
     choices = {
         "bigtiff": ("auto", "yes"),
         "overview": OVERVIEWS,
-        "interleave": ("auto", "pixel", "band"),
-        "predictor": ("auto", "none", "2", "3"),
-        "validity": ("nodata", "alpha", "mask"),
+        "interleave": get_args(Interleave),
+        "predictor": get_args(Predictor),
+        "validity": get_args(Validity),
     }
     for name, wanted in choices.items():
         if getattr(spec, name) not in wanted:
@@ -324,6 +327,8 @@ def _check_validity(spec: CogSpec) -> None:
 
 def _checked_level(spec: CogSpec) -> int | None:
     if spec.compress not in LEVELS:
+        if spec.level is not None:
+            raise UsageError(f"level {spec.level} with {spec.compress}", wanted=" or ".join(LEVELS))
         return None
     default, highest = LEVELS[spec.compress]
     if spec.level is not None and not 1 <= spec.level <= highest:
