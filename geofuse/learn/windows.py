@@ -105,17 +105,16 @@ def _full(
         rows, cols = slice(whole[0], whole[1]), slice(whole[2], whole[3])
         ok = np.asarray(usable[rows, cols].reshape(r1 - r0, ratio, c1 - c0, ratio).all(axis=(1, 3)), np.bool_)
         known = (truth[:, rows, cols] - centre[:-1, None, None]) / half[:-1, None, None]
+    offsets = [
+        axis.scale * at + axis.offset - to for axis, at, to in zip(axes, whole[::2], (r0, c0), strict=True)
+    ]
     return make_full(
         name,
         ratio,
         stack=stack,
         ms=ms,
         usable=ok,
-        model=(model.mtf_gain, model.shifts_px),
-        offsets=(
-            axes[0].scale * whole[0] + axes[0].offset - r0,
-            axes[1].scale * whole[2] + axes[1].offset - c0,
-        ),
+        model=(model.mtf_gain, model.shifts_px, (offsets[0], offsets[1])),
         bands=options.names,
         truth=known,
     )

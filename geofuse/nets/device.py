@@ -154,7 +154,7 @@ class Bench:
         else:
             other = (0, fine[1] - fine[0], 0, fine[3] - fine[2])
         coarse: Window = (0, first[1] - row, 0, first[3] - col)
-        return _tables(kind, axes, gains, shifts, (coarse, other), str(self.device))
+        return _tables(kind, axes, gains, shifts, (coarse, other), device=str(self.device))
 
 
 @lru_cache(maxsize=64)
@@ -164,6 +164,7 @@ def _tables(
     gains: tuple[float, ...],
     shifts: tuple[tuple[float, float], ...],
     windows: tuple[Window, Window],
+    *,
     device: str,
 ) -> Resampler:
     coarse, other = windows
@@ -254,7 +255,7 @@ def _ridge(bench: Bench, fine: Window, wanted: Wanted) -> tuple[Tensor, Tensor, 
     if "back-projection" in values["extras"]:
         corrections = bench.up_bands(bench.missed(coarse), coarse, fine)
     inner = Bench.part(low, wide, fine)
-    ridge = plain + ridge_detail(detail, inner, plain, corrections, values, wanted.floor)
+    ridge = plain + ridge_detail(detail, inner, plain, corrections, values, floor=wanted.floor)
     return plain, ridge, inner, Bench.part(detail, wide, fine)
 
 

@@ -172,6 +172,7 @@ def ridge_detail(
     up: Tensor,
     corrections: Tensor | None,
     values: Mapping[str, Any],
+    *,
     floor: float,
 ) -> Tensor:
     """Return what ridge adds to U(M), (N, B, H, W), as `kernels.stencil.inject` and `kernels.classes.modulate` do.

@@ -64,12 +64,11 @@ def make_full(
     stack: NDArray[Any],
     ms: NDArray[Any],
     usable: NDArray[np.bool_],
-    model: tuple[tuple[float, ...], tuple[tuple[float, float], ...]],
-    offsets: tuple[float, float],
+    model: tuple[tuple[float, ...], tuple[tuple[float, float], ...], tuple[float, float]],
     bands: tuple[str, ...],
     truth: NDArray[Any] | None = None,
 ) -> Full:
-    """Build a window; ``model`` is (gains, shifts). PAN is matched to the bands' mean over the usable pixels."""
+    """Build a window; ``model``: gains, shifts, offsets. PAN is matched to the bands' mean over the usable pixels."""
     halo = (stack.shape[-1] - ratio * ms.shape[-1]) // 2
     pan = stack[-1, halo : stack.shape[1] - halo, halo : stack.shape[2] - halo]
     low = pan.reshape(ms.shape[1], ratio, ms.shape[2], ratio).mean(axis=(1, 3))[usable].astype(np.float64)
@@ -86,7 +85,6 @@ def make_full(
         torch.from_numpy(np.ascontiguousarray(ms, np.float32)),
         torch.from_numpy(usable.copy()),
         *model,
-        offsets,
         (gain, offset),
         known,
         bands,

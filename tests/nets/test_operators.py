@@ -105,7 +105,7 @@ def test_ridge_is_the_stencil_kernels_with_corrections_and_classes() -> None:
         torch.from_numpy(up)[None],
         torch.from_numpy(corrections)[None],
         values,
-        4.0,
+        floor=4.0,
     )
     np.testing.assert_allclose(found[0].numpy() + up, wanted, rtol=1e-4, atol=2e-2)
 

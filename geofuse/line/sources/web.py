@@ -125,7 +125,7 @@ class Web:
         watch = _Watch(self.bounds.head_s)
         try:
             with httpx.Client(timeout=wait, limits=once, verify=_trust()) as client:
-                sent = _request(client, method, url, headers, json, params)
+                sent = _request(client, method, url, headers, json=json, params=params)
                 for _ in range(self.bounds.redirects + 1):
                     answer = self._sent(client, sent, watch)
                     if not answer.is_redirect:
@@ -216,7 +216,7 @@ _context: ssl.SSLContext | None = None
 
 
 def _request(
-    client: httpx.Client, method: str, url: str, headers: Mapping[str, str] | None, json: Any, params: Any
+    client: httpx.Client, method: str, url: str, headers: Mapping[str, str] | None, *, json: Any, params: Any
 ) -> httpx.Request:
     own = {"User-Agent": f"geofuse/{__version__}", "Accept-Encoding": "identity", **(headers or {})}
     return client.build_request(method, url, headers=own, json=json, params=params or None)

@@ -61,7 +61,7 @@ def spool_overviews(
     if not found:
         return ()
     wide = abreast(spec)
-    for block, frames in run(_encoded, spec, _blocks(spec, first_level, rest, len(levels(spec)) - 1, 0, 0)):
+    for block, frames in run(_encoded, spec, _blocks(spec, first_level, rest, (len(levels(spec)) - 1, 0, 0))):
         level, row, col = block
         spooled = found[level - first_level]
         spooled.starts[row, col] = spool.tell()
@@ -77,12 +77,13 @@ def _encoded(spec: CogSpec, block: Block) -> tuple[tuple[int, int, int], list[by
 
 
 def _blocks(
-    spec: CogSpec, first_level: int, rest: Rest, level: int, row: int, col: int
+    spec: CogSpec, first_level: int, rest: Rest, place: tuple[int, int, int]
 ) -> Generator[Block, None, Picture]:
-    """Yield the blocks below (level, row, col), each when those it is made of have been, then this one.
+    """Yield the blocks below a place (level, row, col), each when those it is made of have been, then this one.
 
     Returns its picture.
     """
+    level, row, col = place
     height, width = levels(spec)[level]
     shape = min(BLOCK_PX, height - row * BLOCK_PX), min(BLOCK_PX, width - col * BLOCK_PX)
     pixels = np.empty((*shape, spec.bands), spec.dtype)
@@ -93,7 +94,7 @@ def _blocks(
         if level == first_level:
             quarter = rest(*at)
         else:
-            below = yield from _blocks(spec, first_level, rest, level - 1, *at)
+            below = yield from _blocks(spec, first_level, rest, (level - 1, *at))
             quarter = below.halved(spec)
         pixels[down * half :, right * half :][:half, :half] = quarter.pixels
         if valid is not None and quarter.valid is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -43,9 +44,8 @@ async def qlr(request: Request, door: TheDoor, found: TheRow, style: Style = Non
     """A layer to drop on QGIS: the COG itself where it may be fetched without a token, else its tiles."""
     row, grant = found
     raster, look = await door.aside(_look, door, row, style)
-    top = await door.aside(
-        _definition, door, row, grant, raster, look, root_of(request, door.settings), style
-    )
+    root = root_of(request, door.settings)
+    top = await door.aside(partial(_definition, door, row, grant, raster, look, root=root, style=style))
     return _file(QLR_TYPE, top, f"{row.id}.qlr")
 
 
@@ -59,7 +59,7 @@ def _look(door: Door, row: Row, style: str | None) -> tuple[Raster, Look]:
 
 
 def _definition(
-    door: Door, row: Row, grant: Grant, raster: Raster, look: Look, root: str, style: str | None
+    door: Door, row: Row, grant: Grant, raster: Raster, look: Look, *, root: str, style: str | None
 ) -> ElementTree.Element:
     title = str(row.properties.get("title", row.id))
     whole = grant.download and row.access == "open" and not door.settings.token_required
