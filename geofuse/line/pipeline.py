@@ -30,6 +30,7 @@ from geofuse.line.stage_records import (
     job_folder,
     keep,
     known,
+    may_replace,
     product_path,
     product_record,
 )
@@ -223,7 +224,7 @@ def _stage_fuse(work: Work) -> dict[str, Any]:
         work.progress(what, done, total, before)
 
     with _runner(work.config, plan.workers) as runner:
-        fuse_parts(plan, out, runner=runner, overwrite=work.config.output.overwrite, progress=show)
+        fuse_parts(plan, out, runner=runner, overwrite=may_replace(work.job, out), progress=show)
     answer = {"tiles": len(plan_tiles(plan)), "resumed_px": resumed[0]}
     return keep(work.job, "fuse", answer)
 
@@ -232,7 +233,7 @@ def _stage_mosaic(work: Work) -> dict[str, Any]:
     plan, out = planned(work.job)
     with _runner(work.config, plan.workers) as runner:
         record = fuse_to_cog(
-            plan, out, runner=runner, overwrite=work.config.output.overwrite, progress=work.progress
+            plan, out, runner=runner, overwrite=may_replace(work.job, out), progress=work.progress
         )
     data = record["assets"]["data"]
     answer = {

@@ -18,6 +18,11 @@ from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
 JOBS, NAMES = "jobs", "names"
+FORMAT = 2
+"""Of a stage's record: raised where what later stages read of it changes its shape; that of 0.3 had no number."""
+FORMER = "former.json"
+"""The product that a scene's stages had made before they were forgotten."""
+_KEPT = ("decision.json", "configuration.json", "cost.json", FORMER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +48,44 @@ def record_path(job: Job, stage: str) -> Path:
 
 
 def known(job: Job, stage: str) -> dict[str, Any] | None:
-    """Return what this release recorded of a stage; None where it did not."""
+    """Return what this release recorded of a stage; None where it did not: the stage is done again."""
     found = read_json(record_path(job, stage))
-    return found if found is not None and found.get("geofuse") == __version__ else None
+    if found is None or (found.get("geofuse"), found.get("format")) != (__version__, FORMAT):
+        return None
+    return found
 
 
 def keep(job: Job, stage: str, answer: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Record a stage: its answer and what later stages need; returns the answer."""
     with write_faults(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
-    write_json(record_path(job, stage), {"geofuse": __version__, "answer": answer, **more})
+    write_json(record_path(job, stage), {"geofuse": __version__, "format": FORMAT, "answer": answer, **more})
     return answer
 
 
 def forget(job: Job) -> None:
-    """Forget all stages of a scene: its inputs are not what they were. Decisions stay."""
+    """Forget all stages of a scene; decisions stay, and so does which product was its own."""
+    made = read_json(record_path(job, "mosaic"))
+    if made is not None and {"out", "sha256"} <= made["answer"].keys():
+        write_json(job.folder / FORMER, {name: made["answer"][name] for name in ("out", "sha256")})
     for path in job.folder.glob("*.json"):
-        if path.name not in ("decision.json", "configuration.json", "cost.json"):
+        if path.name not in _KEPT:
             path.unlink(missing_ok=True)
+
+
+def may_replace(job: Job, out: Path) -> bool:
+    """Say whether a scene may put another product in the place of this one: by its configuration, or its own former.
+
+    Its own is what its stages had made there before they were forgotten, byte for byte.
+    """
+    if job.config.output.overwrite:
+        return True
+    former, record = read_json(job.folder / FORMER), read_record(out.with_suffix(".json"))
+    return (
+        former is not None
+        and record is not None
+        and (former.get("out"), former.get("sha256")) == (str(out), record["assets"]["data"]["sha256"])
+    )
 
 
 def remove_job(config: RunConfig, key: str) -> None:
