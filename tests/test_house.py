@@ -26,13 +26,15 @@ from imports import (
     tree_of,
 )
 
-GROUND = {"errors", "files", "geometry", "nouns", "tables", "version"}
+GROUND = {"errors", "files", "geometry", "internal", "locks", "nouns", "tables", "version"}
 LOW = GROUND | {"kernels", "config"}
 MIDDLE = LOW | {"rasters", "scenes", "nets", "methods", "metrics", "landscape"}
 UPPER = MIDDLE | {"run", "quality", "pages", "archive", "learn", "clips"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
+    "locks": {"errors", "files"},
+    "internal": {"errors", "version"},
     "geometry": set(),
     "nouns": {"errors"},
     "tables": {"errors"},
@@ -56,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "flows": GROUND | {"config", "rasters", "line", "learn", "metrics"},
     "demo": MIDDLE | {"run", "quality"},
     "commands": UPPER | {"line", "serve", "flows", "demo"},
-    "cli": {"errors", "version", "commands"},
+    "cli": {"errors", "internal", "version", "commands"},
 }
 """Room by room: what it may import. The door `__init__` hands on names of any room, when they are asked for."""
 

@@ -38,7 +38,7 @@ from geofuse.archive.stac_item import providers, superseded_json
 from geofuse.archive.stac_schemas import schema_problems
 from geofuse.errors import ExistsError, LockedError, ProductError, UsageError, VerifyError
 from geofuse.files import read_json, sync, write_bytes, write_faults, write_json
-from geofuse.rasters.ledger import locked
+from geofuse.locks import locked
 from geofuse.scenes.sensors.table import SENSORS
 
 CATALOG = "catalog.json"

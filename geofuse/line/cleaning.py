@@ -18,7 +18,8 @@ from geofuse.files import read_json, write_faults
 from geofuse.line.pipeline import report_files
 from geofuse.line.scene_ledger import JUDGED, PUBLISHED, REJECTED, RUNNING, UNPUBLISHED, Row, rows
 from geofuse.line.stage_records import JOBS, job_folder
-from geofuse.rasters.ledger import json_path, locked, mask_path, png_path
+from geofuse.locks import locked
+from geofuse.rasters.ledger import json_path, mask_path, png_path
 
 DONE_WITH = (PUBLISHED, REJECTED, UNPUBLISHED)
 

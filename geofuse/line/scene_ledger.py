@@ -23,7 +23,7 @@ from geofuse.files import write_faults, write_json
 from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_key, source_of, with_digest
 from geofuse.line.stage_records import job_folder
-from geofuse.rasters.ledger import locked
+from geofuse.locks import locked
 from geofuse.rasters.pixels import input_sha256
 from geofuse.rasters.sniffing import file_of
 

@@ -12,7 +12,7 @@ from typing import Any
 from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import ExistsError, ProductError
 from geofuse.files import read_json, write_faults, write_json
-from geofuse.rasters.ledger import locked
+from geofuse.locks import locked
 from geofuse.run.record import read_record
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__

@@ -1,4 +1,4 @@
-"""Parts and what is known of them: the folder beside the output, its lock, and the last step that publishes.
+"""Parts and what is known of them: the folder beside the output, and the last step that publishes.
 
 Nothing here trusts a file for being there: parts carry a checksum and the plan's fingerprint, the ledger is JSON
 that is rebuilt when it does not parse, and a product takes its final name only when it is complete on disk.
@@ -6,15 +6,10 @@ that is rebuilt when it does not parse, and a product takes its final name only 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from geofuse.errors import LockedError
 from geofuse.files import read_json, sync, write_faults, write_json
 
 
@@ -41,42 +36,6 @@ def mask_path(out: Path) -> Path:
 def staged_path(out: Path, final: Path, fingerprint: str) -> Path:
     """Return the name under which a companion waits, complete, for its product's rename."""
     return parts_dir(out) / f"{fingerprint}{final.name.removeprefix(out.stem)}"
-
-
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the output's lock; LockedError while another living process has it. Died processes hold nothing."""
-    path = out.with_name(f".{out.name}.lock")
-    while True:
-        with write_faults(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            raise LockedError(
-                "another run is writing this output",
-                wanted="one run for each output",
-                do="wait for it, or choose another --out",
-                path=str(out),
-            ) from error
-        if _same_file(descriptor, path):
-            break
-        os.close(descriptor)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _same_file(descriptor: int, path: Path) -> bool:
-    """Whether the locked file still is the one by that name: its last holder removed it on leaving."""
-    try:
-        here, there = os.fstat(descriptor), os.stat(path)
-    except FileNotFoundError:
-        return False
-    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
 def open_ledger(out: Path, key: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from geofuse.errors import ExistsError, VerifyError
 from geofuse.files import sha256_of, write_faults, write_json
+from geofuse.locks import locked
 from geofuse.rasters import ledger
 from geofuse.rasters.cog import objects
 from geofuse.rasters.cog.objects import Target
@@ -48,7 +49,7 @@ def fuse_to_object(
     `fuse_to_cog` raises, BucketError and StoreError.
     """
     key = fingerprint(plan, __version__)
-    with ledger.locked(_lock(target)):
+    with locked(_lock(target)):
         finish_half_object(target)
         try:
             record = _already_there(target, key, mask=plan.mask is not None, overwrite=overwrite)

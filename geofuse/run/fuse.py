@@ -29,6 +29,7 @@ from geofuse.errors import (
 )
 from geofuse.files import sha256_of, write_bytes, write_json
 from geofuse.kernels.finish import finish
+from geofuse.locks import locked
 from geofuse.methods import table
 from geofuse.methods.base import After, Params
 from geofuse.methods.sharpen.back_projection import finished
@@ -84,7 +85,7 @@ def fuse_to_cog(
     out = out.absolute()
     key = fingerprint(plan, __version__)
     check_out(plan, out)
-    with ledger.locked(out):
+    with locked(out):
         record = _already_there(out, key, mask=plan.mask is not None, overwrite=overwrite)
         if record is None:
             check_disk(plan, out)
@@ -104,7 +105,7 @@ def fuse_parts(
     out = out.absolute()
     key = fingerprint(plan, __version__)
     check_out(plan, out)
-    with ledger.locked(out):
+    with locked(out):
         if _already_there(out, key, mask=plan.mask is not None, overwrite=overwrite) is None:
             check_disk(plan, out)
             with _inputs_at_rest(plan):

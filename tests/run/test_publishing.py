@@ -33,7 +33,8 @@ from geofuse.archive.stac_schemas import schema_cache
 from geofuse.cli import main
 from geofuse.errors import ExistsError, GeofuseError, LockedError, UsageError, VerifyError
 from geofuse.files import write_json
-from geofuse.rasters.ledger import json_path, locked, mask_path, png_path
+from geofuse.locks import locked
+from geofuse.rasters.ledger import json_path, mask_path, png_path
 
 HERE = Path(__file__).resolve().parent
 ITEM = "pan-fused"

@@ -19,8 +19,9 @@ import rasterio
 from geofuse.cli import main
 from geofuse.errors import LockedError
 from geofuse.landscape.camera import make_truth
+from geofuse.locks import locked
 from geofuse.quality.simulated_pair import Pair, write_pair
-from geofuse.rasters.ledger import json_path, locked, mask_path, parts_dir, staged_path
+from geofuse.rasters.ledger import json_path, mask_path, parts_dir, staged_path
 from geofuse.run.record import verify
 from tests.conftest import CAMERA
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from geofuse.errors import LockedError, WriteError
+from geofuse.errors import WriteError
 from geofuse.files import read_json, write_bytes, write_json
 from geofuse.rasters.ledger import (
     json_path,
-    locked,
     mask_path,
     open_ledger,
     part_path,
@@ -96,88 +92,6 @@ def test_a_ledger_that_cannot_be_made_is_a_write_error(tmp_path: Path) -> None:
         open_ledger(tmp_path / "x.tif", "one")
     with pytest.raises(WriteError):
         open_ledger(tmp_path / "none" / "x.tif", "one")
-    with pytest.raises(WriteError), locked(tmp_path / "none" / "x.tif"):
-        pass
-
-
-def test_an_output_is_held_by_one(tmp_path: Path) -> None:
-    out = tmp_path / "x.tif"
-    with locked(out):
-        with pytest.raises(LockedError, match=r"x\.tif") as caught, locked(out):
-            pass
-        assert caught.value.exit_status == 4
-        with locked(tmp_path / "y.tif"):
-            pass
-    with locked(out):
-        pass
-    assert not list(tmp_path.iterdir())
-
-
-def test_it_is_let_go_on_a_fault(tmp_path: Path) -> None:
-    out = tmp_path / "x.tif"
-    with pytest.raises(ValueError, match="mine"), locked(out):
-        raise ValueError("mine")
-    with locked(out):
-        pass
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from geofuse.rasters.ledger import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
-    out = tmp_path / "x.tif"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(LockedError), locked(out):
-        pass
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    holder.stdout.close()
-    assert list(tmp_path.iterdir()), "its lock file is still there"
-    with locked(out):
-        pass
-    assert not list(tmp_path.iterdir())
-
-
-COUNT = """
-import sys, time
-from pathlib import Path
-from geofuse.errors import LockedError
-from geofuse.rasters.ledger import locked
-out, counter = Path(sys.argv[1]), Path(sys.argv[2])
-held, end = 0, time.monotonic() + 1.5
-while time.monotonic() < end:
-    try:
-        with locked(out):
-            number = int(counter.read_text())
-            counter.write_text(str(number + 1))
-            held += 1
-    except LockedError:
-        pass
-print(held)
-"""
-
-
-def test_many_at_once_are_never_two(tmp_path: Path) -> None:
-    """Each holder removes the lock file on leaving, under the eyes of those who just opened it."""
-    counter = tmp_path / "counter"
-    counter.write_text("0")
-    command = [sys.executable, "-c", COUNT, str(tmp_path / "x.tif"), str(counter)]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) for _ in range(4)]
-    held = [int(run.communicate()[0]) for run in runs]
-    assert [run.returncode for run in runs] == [0] * 4
-    assert int(counter.read_text()) == sum(held) > 50
-    assert [path.name for path in tmp_path.iterdir()] == ["counter"]
 
 
 def test_a_product_gets_its_name_before_its_companions(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from geofuse.line.scene_ref import STAC_ITEM
 from geofuse.line.sources.downloads import check_whole, download
 from geofuse.line.sources.stac_search import search
 from geofuse.line.sources.web import Bounds, Web
-from geofuse.rasters.ledger import locked
+from geofuse.locks import locked
 from geofuse.scenes.readers import landsat
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Any
 
 from geofuse.errors import MissingError, TokenError, UsageError, VerifyError
 from geofuse.files import read_json, write_json
-from geofuse.rasters.ledger import locked
+from geofuse.locks import locked
 
 MARK = "gf"
 SECRET_BYTES = 32
