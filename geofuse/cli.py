@@ -35,6 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as fault:
+        from geofuse.internal import foreseen
+
+        told = foreseen(fault)
+        print(f"geofuse: error [{told.code}] {told}", file=sys.stderr)
+        return told.exit_status
     return status
 
 

@@ -1,6 +1,7 @@
 """Every fault geofuse names: one line, a stable code, an exit status.
 
-Exit status: 2 input or configuration, 3 resources, 4 input/output that a retry may cure, 130 interrupted.
+Exit status: 2 input or configuration, 3 resources, 4 input/output that a retry may cure, 70 a fault of geofuse
+itself, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -65,6 +65,25 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def made(path: Path) -> Path:
+    """Return the path of a file that is there now, empty if it was not: shared as the umask says, whatever opens it.
+
+    SQLite would make it for its owner alone.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+    return path
+
+
+def share(path: Path) -> None:
+    """Give a file that another library made the rights that the umask leaves a new one."""
+    probe = path.with_name(f"{path.name}.{os.getpid()}.mode")
+    os.close(os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+    try:
+        os.chmod(path, probe.stat().st_mode & 0o777)
+    finally:
+        probe.unlink()
+
+
 def sync(path: Path) -> None:
     """Force a file, or a folder's names, to the disk."""
     handle = os.open(path, os.O_RDONLY)

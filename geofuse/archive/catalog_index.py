@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.archive.footprints import COLUMNS, meets, packed
+from geofuse.files import made
 
 INDEX = "index.sqlite"
 VERSION = 1
@@ -99,14 +100,17 @@ def opened_index(folder: Path) -> Iterator[sqlite3.Connection]:
 def _connected(folder: Path) -> sqlite3.Connection:
     path = folder / INDEX
     try:
-        return _current(folder, path)
+        return _current(folder, made(path))
+    except OSError as fault:
+        _log.warning("%s: %s; searching without it", path, fault.strerror)
+        return _current(folder, ":memory:")
     except sqlite3.OperationalError as fault:
         _log.warning("%s: %s; searching without it", path, fault)
         return _current(folder, ":memory:")
     except sqlite3.DatabaseError as fault:
         _log.warning("%s: %s; it is made anew", path, fault)
         discard_index(folder)
-        return _current(folder, path)
+        return _current(folder, made(path))
 
 
 def discard_index(folder: Path) -> None:

@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geofuse.errors import GeorefError
-from geofuse.files import sync, write_faults
+from geofuse.files import share, sync, write_faults
 from geofuse.rasters.image import Grid
 from geofuse.scenes.aoi import LONLAT, window_of
 from geofuse.scenes.relating import EDGE_POINTS, projector
@@ -200,6 +200,7 @@ def write_footprints(folder: Path, rows: Sequence[Sequence[Any]]) -> None:
             )
         for made in (parquet, package):
             with write_faults(folder / made.name):
+                share(made)
                 sync(made)
                 made.replace(folder / made.name)
         with write_faults(folder):

@@ -30,12 +30,24 @@ def surroundings() -> Surroundings:
     """Read the environment: the only place that does."""
     from pathlib import Path
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache")
     return Surroundings(
         stac_token=os.environ.get("GEOFUSE_STAC_TOKEN") or None,
         work_folder=Path(os.environ.get("GEOFUSE_WORK") or cache / "geofuse"),
         store_retry_s=_seconds("GEOFUSE_STORE_RETRY_S", 180.0),
     )
+
+
+def _home() -> Path:
+    """Return the user's folder, or the one for temporary files where there is none."""
+    from pathlib import Path
+
+    try:
+        return Path.home()
+    except RuntimeError:
+        import tempfile
+
+        return Path(tempfile.gettempdir())
 
 
 def _seconds(name: str, default: float) -> float:

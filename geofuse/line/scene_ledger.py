@@ -19,7 +19,7 @@ from typing import Any
 
 from geofuse.config import RunConfig, config_digest, config_to_json, state_folder
 from geofuse.errors import GeofuseError, LockedError, ReadError, WriteError
-from geofuse.files import write_faults, write_json
+from geofuse.files import made, write_faults, write_json
 from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_key, source_of, with_digest
 from geofuse.line.stage_records import job_folder
@@ -111,6 +111,7 @@ def ledger(config: RunConfig) -> Iterator[sqlite3.Connection]:
     path = ledger_path(config)
     with write_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        made(path)
     try:
         with closing(sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)) as found:
             _prepare(found)
