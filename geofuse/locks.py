@@ -129,7 +129,7 @@ def _gone(path: Path, known: bytes) -> bool:
     except (ValueError, KeyError, TypeError):
         host, pid, born = "", 0, None  # torn: its maker died, or is at it
     if host == socket.gethostname() and born is not None:
-        return _born(pid) != born
+        return bool(_born(pid) != born)
     try:
         return _now(path) - path.stat().st_mtime > STALE_S
     except FileNotFoundError:
@@ -161,7 +161,7 @@ def _lives(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return pid > 0
+    return True
 
 
 def _taken_away(path: Path, known: bytes) -> None:

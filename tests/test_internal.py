@@ -15,7 +15,7 @@ from geofuse.errors import GeofuseError
 from geofuse.quality.simulated_pair import Pair
 
 STAGES = (
-    "geofuse.rasters.pixels.inspect",
+    "geofuse.rasters.sniffing.opened",
     "geofuse.run.planning.make_plan",
     "geofuse.run.fuse.read_patch",
     "geofuse.run.fuse.encode_tile",
