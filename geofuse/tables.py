@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Generic, TypedDict, TypeVar, cast
@@ -26,6 +26,16 @@ T = TypeVar("T")
 class Origin(TypedDict):
     """Where a row that is not geofuse's own comes from, as records and fingerprints hold it."""
 
+    package: str
+    version: str
+
+
+class Plugin(TypedDict):
+    """A row that is not geofuse's own and was chosen, as plans, records and fingerprints hold it."""
+
+    table: str
+    """Of `GROUPS`."""
+    name: str
     package: str
     version: str
 
@@ -79,10 +89,14 @@ class Table(Generic[T]):
         noun: str,
         fault: type[GeofuseError] = UsageError,
         wants: Sequence[str] = (),
+        test: Callable[[Row, T], object] = lambda row, made: None,
     ) -> None:
-        """Name the group, the built-in rows, what one is called, a wrong name's fault, attributes a row must have."""
+        """Name the group, the built-in rows, what one is called, and the fault of a wrong name.
+
+        ``wants`` are attributes that what a row stands for must have; ``test`` raises PluginError where it is off.
+        """
         self.group, self.own, self.noun = group, tuple(rows), noun
-        self.fault, self.wants = fault, tuple(wants)
+        self.fault, self.wants, self.test = fault, tuple(wants), test
 
     def rows(self) -> tuple[Row, ...]:
         """Return all rows; PluginError where a name stands twice."""
@@ -137,20 +151,27 @@ class Table(Generic[T]):
     def check(self) -> tuple[Checked, ...]:
         """Try every row, and return them with their faults: for lists of what is installed."""
         rows = self._every()
-        return tuple(Checked(row, self._fault_of(row, rows)) for row in rows)
+        return tuple(self._checked(row, rows) for row in rows)
+
+    def plugin(self, name: str) -> tuple[Plugin, ...]:
+        """Return what a plan says of a row: nothing of geofuse's own."""
+        row = self.row(name)
+        if row.package == OWN:
+            return ()
+        table = self.group.removeprefix("geofuse.")
+        return (Plugin(table=table, name=name, package=row.package, version=row.version),)
 
     def _every(self) -> tuple[Row, ...]:
         return (*self.own, *_installed(self.group, tuple(sys.path)))
 
-    def _fault_of(self, row: Row, rows: Iterable[Row]) -> GeofuseError | None:
+    def _checked(self, row: Row, rows: Iterable[Row]) -> Checked:
         rival = next((other for other in rows if other.name == row.name and other is not row), None)
         if rival is not None:
-            return self._taken(rival, row)
+            return Checked(row, self._taken(rival, row))
         try:
-            self._loaded(row)
+            return Checked(replace(row, title=row.title or _title(self._loaded(row))), None)
         except GeofuseError as fault:
-            return fault
-        return None
+            return Checked(row, fault)
 
     def _loaded(self, row: Row) -> T:
         made = imported(row, noun=self.noun)
@@ -161,7 +182,9 @@ class Table(Generic[T]):
                 wanted=f"a {self.noun} as geofuse's own are",
                 do=_cure(row),
             )
-        return cast(T, made)  # as far as can be told without calling it
+        found = cast(T, made)  # as far as can be told without calling it
+        self.test(row, found)
+        return found
 
     def _taken(self, first: Row, second: Row) -> PluginError:
         here, there = first.source, second.source
@@ -196,6 +219,28 @@ def imported(row: Row, target: str = "", *, noun: str = "row") -> object:
             do=_cure(row),
         ) from error
     return made
+
+
+def check_plugins(plugins: Iterable[Plugin]) -> None:
+    """Refuse to go on with rows whose packages are gone, or here in another version: PluginError names the package."""
+    for plugin in plugins:
+        noun, package, version = plugin["table"].removesuffix("s"), plugin["package"], plugin["version"]
+        rows = _installed(f"geofuse.{plugin['table']}", tuple(sys.path))
+        here = [row for row in rows if (row.name, row.package) == (plugin["name"], package)]
+        if any(row.version == version for row in here):
+            continue
+        found = f"{here[0].version} is installed" if here else "which is not installed"
+        raise PluginError(
+            f"{noun} {plugin['name']!r} is from {package} {version}, {found}",
+            wanted=f"{package} {version}",
+            do=f"pip install {package}=={version}",
+        )
+
+
+def _title(made: object) -> str:
+    """Return what a loaded row says of itself, in a phrase."""
+    about = getattr(made, "about", made)
+    return next((str(told) for name in ("title", "phrase") if (told := getattr(about, name, ""))), "")
 
 
 def _cure(row: Row) -> str:

@@ -102,7 +102,7 @@ class FuseOptions:
     )
     network: str | None = option(
         None,
-        "weights of pan-gan and pan-gan-ms: a file, or a shipped name",
+        "weights of a network: a file, or a shipped name",
         "--network",
         "FILE|NAME",
         shown="the shipped ones that fit best",
@@ -110,7 +110,7 @@ class FuseOptions:
     )
     adapt: bool = option(
         False,
-        "let the weights of pan-gan-ms learn from the scene first, and keep them beside the product",
+        "let a network's weights learn from the scene first, and keep them beside the product",
         switches=(Switch("--adapt", True),),
         by_method=True,
         needs=Needs("calibrate", (True,)),

@@ -5,12 +5,10 @@ A new method is a file in a folder of `geofuse.methods` and a row here.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from geofuse.errors import MethodError, PluginError
 from geofuse.methods.base import Method
 from geofuse.nets.table import NETWORKS, network_of
-from geofuse.tables import Checked, Origin, Row, Table
+from geofuse.tables import Origin, Plugin, Row, Table
 
 BASELINE = "exp"
 """What every method's detail is measured against: upsampling alone."""
@@ -18,6 +16,15 @@ AUTO = "mtf-glp-hpm-r"
 """What "auto" means where the scene is not looked at."""
 CANDIDATES = ("ridge", "mtf-glp-hpm-r", "gsa")
 """What "auto" chooses from by hold-out; the first where a scene is too small to choose by: best on every one so far."""
+
+
+def _named(row: Row, made: Method) -> None:
+    if made.about.name != row.name:
+        raise PluginError(
+            f"method {row.name!r} of {row.source} calls itself {made.about.name!r}", wanted="one name"
+        )
+
+
 METHODS: Table[Method] = Table(
     "geofuse.methods",
     (
@@ -42,6 +49,7 @@ METHODS: Table[Method] = Table(
     noun="method",
     fault=MethodError,
     wants=("about", "passes", "collect", "fit", "halo", "apply"),
+    test=_named,
 )
 """Methods that need no weights."""
 
@@ -77,21 +85,9 @@ def get(name: str, *, origin: Origin | None = None) -> Method:
         from geofuse.methods.sharpen.network_methods import method_of
 
         return method_of(network_of(key))
-    found = METHODS.load(key)
-    if found.about.name != key:
-        source = METHODS.row(key).source
-        raise PluginError(f"method {key!r} of {source} calls itself {found.about.name!r}", wanted="one name")
-    return found
+    return METHODS.load(key)
 
 
-def origin_of(name: str) -> Origin | None:
-    """Return package and version of a method that is not geofuse's own; None for the others."""
-    return next((row.origin for row in rows() if row.name == name), None)
-
-
-def check() -> tuple[Checked, ...]:
-    """Try every method that needs no weights; their rows say what they are."""
-    return tuple(
-        one if one.fault else replace(one, row=replace(one.row, title=METHODS.load(one.row.name).about.title))
-        for one in METHODS.check()
-    )
+def plugin(name: str) -> tuple[Plugin, ...]:
+    """Return what a plan says of a method: nothing of geofuse's own."""
+    return NETWORKS.plugin(name) if name in NETWORKS else METHODS.plugin(name)

@@ -16,11 +16,31 @@ from geofuse.metrics.rows import BUILT_IN
 from geofuse.tables import OWN, Row, Table, imported
 from geofuse.version import __version__
 
+
+def _check(row: Row, made: Metric) -> None:
+    """Raise PluginError where what a row stands for is no metric of this table."""
+    if not isinstance(made, Metric):
+        raise _refused(row, f"is a {type(made).__name__}", "a geofuse.metrics.table.Metric")
+    if made.key != row.name:
+        raise _refused(row, f"calls itself {made.key!r}", "one name")
+    needs = set(made.needs)
+    kinds = [not needs.isdisjoint(FINE), not needs.isdisjoint(COARSE), not needs.isdisjoint(PRODUCT)]
+    if sum(kinds) > 1 or not needs:
+        raise _refused(
+            row, f"needs {', '.join(made.needs) or 'nothing'}", "images of one grid, or the record"
+        )
+
+
+def _refused(row: Row, found: str, wanted: str) -> PluginError:
+    return PluginError(f"metric {row.name!r} of {row.source} {found}", wanted=wanted)
+
+
 METRICS: Table[Metric] = Table(
     "geofuse.metrics",
     [Row(row.key, f"geofuse.metrics.rows:{row.key.upper()}", row.phrase) for row in BUILT_IN],
     noun="metric",
     wants=("name", "label", "phrase", "best", "direction", "needs", "target", "key"),
+    test=_check,
 )
 
 
@@ -49,7 +69,7 @@ def installed() -> Installed:
         if row.package == OWN:
             continue
         try:
-            found.append(_checked(row, METRICS.load(row.name)))
+            found.append(replace(METRICS.load(row.name), package=row.package, version=row.version))
         except PluginError as fault:
             faults.append(str(fault))
     return Installed(tuple(found), tuple(faults))
@@ -102,22 +122,3 @@ def measured_by(metric: Metric) -> Callable[..., float | None]:
             wanted=f"a function of {', '.join(metric.needs)}",
         )
     return function
-
-
-def _checked(row: Row, made: Metric) -> Metric:
-    """Return a package's metric with the package's name; PluginError where it is no row of this table."""
-    if not isinstance(made, Metric):
-        raise _refused(row, f"is a {type(made).__name__}", "a geofuse.metrics.table.Metric")
-    if made.key != row.name:
-        raise _refused(row, f"calls itself {made.key!r}", "one name")
-    needs = set(made.needs)
-    kinds = [not needs.isdisjoint(FINE), not needs.isdisjoint(COARSE), not needs.isdisjoint(PRODUCT)]
-    if sum(kinds) > 1 or not needs:
-        raise _refused(
-            row, f"needs {', '.join(made.needs) or 'nothing'}", "images of one grid, or the record"
-        )
-    return replace(made, package=row.package, version=row.version)
-
-
-def _refused(row: Row, found: str, wanted: str) -> PluginError:
-    return PluginError(f"metric {row.name!r} of {row.source} {found}", wanted=wanted)

@@ -76,6 +76,15 @@ PAN_GAN_MS = Network(
     yields=True,
     adapts=True,
 )
+
+
+def _named(row: Row, made: Network) -> None:
+    if made.name != row.name:
+        raise PluginError(
+            f"network {row.name!r} of {row.source} calls itself {made.name!r}", wanted="one name"
+        )
+
+
 TORCH = "geofuse[neural]"
 NETWORKS: Table[Network] = Table(
     "geofuse.networks",
@@ -86,17 +95,14 @@ NETWORKS: Table[Network] = Table(
     noun="network",
     fault=MethodError,
     wants=tuple(Network.__dataclass_fields__),
+    test=_named,
 )
 """All kinds of networks there are."""
 
 
 def network_of(name: str, *, origin: Origin | None = None) -> Network:
     """Return a network's row; the table's faults otherwise. ``origin`` is the package it was in, if known."""
-    found = NETWORKS.load(name, origin=origin)
-    if found.name != name:
-        row = NETWORKS.row(name)
-        raise PluginError(f"network {name!r} of {row.source} calls itself {found.name!r}", wanted="one name")
-    return found
+    return NETWORKS.load(name, origin=origin)
 
 
 def _part(name: str, target: str, what: str) -> Callable[..., Any]:

@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
+
+from geofuse.tables import OWN
+
+
+class Listed(TypedDict):
+    """A row of a table as `geofuse plugins` lists it."""
+
+    table: str
+    name: str
+    title: str
+    package: str
+    version: str
+    """geofuse's for its own."""
+    needs: str
+    """What pip must install for it; empty: nothing more."""
+    fault: str | None
+    """What choosing it says; None: it can be chosen."""
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
@@ -186,6 +203,28 @@ def methods_text(found: dict[str, Any]) -> str:
     listing = table(rows, ["name", "family", "ratios", "what it does", "paper"])
     chosen = ", ".join(found["candidates"])
     return f"{listing}\n\nauto is the best of {chosen} in a hold-out on the scene; {found['auto']} without calibration"
+
+
+def plugins_text(rows: Sequence[Listed]) -> str:
+    """Write `geofuse plugins`: how many rows of each table are geofuse's own, and every row of others."""
+    own = dict.fromkeys((row["table"] for row in rows), 0)
+    for row in rows:
+        own[row["table"]] += row["package"] == OWN
+    lines = [f"{name}: {count} of geofuse's own" for name, count in own.items()]
+    others = [row for row in rows if row["package"] != OWN]
+    faults = [f"{row['name']}: {row['fault']}" for row in rows if row["fault"]]
+    if not others:
+        return "\n".join([*lines, *faults, "", "no other package adds to them"])
+    cells = [
+        (row["table"], row["name"], f"{row['package']} {row['version']}", _state(row), row["title"])
+        for row in others
+    ]
+    listing = table(cells, ["table", "name", "package", "state", "what it is"])
+    return "\n".join([*lines, "", listing, *(["", *faults] if faults else [])])
+
+
+def _state(row: Listed) -> str:
+    return "broken" if row["fault"] else "ready"
 
 
 def demo_text(found: dict[str, Any]) -> str:
