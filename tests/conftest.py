@@ -13,7 +13,7 @@ from geofuse.landscape.camera import Camera, make_truth
 from geofuse.quality.simulated_pair import Pair, write_pair
 
 ROOT = Path(__file__).resolve().parents[1]
-collect_ignore = ["serve/qgis_client.py"]  # a script of QGIS's own Python
+collect_ignore = ["serve/qgis_client.py", "plugin"]  # a script of QGIS's own Python; a package of its own
 CAMERA = Camera(
     mtf_gains=(0.3, 0.3, 0.3, 0.3),
     pan_weights=(0.15, 0.3, 0.3, 0.2),

@@ -1,0 +1,1 @@
+"""A method, a network and a metric of a package of its own."""
