@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from geofuse.internal import foreseen
 
 from geofuse.cli import main
 from geofuse.errors import GeofuseError
+from geofuse.internal import foreseen
 from geofuse.quality.simulated_pair import Pair
 
 STAGES = (
