@@ -54,16 +54,17 @@ def _up(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from geofuse.config import state_folder
+    from geofuse.flows.up.place import Place
+    from geofuse.flows.up.running import has_page, missing, run_up
 
     if arguments.no_page:
         refuse(arguments, ["page_port"], because="with --no-page", wanted="the page")
     config = _config(arguments)
-    try:
-        from geofuse.flows.up import Place, has_page, run_up
-    except ImportError as error:
+    lacking = missing()
+    if lacking:
         raise UsageError(
-            f"`geofuse up` needs {error.name}", wanted="the extra `flows`", do="pip install 'geofuse[flows]'"
-        ) from error
+            f"`geofuse up` needs {lacking}", wanted="the extra `flows`", do="pip install 'geofuse[flows]'"
+        )
     place = Place(
         state=state_folder(config) / "up",
         host=arguments.host,

@@ -38,10 +38,9 @@ from geofuse.flows.inbox import watch_inbox
 from geofuse.flows.process_labels import reap, reap_always
 from geofuse.flows.scene import fuse_scene
 from geofuse.flows.server import leash
+from geofuse.flows.settings import DEPLOYED_AS
 from geofuse.flows.training import train_scenes
 
-NAME = "geofuse"
-"""Of every deployment: `fuse-scene/geofuse`."""
 OTHER_RUNS = 4
 """Runs that are no scenes a worker may have at a time: looks, batches, cleaning."""
 STOP_SECONDS = 15.0
@@ -63,10 +62,10 @@ def deployments(config: RunConfig, path: str) -> list[RunnerDeployment]:
 
     def make(flow: Any, **more: Any) -> RunnerDeployment:
         made: RunnerDeployment = flow.to_deployment(
-            NAME,
+            DEPLOYED_AS,
             parameters=more.pop("parameters", {"config": path}),
             entrypoint_type=EntrypointType.MODULE_PATH,
-            tags=[NAME],
+            tags=[DEPLOYED_AS],
             **more,
         )
         return made
@@ -123,8 +122,8 @@ def serve(path: str) -> None:
     if config.schedule.gpu_limit:
         ensure_limit(config.schedule.gpu_limit)
     reap(starting=True)
-    scenes = Runner(name=f"{NAME}-scenes", limit=config.schedule.concurrency, pause_on_shutdown=False)
-    others = Runner(name=NAME, limit=OTHER_RUNS, pause_on_shutdown=False)
+    scenes = Runner(name=f"{DEPLOYED_AS}-scenes", limit=config.schedule.concurrency, pause_on_shutdown=False)
+    others = Runner(name=DEPLOYED_AS, limit=OTHER_RUNS, pause_on_shutdown=False)
     first, *more = deployments(config, path)
     scenes.add_deployment(first)
     for made in more:

@@ -17,13 +17,13 @@ from geofuse.errors import GeofuseError
 from geofuse.flows.eventlog import call_hooks, read_events, record
 from geofuse.flows.process_labels import mark_run
 from geofuse.flows.scene import retry_helps, run_here
-from geofuse.flows.settings import Settings, config_of, event_log
+from geofuse.flows.settings import DEPLOYED_AS, Settings, config_of, event_log
 from geofuse.flows.ui_progress import show_table
 from geofuse.line.scene_ledger import PUBLISHED, REJECTED, UNPUBLISHED, Row, rows
 from geofuse.line.scene_ref import ref_to_json
 from geofuse.line.sources.inbox import Scan, scan
 
-DEPLOYMENT = "fuse-scene/geofuse"
+DEPLOYMENT = f"fuse-scene/{DEPLOYED_AS}"
 
 
 @task(name="look", task_run_name="look", cache_policy=NO_CACHE, persist_result=False)

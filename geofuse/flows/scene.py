@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,26 @@ from geofuse.line.pipeline import STAGES, run_stage
 from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ledger import claimed
 from geofuse.line.scene_ref import SceneRef, ref_to_json, scene_key
-from geofuse.line.scene_run import LONGEST_WAIT_S, Outcome, failed, outcome_of, outcome_to_json, settle
+from geofuse.line.scene_run import (
+    LONGEST_WAIT_S,
+    Outcome,
+    failed,
+    outcome_from_json,
+    outcome_of,
+    outcome_to_json,
+    settle,
+)
 
 HOLDS_GPU = ("calibrate", "fuse")
 """First and last stage between which a scene holds the GPU's global limit: calibration tries networks too."""
 
 
-_ENDED: dict[str, Outcome] = {}
-"""Outcomes of this process's runs, for the batch that started them."""
+class NotPassed(Exception):
+    """What the state of a failed or rejected scene holds, for a batch that started it."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.message or "; ".join(outcome.reasons))
+        self.outcome = outcome
 
 
 class Decision(RunInput):
@@ -129,91 +141,123 @@ def fuse_scene(config: Settings, scene: Scene = None) -> State[Any]:
         name = Path(str(scene or config)).name if not isinstance(scene, dict) else str(scene.get("name"))
         return state_of(Outcome(name, "", "failed", code=error.code, message=str(error)))
     tell = teller(event_log(checked))
-    run = Run(checked, ref, config, tell)
-    outcome = run.work()
+    work = SceneWork(checked, ref, config, scene_key(checked, ref), tell)
+    outcome = work_through(work)
     if outcome.state == "review" and deployed.id:
-        found = suspend_flow_run(wait_for_input=Decision, key=f"review-{run.key}")
-        said = decide(checked, run.key, by=found.by, accept=found.accept, tell=tell)
+        found = suspend_flow_run(wait_for_input=Decision, key=f"review-{work.key}")
+        said = decide(checked, work.key, by=found.by, accept=found.accept, tell=tell)
         outcome = replace(outcome, state=said["state"], item=said["item"])
-        tell(now_event("scene_ended", ref.name, run.key, state=outcome.state, by=found.by))
+        tell(now_event("scene_ended", ref.name, work.key, state=outcome.state, by=found.by))
     return state_of(outcome)
 
 
-class Run:
-    """One scene on its way through the stages: what they answered, and how long each took."""
+@dataclass(frozen=True, slots=True)
+class SceneWork:
+    """A scene and what it is to be done with."""
 
-    def __init__(self, config: RunConfig, ref: SceneRef, given: Settings, tell: Tell) -> None:
-        self.config, self.ref, self.given, self.tell = config, ref, given, tell
-        self.key = scene_key(config, ref)
-        self.answers: dict[str, dict[str, Any]] = {}
-        self.seconds: dict[str, float] = {}
-        self.stage = STAGES[0]
+    config: RunConfig
+    """The configuration, checked."""
+    ref: SceneRef
+    """The scene, its digest taken."""
+    settings: Settings
+    """The configuration as the flow was given it: what its tasks are given."""
+    key: str
+    """Of the inputs and the configuration."""
+    tell: Tell
+    """Who hears of it."""
 
-    def work(self) -> Outcome:
-        """Do the stages, show the page, tell log and hooks; returns the outcome, of a fault too."""
-        self.tell(now_event("scene_started", self.ref.name, self.key, run=running.id, pid=os.getpid()))
-        fault: GeofuseError | None = None
-        try:
-            with claimed(self.config, self.ref) as claim, _stopped_is_no_fault():
-                self._stages()
-                outcome = outcome_of(self.config, self.ref, self.answers)
-                settle(claim, outcome)
-        except GeofuseError as error:
-            fault, outcome = error, failed(self.config, self.ref, error)
-        except SystemExit as stopped:
-            if isinstance(stopped.__cause__, TerminationSignal):
-                raise stopped.__cause__ from None
-            raise
-        self._show(fault)
-        told = {"state": outcome.state, "seconds": round(sum(self.seconds.values()), 3)}
-        told |= {"verdict": outcome.verdict, "code": outcome.code, "message": outcome.message}
-        self.tell(now_event("scene_ended", self.ref.name, self.key, self.stage if fault else "", **told))
-        self._call(outcome, fault)
-        return outcome
 
-    def _stages(self) -> None:
-        with ExitStack() as held:
-            for self.stage in STAGES:
-                if self.stage == HOLDS_GPU[0] and self.config.schedule.gpu_limit:
-                    held.enter_context(concurrency(self.config.schedule.gpu_limit, occupy=1, strict=True))
-                self._do()
-                if self.stage == HOLDS_GPU[1]:
-                    held.close()
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of the stages so far."""
 
-    def _do(self) -> None:
-        """Do one stage as a task of its own."""
-        begun, work, again = time.monotonic(), self.config.work, self.config.work.retries
-        delays = [min(work.backoff * 2.0**attempt, LONGEST_WAIT_S) for attempt in range(again)]
-        task = work_on.with_options(name=self.stage, retries=again, retry_delay_seconds=delays or 0.0)
-        done = task(self.stage, self.given, ref_to_json(self.ref), return_state=True)
-        self.answers[self.stage] = done.result()
-        self.seconds[self.stage] = round(time.monotonic() - begun, 3)
-        if self.stage == "calibrate":
-            name = self.answers["inspect"]["scene"] if self.ref.path else self.ref.name
-            name_run(f"{name} {self.answers['calibrate']['method']}")
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Their answers by name."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of each."""
 
-    def _show(self, fault: GeofuseError | None) -> None:
-        key = run_pages.slug(self.ref.name)
-        if fault is not None:
-            show_page(key, run_pages.fault_page(self.ref.name, fault, self.stage), f"failed: {fault.code}")
-            return
-        page = run_pages.scene_page(self.ref.name, self.answers, seconds=self.seconds)
-        show_page(key, page, str(self.answers["accept"]["verdict"]))
+    @property
+    def next_stage(self) -> str:
+        """The stage that is under way, or failed; the last one where all are done."""
+        return next((stage for stage in STAGES if stage not in self.answers), STAGES[-1])
 
-    def _call(self, outcome: Outcome, fault: GeofuseError | None) -> None:
-        if outcome.state == "review" and (running.run_count or 0) > 1:
-            return  # it goes on after the answer: who was to be told was told
-        hooks = self.config.hooks
-        calls = {"failed": hooks.on_failure, "rejected": hooks.on_failure, "review": hooks.on_review}
-        facts: dict[str, Any] = {
-            "event": outcome.state,
-            "scene": outcome.name,
-            "key": self.key,
-            "verdict": outcome.verdict,
-        }
-        facts |= {"code": outcome.code, "message": outcome.message, "do": fault.do if fault else ""}
-        facts |= {"reasons": list(outcome.reasons), "out": outcome.out, "run": running.id}
-        call_hooks(calls.get(outcome.state, ()), event_log(self.config), facts)
+
+def work_through(work: SceneWork) -> Outcome:
+    """Do the stages, show the page, tell log and hooks; returns the outcome, of a fault too."""
+    config, ref, done = work.config, work.ref, Done()
+    work.tell(now_event("scene_started", ref.name, work.key, run=running.id, pid=os.getpid()))
+    fault: GeofuseError | None = None
+    try:
+        with claimed(config, ref) as claim, _stopped_is_no_fault():
+            _do_stages(work, done)
+            outcome = outcome_of(config, ref, done.answers)
+            settle(claim, outcome)
+    except GeofuseError as error:
+        fault, outcome = error, failed(config, ref, error)
+    except SystemExit as stopped:
+        if isinstance(stopped.__cause__, TerminationSignal):
+            raise stopped.__cause__ from None
+        raise
+    outcome = replace(outcome, seconds=dict(done.seconds))
+    _show(ref, done, fault)
+    told = {"state": outcome.state, "seconds": round(sum(done.seconds.values()), 3)}
+    told |= {"verdict": outcome.verdict, "code": outcome.code, "message": outcome.message}
+    work.tell(now_event("scene_ended", ref.name, work.key, done.next_stage if fault else "", **told))
+    _call(work, outcome, fault)
+    return outcome
+
+
+def _do_stages(work: SceneWork, done: Done) -> None:
+    """Do the stages in their order; the GPU's limit is held from the first to the last that may need it."""
+    with ExitStack() as held:
+        for stage in STAGES:
+            if stage == HOLDS_GPU[0] and work.config.schedule.gpu_limit:
+                held.enter_context(concurrency(work.config.schedule.gpu_limit, occupy=1, strict=True))
+            _do_stage(stage, work, done)
+            if stage == HOLDS_GPU[1]:
+                held.close()
+
+
+def _do_stage(stage: str, work: SceneWork, done: Done) -> None:
+    """Do one stage as a task of its own."""
+    begun, again = time.monotonic(), work.config.work.retries
+    delays = [min(work.config.work.backoff * 2.0**attempt, LONGEST_WAIT_S) for attempt in range(again)]
+    task = work_on.with_options(name=stage, retries=again, retry_delay_seconds=delays or 0.0)
+    state = task(stage, work.settings, ref_to_json(work.ref), return_state=True)
+    done.answers[stage] = state.result()
+    done.seconds[stage] = round(time.monotonic() - begun, 3)
+    if stage == "calibrate":
+        name = done.answers["inspect"]["scene"] if work.ref.path else work.ref.name
+        name_run(f"{name} {done.answers['calibrate']['method']}")
+
+
+def _show(ref: SceneRef, done: Done, fault: GeofuseError | None) -> None:
+    key = run_pages.slug(ref.name)
+    if fault is not None:
+        show_page(key, run_pages.fault_page(ref.name, fault, done.next_stage), f"failed: {fault.code}")
+        return
+    page = run_pages.scene_page(ref.name, done.answers, seconds=done.seconds)
+    show_page(key, page, str(done.answers["accept"]["verdict"]))
+
+
+def _call(work: SceneWork, outcome: Outcome, fault: GeofuseError | None) -> None:
+    if outcome.state == "review" and (running.run_count or 0) > 1:
+        return  # it goes on after the answer: who was to be told was told
+    hooks = work.config.hooks
+    calls = {"failed": hooks.on_failure, "rejected": hooks.on_failure, "review": hooks.on_review}
+    facts = {
+        "event": outcome.state,
+        "scene": outcome.name,
+        "key": work.key,
+        "verdict": outcome.verdict,
+        "code": outcome.code,
+        "message": outcome.message,
+        "do": fault.do if fault else "",
+        "reasons": list(outcome.reasons),
+        "out": outcome.out,
+        "run": running.id,
+    }
+    call_hooks(calls.get(outcome.state, ()), event_log(work.config), facts)
 
 
 @contextmanager
@@ -228,14 +272,13 @@ def _stopped_is_no_fault() -> Iterator[None]:
 def state_of(outcome: Outcome) -> State[Any]:
     """Say in a run's state what became of its scene; the outcome itself, as JSON, is the run's result.
 
-    A failed run has none: Prefect takes an exception there, or nothing.
+    A failed run has none: Prefect takes an exception there, which carries the outcome.
     """
-    _ENDED[str(running.id)] = outcome
     why, data = "; ".join(outcome.reasons), outcome_to_json(outcome)
     if outcome.state == "failed":
-        return Failed(message=f"[{outcome.code}] {outcome.message}")
+        return Failed(message=f"[{outcome.code}] {outcome.message}", data=NotPassed(outcome))
     if outcome.state == "rejected":
-        return Failed(name="Rejected", message=f"{outcome.verdict}: {why}")
+        return Failed(name="Rejected", message=f"{outcome.verdict}: {why}", data=NotPassed(outcome))
     if outcome.state == "review":
         told = f"REVIEW: {why}; geofuse accept {outcome.name} --by NAME"
         return Completed(name="Review", message=told, data=data)
@@ -248,5 +291,9 @@ def state_of(outcome: Outcome) -> State[Any]:
 def run_here(config: RunConfig, ref: SceneRef, *, tell: Tell = quiet) -> Outcome:
     """Run `fuse-scene` inside the flow that is running, as a batch does; a fault is an outcome too."""
     state = fuse_scene(config_to_json(config), ref_to_json(ref), return_state=True)
-    found = _ENDED.pop(str(state.state_details.flow_run_id), None)
-    return found or Outcome(ref.name, "", "failed", code="internal", message=state.message or str(state.name))
+    found: Any = state.result(raise_on_failure=False)
+    if isinstance(found, NotPassed):
+        return found.outcome
+    if isinstance(found, dict):
+        return outcome_from_json(found)
+    return Outcome(ref.name, "", "failed", code="internal", message=state.message or str(state.name))

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.config import RunConfig, config_from, load_config, state_folder
-from geofuse.errors import UsageError
 from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_of_path, scene_ref, with_digest
 
 Settings = str | dict[str, Any]
 """A configuration: the path of its file, or its values."""
 Scene = str | dict[str, Any] | None
 """A scene: a path, a reference as JSON, or what the configuration names."""
+
+DEPLOYED_AS = "geofuse"
+"""Name of every deployment: `fuse-scene/geofuse`."""
 
 
 def config_of(config: Settings) -> RunConfig:
@@ -41,10 +43,3 @@ def disks(config: RunConfig) -> dict[str, Path]:
         "products": config.output.folder,
     }
     return {name: Path(place) for name, place in places.items() if place} | {"state": state_folder(config)}
-
-
-def inbox_of(config: RunConfig) -> Path:
-    """Return the watched folder; UsageError where there is none."""
-    if not config.inbox.folder:
-        raise UsageError("no inbox", wanted="inbox.folder in the configuration")
-    return Path(config.inbox.folder)

@@ -67,6 +67,11 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     return {**asdict(outcome), "reasons": list(outcome.reasons)}
 
 
+def outcome_from_json(value: dict[str, Any]) -> Outcome:
+    """Return the outcome that `outcome_to_json` turned into JSON values."""
+    return Outcome(**{**value, "reasons": tuple(value["reasons"])})
+
+
 def outcome_of(config: RunConfig, ref: SceneRef, answers: dict[str, dict[str, Any]]) -> Outcome:
     """Return how a scene ended by the answers of its stages; flows call it with those of their tasks."""
     accepted, published = answers["accept"], answers["publish"]

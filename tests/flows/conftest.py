@@ -21,13 +21,13 @@ from geofuse.quality.simulated_pair import Pair, write_pair
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server as `geofuse up` starts it, and this process told to use it."""
+    """A server as `geofuse up` starts it, with authentication, and this process told to use it."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import temporary_settings
 
     with (
-        started_server(tmp_path_factory.mktemp("server")) as server,
+        started_server(tmp_path_factory.mktemp("server"), auth="ann:secret") as server,
         temporary_settings(updates=server.updates),
     ):
         yield server

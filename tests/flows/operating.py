@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,9 +17,17 @@ from typing import Any
 import psutil
 
 from geofuse.config import child_surroundings
-from geofuse.flows.up import Child, Place, free_port, prefect_settings, server_command, wait_healthy
+from geofuse.flows.up.children import Child, server_command
+from geofuse.flows.up.place import Place, prefect_settings
+from geofuse.flows.up.running import wait_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    """Let the system choose a port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -76,8 +85,12 @@ def geofuse_up(
 ) -> Iterator[tuple[subprocess.Popen[str], Place]]:
     """Run `geofuse up` on free ports with its folders under `folder`; yields it once it says it is ready.
 
-    `before`: a command that runs it, such as strace.
+    The folder it stands in has a package `flows` of its own, as many users' have. `before`: a command that runs it,
+    such as strace. What it said is left in `folder`/said.txt.
     """
+    own = folder / "flows"
+    own.mkdir(exist_ok=True)
+    (own / "__init__.py").write_text("raise RuntimeError('somebody else's flows')\n")
     place = Place(folder / "catalog.state" / "up", port=free_port())
     command = [*before, sys.executable, "-m", "geofuse.cli", "up", "--inbox", str(folder / "inbox")]
     command += ["--catalog", str(folder / "catalog"), "--port", str(place.port), *options]
@@ -86,7 +99,7 @@ def geofuse_up(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        cwd=ROOT,
+        cwd=folder,
         env=child_surroundings({"PYTHONPATH": str(ROOT)}),
     )
     assert process.stdout is not None
@@ -95,6 +108,7 @@ def geofuse_up(
         said.append(line)
         if "Ctrl-C" in line:
             break
+    (folder / "said.txt").write_text("".join(said))
     try:
         assert process.poll() is None, "".join(said)
         yield process, place

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from operating import ROOT, geofuse_up, until
+from operating import ROOT, Server, free_port, geofuse_up, started_server, until
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -30,7 +30,8 @@ from prefect.settings import temporary_settings
 from geofuse.archive.catalog import find
 from geofuse.config import config_from
 from geofuse.errors import UsageError
-from geofuse.flows.up import Place, checked_place, free_port
+from geofuse.flows.up.place import Place, checked_place
+from geofuse.flows.up.renewal import renewals
 from geofuse.line.scene_ledger import rows
 
 BROWSER = "/usr/bin/chromium"
@@ -99,6 +100,62 @@ def test_the_command_says_why_it_refuses(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+FLOWS = {
+    "fuse-scene": "geofuse.flows.scene.fuse_scene",
+    "watch-inbox": "geofuse.flows.inbox.watch_inbox",
+    "fuse-batch": "geofuse.flows.batches.fuse_batch",
+    "reprocess": "geofuse.flows.batches.reprocess",
+    "train-scenes": "geofuse.flows.training.train_scenes",
+    "clean-up": "geofuse.flows.cleanup.clean_up",
+}
+
+
+def entrypoints(client: SyncPrefectClient) -> dict[str, str | None]:
+    """Return the entrypoint of every deployment by flow and name."""
+    flows = {each.id: each.name for each in client.read_flows()}
+    return {f"{flows[each.flow_id]}/{each.name}": each.entrypoint for each in client.read_deployments()}
+
+
+def leave_old(client: SyncPrefectClient) -> None:
+    """Leave with a server what geofuse 0.3 did, a deployment a person made of it, and one of somebody else's."""
+    for flow, name, entrypoint in (
+        ("fuse-scene", "geofuse", "flows.scene.fuse_scene"),
+        ("fuse-scene", "night", "flows.scene.fuse_scene"),
+        ("clean-up", "geofuse", "flows.tending.clean_up"),
+        ("water", "geofuse", "flows.water.levels"),
+    ):
+        made = client.create_flow_from_name(flow)
+        client.create_deployment(made, name, entrypoint=entrypoint)
+
+
+RENEWALS = [
+    "clean-up/geofuse, fuse-scene/geofuse: deployed by geofuse 0.3, renewed by this start",
+    "fuse-scene/night: deployed by geofuse 0.3, its entrypoint flows.scene.fuse_scene is gone; "
+    "write geofuse.flows.scene.fuse_scene into its prefect.yaml and run `prefect deploy` again",
+]
+
+
+def test_deployments_of_an_older_geofuse_are_named_with_what_to_do(server: Server) -> None:
+    assert renewals(server.place) == []
+    with get_client(sync_client=True) as client:
+        leave_old(client)
+        try:
+            assert renewals(server.place) == RENEWALS
+        finally:
+            for each in client.read_deployments():
+                client.delete_deployment(each.id)
+
+
+def test_it_starts_where_the_user_has_flows_and_renews_what_was_deployed(tmp_path: Path) -> None:
+    with started_server(tmp_path / "catalog.state" / "up") as server, asked(server.place) as client:
+        leave_old(client)
+    with geofuse_up(tmp_path, "--no-page") as (_, place), asked(place) as client:
+        said = (tmp_path / "said.txt").read_text().splitlines()
+        assert [line.removeprefix("deployed   ") for line in said[:2]] == RENEWALS
+        wanted = {f"{flow}/geofuse": entrypoint for flow, entrypoint in FLOWS.items()}
+        until(lambda: wanted.items() <= entrypoints(client).items(), 120, "deployments of this geofuse")
 
 
 def copy_slowly(source: Path, target: Path, seconds: float) -> None:

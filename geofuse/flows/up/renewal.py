@@ -1,0 +1,41 @@
+"""Deployments that an older geofuse left with the server, and what each needs to run again."""
+
+from __future__ import annotations
+
+import logging
+
+from geofuse.flows.settings import DEPLOYED_AS
+from geofuse.flows.up.place import Place
+from geofuse.flows.up.server_api import ask_all
+
+RENAMED = {
+    "flows.scene.fuse_scene": "geofuse.flows.scene.fuse_scene",
+    "flows.inbox.watch_inbox": "geofuse.flows.inbox.watch_inbox",
+    "flows.batches.fuse_batch": "geofuse.flows.batches.fuse_batch",
+    "flows.batches.reprocess": "geofuse.flows.batches.reprocess",
+    "flows.training.train_scenes": "geofuse.flows.training.train_scenes",
+    "flows.tending.clean_up": "geofuse.flows.cleanup.clean_up",
+}
+"""Entrypoints of 0.3, whose package `flows` is gone, and what they are now."""
+
+_log = logging.getLogger(__name__)
+
+
+def renewals(place: Place) -> list[str]:
+    """Return a line for what 0.3 left with this server: what this start renews, and what a person must."""
+    try:
+        old = [each for each in ask_all(place, "deployments") if each.get("entrypoint") in RENAMED]
+        flows = {each["id"]: each["name"] for each in ask_all(place, "flows")} if old else {}
+    except (OSError, ValueError, LookupError) as error:
+        _log.warning("deployments of the server not looked at: %s", error)
+        return []
+    named = [(f"{flows.get(each['flow_id'], '?')}/{each['name']}", each) for each in old]
+    own = sorted(name for name, each in named if each["name"] == DEPLOYED_AS)
+    lines = [f"{', '.join(own)}: deployed by geofuse 0.3, renewed by this start"] if own else []
+    for name, each in sorted((name, each) for name, each in named if each["name"] != DEPLOYED_AS):
+        before, now = each["entrypoint"], RENAMED[each["entrypoint"]]
+        lines.append(
+            f"{name}: deployed by geofuse 0.3, its entrypoint {before} is gone; "
+            f"write {now} into its prefect.yaml and run `prefect deploy` again"
+        )
+    return lines
