@@ -16,7 +16,7 @@ from geofuse.quality.simulated_pair import Pair
 
 STAGES = (
     "geofuse.rasters.sniffing.opened",
-    "geofuse.run.planning.make_plan",
+    "geofuse.scenes.relating.has_pixel_size",
     "geofuse.run.fuse.read_patch",
     "geofuse.run.fuse.encode_tile",
     "geofuse.run.fuse.assemble",
@@ -72,7 +72,7 @@ def test_a_fault_of_the_system_has_its_name(
     def denied(*_: object, **__: object) -> NoReturn:
         raise PermissionError(13, "Permission denied", str(tmp_path / "secret"))
 
-    monkeypatch.setattr("geofuse.run.planning.make_plan", denied)
+    monkeypatch.setattr("geofuse.scenes.relating.has_pixel_size", denied)
     monkeypatch.setattr("geofuse.run.calibrating.make_plan", denied)
     assert fuse(pair, tmp_path / "o.tif") == 4
     said = capsys.readouterr().err
