@@ -266,11 +266,11 @@ def _stage_assess(work: Work) -> dict[str, Any]:
     if work.config.assess.html:
         write_page(found, page)
         files.append(page)
-    measures = found.values["metrics"]
-    values = {name: each["value"] for name, each in measures.items() if each["value"] is not None}
-    values |= {
-        "edge_gain": found.values["sharpness"].get("edge_gain"),
-        "seams": found.values["seam"].get("found"),
+    known = {name: each["value"] for name, each in found.values["metrics"].items()}
+    values = {
+        **{name: value for name, value in known.items() if value is not None},
+        "edge_gain": found.values["sharpness"]["edge_gain"],
+        "seams": found.values["seam"]["found"],
         "indices": {name: index["bias"] for name, index in found.values["indices"].items()},
     }
     answer = {"values": values, "units": found.values["units"], "files": [str(path) for path in files]}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -129,7 +129,20 @@ def index_mean_sums(key: str, planes: Mapping[str, Image], *, valid: Mask) -> Me
     return MeanSums(np.array([values[defined].sum()]), int(defined.sum()))
 
 
-def index_value(sums: IndexSums, fine: MeanSums) -> dict[str, Any]:
+class IndexValue(TypedDict):
+    """How well an index of the product agrees with the coarse image's; the means are those of the index."""
+
+    bias: float | None
+    rmse: float | None
+    share_over: float | None
+    tolerance: float
+    mean_coarse: float | None
+    mean_degraded: float | None
+    mean_fine: float | None
+    count: int
+
+
+def index_value(sums: IndexSums, fine: MeanSums) -> IndexValue:
     """Turn sums into bias, RMSE, share of pixels over the tolerance, and the means; NaN where nothing is defined."""
     count = sums.count or math.nan
     fine_mean = float(fine.total[0]) / fine.count if fine.count else math.nan

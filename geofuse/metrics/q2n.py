@@ -7,8 +7,8 @@ image's end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from operator import add
 from typing import Any, TypeVar
 
@@ -40,13 +40,26 @@ class MeanSums:
 def merge(first: Sums, second: Sums) -> Sums:
     """Add the sums of two tiles: those of the two together.
 
-    Works on every ``...Sums`` of the metrics; a field that is no sum names its operation in its metadata.
+    Works on every ``...Sums`` of the metrics, and on nouns of such; a field that is no sum names its operation in its
+    metadata. Sums by name are added name by name; what no tile has stays None.
     """
     joined = {
-        field.name: field.metadata.get("merge", add)(getattr(first, field.name), getattr(second, field.name))
+        field.name: _joined(
+            field.metadata.get("merge", add), getattr(first, field.name), getattr(second, field.name)
+        )
         for field in fields(first)  # type: ignore[arg-type]
     }
     return type(first)(**joined)
+
+
+def _joined(how: Callable[[Any, Any], Any], first: Any, second: Any) -> Any:
+    if first is None:
+        return None
+    if is_dataclass(first):
+        return merge(first, second)
+    if isinstance(first, Mapping):
+        return {key: _joined(how, value, second[key]) for key, value in first.items()}
+    return how(first, second)
 
 
 def means(sums: MeanSums) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -67,15 +67,26 @@ def no_seams(bands: int) -> SeamSums:
     return SeamSums(0, np.zeros((2, bands)), np.zeros((2, bands)), np.zeros((2, bands)))
 
 
-def seam_value(sums: SeamSums) -> dict[str, Any]:
+class SeamValue(TypedDict):
+    """Whether lines of one spacing show."""
+
+    score: float | None
+    z: float | None
+    level_score: float | None
+    level_z: float | None
+    found: bool
+    segments: int
+
+
+def seam_value(sums: SeamSums) -> SeamValue:
     """Turn sums into the seam score: excess of the line's step over that beside it, relative to the latter, best 0.
 
     ``z`` is the excess over its standard error: under 3 it is chance. Both are of the band where they are most
     significant; NaN with fewer than eight segments. ``found`` is true where either kind stands out.
     """
     if sums.segments < LEAST_SEGMENTS:
-        blank = dict.fromkeys(("score", "z", "level_score", "level_z"), math.nan)
-        return {**blank, "found": False, "segments": sums.segments}
+        nan = math.nan
+        return SeamValue(score=nan, z=nan, level_score=nan, level_z=nan, found=False, segments=sums.segments)
     n = sums.segments
     centre = sums.excess / n
     error = np.sqrt(np.maximum(sums.squared / n - centre**2, 0.0) / (n - 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +124,17 @@ def _edges(
     return out
 
 
-def sharpness_value(sums: SharpnessSums) -> dict[str, list[float] | float]:
+class SharpnessValue(TypedDict):
+    """How sharp each band is, and how wide PAN's own edges are."""
+
+    energy_gain: list[float]
+    edge_width_px: list[float]
+    edge_width_upsampled_px: list[float]
+    edge_width_pan_px: float
+    detail_correlation: list[float]
+
+
+def sharpness_value(sums: SharpnessSums) -> SharpnessValue:
     """Turn sums into numbers, per band unless said; NaN where there is no edge.
 
     ``energy_gain``: squared gradients over those of the upsampled image, 1 = nothing gained. ``edge_width_px`` and

@@ -13,7 +13,7 @@ from geofuse.pages.assessment_page import assessment_page
 from geofuse.pages.charts import number
 from geofuse.pages.terminal import table
 from geofuse.quality.accept import value_of
-from geofuse.quality.assess_values import Assessment
+from geofuse.quality.assessment.values import Assessment
 from geofuse.tables import OWN
 
 

@@ -27,8 +27,9 @@ from geofuse.pages.assessment_words import BETTER, GROUPS, MAPS, OBSERVED, TILES
 from geofuse.pages.charts import number
 from geofuse.pages.terminal import crs_name, size_text
 from geofuse.quality.accept import value_of
-from geofuse.quality.assess_subject import REFLECTANCE
-from geofuse.quality.assess_values import Assessment
+from geofuse.quality.assessment.subject import REFLECTANCE
+from geofuse.quality.assessment.values import Assessment
+from geofuse.quality.documents import number_in
 from geofuse.tables import OWN
 from geofuse.version import __version__
 
@@ -289,7 +290,9 @@ def _painted(title: str, unit: str, words: str, picture: MapPicture) -> str:
 def _bands(assessment: Assessment) -> str:
     bands = assessment.values["per_band"]
     columns = [(key, label) for key, label in OBSERVED.items() if any(key in band for band in bands.values())]
-    rows = [[_text(name), *(number(band.get(key)) for key, _ in columns)] for name, band in bands.items()]
+    rows = [
+        [_text(name), *(number(number_in(band, key)) for key, _ in columns)] for name, band in bands.items()
+    ]
     lead = (
         "What each band owes to PAN, and how far the product, seen by the coarse sensor, is from the MS itself. "
         "A band that PAN does not see, such as near infrared, has a low correlation with it and should."

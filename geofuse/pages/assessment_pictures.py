@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import Window
-from geofuse.quality.assess_subject import Subject, read_region
-from geofuse.quality.assess_values import Assessment, LocalMap
+from geofuse.quality.assessment.maps import LocalMap
+from geofuse.quality.assessment.subject import Subject, read_region
+from geofuse.quality.assessment.values import Assessment
 from geofuse.rasters.pixels import read_reduced
 from geofuse.rasters.preview import choose_rgb, detail_window, jpeg_of, png_of, stretch
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from geofuse.config import AcceptProfile, Limits, accept_profile
 from geofuse.errors import ConfigError, UsageError
 from geofuse.metrics.table import find, installed, measured_by
+from geofuse.quality.documents import AcceptLevel, AcceptVerdict, Reason
 
-PASS, REVIEW, REJECT = "PASS", "REVIEW", "REJECT"
+PASS: Final = "PASS"
+REVIEW: Final = "REVIEW"
+REJECT: Final = "REJECT"
 """Published; published when a person says so; never published."""
-_WORST = {PASS: 0, REVIEW: 1, REJECT: 2}
-_UNKNOWN = {"pass": PASS, "review": REVIEW, "reject": REJECT}
+_WORST: dict[AcceptLevel, int] = {PASS: 0, REVIEW: 1, REJECT: 2}
+_UNKNOWN: dict[str, AcceptLevel] = {"pass": PASS, "review": REVIEW, "reject": REJECT}
 
 
 def profile_for(name: str, sensor: str) -> AcceptProfile:
@@ -63,7 +66,7 @@ def _number(value: float | None) -> float | None:
     return round(float(value), 6) if value is not None and math.isfinite(value) else None
 
 
-def judged(profile: AcceptProfile, found: Mapping[str, float | None]) -> dict[str, Any]:
+def judged(profile: AcceptProfile, found: Mapping[str, float | None]) -> AcceptVerdict:
     """Hold numbers against a profile; returns verdict, reasons, and what the profile was."""
     reasons = []
     for name, limits in profile.checks.items():
@@ -81,14 +84,14 @@ def judged(profile: AcceptProfile, found: Mapping[str, float | None]) -> dict[st
     }
 
 
-def _reason(name: str, value: float | None, limits: Limits) -> dict[str, Any] | None:
+def _reason(name: str, value: float | None, limits: Limits) -> Reason | None:
     """Return why a number is not passed; None where it is."""
     if value is None:
         if limits.unknown == "pass":
             return None
         text = f"{name} could not be measured"
         return {"check": name, "level": _UNKNOWN[limits.unknown], "value": None, "limit": None, "text": text}
-    tests = (
+    tests: tuple[tuple[AcceptLevel, float | None, str, bool], ...] = (
         (REJECT, limits.reject_below, "below", value < (limits.reject_below or 0.0)),
         (REJECT, limits.reject_above, "above", value > (limits.reject_above or 0.0)),
         (REVIEW, limits.review_below, "below", value < (limits.review_below or 0.0)),

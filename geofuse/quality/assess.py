@@ -1,6 +1,6 @@
 """How good a product is: every metric, out of core, with maps of where it is worse.
 
-Two passes over the same tiles whatever the machine: one on the fine grid, one on the coarse. Sums are merged in
+Two passes over the same tiles whatever the machine: one on the fine grid, one on the coarse. S are merged in
 row-major order, so a product's numbers do not depend on workers; memory does not depend on its size.
 """
 
@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from geofuse.metrics.q2n import BLOCK
 from geofuse.metrics.reference import ErrorSums, merge, peak_of
 from geofuse.metrics.table import installed
-from geofuse.quality.added_metrics import added_metrics
-from geofuse.quality.assess_subject import Subject, comparable, open_subject
-from geofuse.quality.assess_tiles import Ask, Cells, Part, coarse_task, error_task, fine_task
-from geofuse.quality.assess_values import Assessment, Measured, put_together
+from geofuse.quality.assessment.added_metrics import added_metrics
+from geofuse.quality.assessment.subject import Subject, comparable, open_subject
+from geofuse.quality.assessment.sums import Ask, Cells, CoarseSums, Measured, Part
+from geofuse.quality.assessment.tiles import coarse_task, error_task, fine_task
+from geofuse.quality.assessment.values import Assessment, put_together
 from geofuse.rasters.pixels import read_reduced
 from geofuse.run.executors import Executor, Serial
 from geofuse.run.fuse import Progress, silent
@@ -33,6 +34,9 @@ MAP_CELLS = 48
 """Cells of a map along the longer side, at most: as many as one can tell apart."""
 BINS = 64
 SAMPLE_PX = 512
+
+S = TypeVar("S")
+Result = TypeVar("Result")
 
 
 def assess(
@@ -81,11 +85,11 @@ def assess_subject(
 
 def _consistency(
     ask: Ask, runner: Executor, side_px: int, progress: Progress
-) -> tuple[dict[str, Any], Cells]:
+) -> tuple[CoarseSums | None, Cells]:
     """Run the pass on the coarse grid; nothing where no coarse pixel's filter lies on the product."""
     shape = ask.window[1] - ask.window[0], ask.window[3] - ask.window[2]
     if min(shape) <= 0:
-        return {}, {}
+        return None, {}
     step = max(BLOCK, ask.coarse_cell, int(side_px / ask.subject.ratio) // BLOCK * BLOCK)
     blocks = tiles_of(*shape, step)
     parts = _counted(runner.map(coarse_task, ask, blocks), blocks, "consistency", progress)
@@ -102,7 +106,9 @@ def cell_px(shape: tuple[int, int]) -> int:
     return BLOCK << min(4, max(0, math.ceil(math.log2(needed))))
 
 
-def _counted(results: Iterable[Any], tiles: Sequence[Tile], stage: str, progress: Progress) -> Iterable[Any]:
+def _counted(
+    results: Iterable[Result], tiles: Sequence[Tile], stage: str, progress: Progress
+) -> Iterable[Result]:
     areas = [(tile.core[1] - tile.core[0]) * (tile.core[3] - tile.core[2]) for tile in tiles]
     done, total = 0, sum(areas)
     progress(stage, 0, total, 0)
@@ -113,15 +119,14 @@ def _counted(results: Iterable[Any], tiles: Sequence[Tile], stage: str, progress
 
 
 def _gathered(
-    parts: Iterable[Part], tiles: Sequence[Tile], *, cell: int, shape: tuple[int, int]
-) -> tuple[dict[str, Any], Cells]:
+    parts: Iterable[Part[S]], tiles: Sequence[Tile], *, cell: int, shape: tuple[int, int]
+) -> tuple[S, Cells]:
     """Add the parts' sums up, in the tiles' order, and lay their cells side by side."""
-    sums: dict[str, Any] = {}
+    found: list[S] = []
     maps: Cells = {}
     size = (-(-shape[0] // cell), -(-shape[1] // cell))
     for tile, part in zip(tiles, parts, strict=True):
-        for name, found in part.sums.items():
-            sums[name] = _added(sums[name], found) if name in sums else found
+        found = [merge(found[0], part.sums)] if found else [part.sums]
         top, left = tile.core[0] // cell, tile.core[2] // cell
         for name, planes in part.cells.items():
             depth = planes[0].shape[0]
@@ -129,11 +134,7 @@ def _gathered(
             for whole, plane in zip(into, planes, strict=True):
                 rows, cols = plane.shape[-2:]
                 whole[..., top : top + rows, left : left + cols] = plane
-    return sums, maps
-
-
-def _added(first: Any, second: Any) -> Any:
-    return first + second if isinstance(first, np.ndarray) else merge(first, second)
+    return found[0], maps
 
 
 def _edges(subject: Subject) -> NDArray[np.float64]:

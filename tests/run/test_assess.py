@@ -22,8 +22,8 @@ from geofuse.methods.resampling import resampled
 from geofuse.metrics import reference as metrics
 from geofuse.metrics.rows import BUILT_IN
 from geofuse.quality.assess import assess, assess_subject, cell_px
-from geofuse.quality.assess_subject import comparable, open_subject
-from geofuse.quality.assess_values import Assessment
+from geofuse.quality.assessment.subject import comparable, open_subject
+from geofuse.quality.assessment.values import Assessment
 from geofuse.quality.simulated_pair import Pair, open_simulated, write_pair
 from geofuse.run.executors import Serial, Threads
 from tests.conftest import CAMERA

@@ -25,7 +25,7 @@ from geofuse.pages.assessment_pictures import look, picture_of, ramp, worst_plac
 from geofuse.pages.assessment_words import BETTER
 from geofuse.pages.charts import difference, edge_widths, histogram
 from geofuse.quality.assess import assess
-from geofuse.quality.assess_values import Assessment
+from geofuse.quality.assessment.values import Assessment
 from geofuse.quality.simulated_pair import open_simulated, write_pair
 from tests.conftest import CAMERA
 from tests.run.scenery import fuse

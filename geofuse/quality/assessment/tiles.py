@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,9 @@ from geofuse.metrics import reference as metrics
 from geofuse.metrics import unsupported_detail
 from geofuse.metrics.index_agreement import index_mean_sums, index_names, index_sums
 from geofuse.metrics.reference import MeanSums, merge
-from geofuse.metrics.seams import SEAM_HALO_PX, no_seams, seam_sums
+from geofuse.metrics.seams import SEAM_HALO_PX, SeamSums, no_seams, seam_sums
 from geofuse.metrics.sharpness import sharpness_sums
-from geofuse.quality.assess_subject import (
+from geofuse.quality.assessment.subject import (
     Region,
     Subject,
     degraded,
@@ -29,41 +29,24 @@ from geofuse.quality.assess_subject import (
     read_region,
     valid_of,
 )
+from geofuse.quality.assessment.sums import (
+    Ask,
+    Cell,
+    Cells,
+    CoarseSums,
+    FineSums,
+    Part,
+    ReferenceSums,
+    by_cell,
+    cell_sums,
+    histogram,
+    with_totals,
+)
 from geofuse.run.plan import BLOCK_PX, Tile
 
 LEAST_WEIGHT = 0.1
 SEAM_SPACINGS_PX = (BLOCK_PX, 2 * BLOCK_PX)
 """Where a product's tiles and blocks may meet."""
-
-Cells = dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one tile contributes: sums that are added, and totals and counts of its map cells."""
-
-    sums: dict[str, Any]
-    """Sums by name."""
-    cells: Cells = field(default_factory=dict)
-    """Per map: totals (K, rows, cols) and counts (rows, cols) of the tile's cells."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What every task is told."""
-
-    subject: Subject
-    """What is assessed."""
-    edges: NDArray[np.float64]
-    """Of each band's histogram (B, n)."""
-    cell: int
-    """Side of a map's cell, fine pixels."""
-    coarse_cell: int
-    """The same on the coarse grid."""
-    window: Window
-    """The coarse pixels that can be compared."""
-    peak: float | None = None
-    """The reference's largest value."""
 
 
 def error_task(subject: Subject, tile: Tile) -> metrics.ErrorSums:
@@ -75,7 +58,7 @@ def error_task(subject: Subject, tile: Tile) -> metrics.ErrorSums:
     return metrics.error_sums(truth, fused, valid=valid)
 
 
-def fine_task(ask: Ask, tile: Tile) -> Part:
+def fine_task(ask: Ask, tile: Tile) -> Part[FineSums]:
     """Measure one tile of the fine grid."""
     subject, cell = ask.subject, ask.cell
     region = read_region(subject, tile.core)
@@ -85,39 +68,40 @@ def fine_task(ask: Ask, tile: Tile) -> Part:
     core = (slice(None), *region.core)
     valid = region.valid[region.core]
     fused, up = region.fused[core], region.upsampled[core]
-    sums: dict[str, Any] = {
-        "pairs": metrics.q_pair_sums(fused, valid=valid),
-        "pairs_up": metrics.q_pair_sums(up, valid=valid),
-        "pan": metrics.q_sums(fused, pan[core], valid=valid),
-        "pan_up": metrics.q_sums(up, pan_low[core], valid=valid),
-        "sharpness": sharpness_sums(
+    planes = dict(zip(subject.names, fused, strict=True))
+    sums = FineSums(
+        pairs=metrics.q_pair_sums(fused, valid=valid),
+        pairs_up=metrics.q_pair_sums(up, valid=valid),
+        pan=metrics.q_sums(fused, pan[core], valid=valid),
+        pan_up=metrics.q_sums(up, pan_low[core], valid=valid),
+        sharpness=sharpness_sums(
             (region.fused, region.upsampled, pan),
             (low, pan_low),
             valid=region.valid & low_valid,
             ratio=subject.ratio,
             core=region.core,
         ),
-        "level": MeanSums(fused[:, valid].sum(axis=1, dtype=np.float64), int(valid.sum())),
-        "bins": _histogram(fused, valid, ask.edges),
-        **_seams(region, tile),
-    }
-    planes = dict(zip(subject.names, fused, strict=True))
-    for key in index_names(subject.names, reflectance=subject.known):
-        sums[f"fine {key}"] = index_mean_sums(key, planes, valid=valid)
+        level=MeanSums(fused[:, valid].sum(axis=1, dtype=np.float64), int(valid.sum())),
+        bins=histogram(fused, valid, ask.edges),
+        seams=_seams(region, tile),
+        indices={
+            key: index_mean_sums(key, planes, valid=valid)
+            for key in index_names(subject.names, reflectance=subject.known)
+        },
+        local={},
+    )
     both = valid & low_valid[region.core]
     low = low[core]
     cells = {
-        "q2n_k": _by_cell(lambda at: metrics.q2n_sums(up[at], low[at], valid=both[at[1:]]), valid, cell),
-        "d_rho": _by_cell(_rho(region, pan, subject.ratio), valid, cell),
+        "q2n_k": by_cell(lambda at: metrics.q2n_sums(up[at], low[at], valid=both[at[1:]]), valid, cell),
+        "d_rho": by_cell(_rho(region, pan, subject.ratio), valid, cell),
         "invented": _invented(subject, region, pan, cell),
     }
     part = Part(sums, cells)
-    if ask.peak is not None:
-        _add_reference(part, ask, region)
-    return with_totals(part)
+    return with_totals(part if ask.peak is None else _with_reference(part, ask, region))
 
 
-def coarse_task(ask: Ask, block: Tile) -> Part:
+def coarse_task(ask: Ask, block: Tile) -> Part[CoarseSums]:
     """Measure one block of the coarse grid: the product degraded against the MS."""
     subject = ask.subject
     top, left = ask.window[0], ask.window[2]
@@ -127,23 +111,23 @@ def coarse_task(ask: Ask, block: Tile) -> Part:
     seen, valid = degraded(subject, window)
     valid &= coarse_valid
     apart = (seen - coarse).astype(np.float64)
-    sums: dict[str, Any] = {
-        "r_error": metrics.error_sums(coarse, seen, valid=valid),
-        "r_sam": metrics.sam_sums(coarse, seen, valid=valid),
-        "r_q2n": metrics.q2n_sums(coarse, seen, valid=valid),
-        "r_difference": MeanSums(apart[:, valid].sum(axis=1), int(valid.sum())),
-        "bins_ms": _histogram(coarse, valid, ask.edges),
-    }
     there, here = (dict(zip(subject.names, planes, strict=True)) for planes in (coarse, seen))
-    for key in index_names(subject.names, reflectance=subject.known):
-        sums[key] = index_sums(key, there, here, valid=valid)
-    sums["real"] = _real(subject, window)
+    sums = CoarseSums(
+        error=metrics.error_sums(coarse, seen, valid=valid),
+        sam=metrics.sam_sums(coarse, seen, valid=valid),
+        q2n=metrics.q2n_sums(coarse, seen, valid=valid),
+        difference=MeanSums(apart[:, valid].sum(axis=1), int(valid.sum())),
+        bins_ms=histogram(coarse, valid, ask.edges),
+        indices={
+            key: index_sums(key, there, here, valid=valid)
+            for key in index_names(subject.names, reflectance=subject.known)
+        },
+        real=_real(subject, window),
+    )
     return Part(sums, {"r_ergas": cell_sums(apart**2, valid, ask.coarse_cell)})
 
 
-def _invented(
-    subject: Subject, region: Region, pan: NDArray[Any], cell: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _invented(subject: Subject, region: Region, pan: NDArray[Any], cell: int) -> Cell:
     """Sum over cells the energy of the product's detail that PAN and MS do not show, then all of it (2B, ...)."""
     fused = subject.fused
     gain = np.broadcast_to(fused.scale.gain, len(region.fused))
@@ -219,8 +203,8 @@ def _rho(region: Region, pan: NDArray[Any], ratio: float) -> Callable[[Any], Mea
     return local
 
 
-def _add_reference(part: Part, ask: Ask, region: Region) -> None:
-    """Add what a reference allows to a part."""
+def _with_reference(part: Part[FineSums], ask: Ask, region: Region) -> Part[FineSums]:
+    """Return the part with what a reference allows."""
     assert ask.subject.reference is not None
     assert ask.peak is not None
     truth, known = read_image(ask.subject.reference, region.window)
@@ -228,7 +212,7 @@ def _add_reference(part: Part, ask: Ask, region: Region) -> None:
     core = (slice(None), *region.core)
     fused, exact, up, valid = region.fused[core], truth[core], region.upsampled[core], whole[region.core]
     apart = (fused - exact).astype(np.float64)
-    part.sums.update(
+    sums = ReferenceSums(
         q=metrics.q_sums(exact, fused, valid=valid),
         scc=metrics.scc_sums(truth, region.fused, valid=whole, core=region.core),
         ssim=metrics.ssim_sums(truth, region.fused, peak=ask.peak, valid=whole, core=region.core),
@@ -238,53 +222,12 @@ def _add_reference(part: Part, ask: Ask, region: Region) -> None:
         q2n_up=metrics.q2n_sums(exact, up, valid=valid),
     )
     cell = ask.cell
-    part.cells.update(
-        sam=_by_cell(lambda at: metrics.sam_sums(exact[at], fused[at], valid=valid[at[1:]]), valid, cell),
-        q2n=_by_cell(lambda at: metrics.q2n_sums(exact[at], fused[at], valid=valid[at[1:]]), valid, cell),
-        ergas=cell_sums(apart**2, valid, cell),
-    )
-
-
-def _by_cell(
-    measure: Callable[[Any], MeanSums], valid: NDArray[np.bool_], cell: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Measure every cell of a core: totals (K, rows, cols) and counts (rows, cols)."""
-    height, width = valid.shape
-    found = {
-        (top // cell, left // cell): measure(
-            (slice(None), slice(top, min(top + cell, height)), slice(left, min(left + cell, width)))
-        )
-        for top in range(0, height, cell)
-        for left in range(0, width, cell)
+    cells: Cells = {
+        "sam": by_cell(lambda at: metrics.sam_sums(exact[at], fused[at], valid=valid[at[1:]]), valid, cell),
+        "q2n": by_cell(lambda at: metrics.q2n_sums(exact[at], fused[at], valid=valid[at[1:]]), valid, cell),
+        "ergas": cell_sums(apart**2, valid, cell),
     }
-    depth = next(iter(found.values())).total.size
-    size = (-(-height // cell), -(-width // cell))
-    totals, counts = np.zeros((depth, *size)), np.zeros(size, np.int64)
-    for place, sums in found.items():
-        totals[(slice(None), *place)] = sums.total
-        counts[place] = sums.count
-    return totals, counts
-
-
-def cell_sums(
-    planes: NDArray[np.float64], valid: NDArray[np.bool_], cell: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Sum valid pixels over square cells: totals (B, rows, cols) and counts (rows, cols)."""
-    height, width = valid.shape
-    down, across = np.arange(0, height, cell), np.arange(0, width, cell)
-    kept = np.where(valid, planes, 0.0)
-    totals = np.add.reduceat(np.add.reduceat(kept, down, axis=1), across, axis=2)
-    counts = np.add.reduceat(np.add.reduceat(valid, down, axis=0, dtype=np.int64), across, axis=1)
-    return totals, counts
-
-
-def with_totals(part: Part) -> Part:
-    """Return the part with the sums of its maps, each added over the cells."""
-    added = {
-        name: MeanSums(totals.sum(axis=(1, 2)), int(counts.sum()))
-        for name, (totals, counts) in part.cells.items()
-    }
-    return Part({**part.sums, **added}, part.cells)
+    return Part(replace(part.sums, reference=sums), {**part.cells, **cells})
 
 
 def low_passed(subject: Subject, region: Region) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -327,7 +270,7 @@ def pan_low_of(subject: Subject, region: Region) -> NDArray[np.float64]:
     return np.ascontiguousarray(low[:, *region.pan_part])
 
 
-def _seams(region: Region, tile: Tile) -> dict[str, Any]:
+def _seams(region: Region, tile: Tile) -> dict[int, SeamSums]:
     """Sum the steps across the core's upper and left border, where it has them, for lines each 512 and 1024 px."""
     row0, _, col0, _ = tile.core
     (rows, cols), bands = region.core, len(region.fused)
@@ -343,15 +286,4 @@ def _seams(region: Region, tile: Tile) -> dict[str, Any]:
         for spacing in found:
             if at % spacing == 0:
                 found[spacing] = merge(found[spacing], steps)
-    return {f"seam {spacing}": sums for spacing, sums in found.items()}
-
-
-def _histogram(
-    planes: NDArray[Any], valid: NDArray[np.bool_], edges: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Count values between evenly spaced edges (B, n): (B, n + 1), the outer bins are open."""
-    found = np.empty((len(planes), edges.shape[1] + 1))
-    for counts, plane, edge in zip(found, planes, edges, strict=True):
-        places = (plane[valid] - edge[0]) * ((edge.size - 1) / (edge[-1] - edge[0]))
-        counts[:] = np.bincount(np.clip(places + 1.0, 0, edge.size).astype(np.int64), minlength=edge.size + 1)
     return found

@@ -16,8 +16,9 @@ from geofuse.geometry import Window
 from geofuse.metrics.metric import Metric
 from geofuse.metrics.q2n import MeanSums, mean, merge
 from geofuse.metrics.table import Installed, find
-from geofuse.quality.assess_subject import Subject, degraded, read_coarse, read_image, read_region
-from geofuse.quality.assess_tiles import Ask, low_passed, pan_low_of
+from geofuse.quality.assessment.subject import Subject, degraded, read_coarse, read_image, read_region
+from geofuse.quality.assessment.sums import Added, Ask
+from geofuse.quality.assessment.tiles import low_passed, pan_low_of
 from geofuse.quality.measuring import (
     BLOCK_CPX,
     BLOCK_PX,
@@ -31,16 +32,6 @@ from geofuse.run.executors import Executor
 from geofuse.run.plan import Tile, tiles_of
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What the metrics without sums of their own came to."""
-
-    values: dict[str, float]
-    """By the metric's key; NaN where nothing could be measured."""
-    notes: tuple[str, ...]
-    """Why a metric could not be measured, or a package's row not be used."""
 
 
 @dataclass(frozen=True, slots=True)
