@@ -20,7 +20,8 @@ from geofuse.quality.simulated_pair import (
 )
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial, Threads
-from geofuse.run.fuse import Progress, fuse_to_cog, silent
+from geofuse.run.fuse import fuse_to_cog
+from geofuse.run.progress import Progress, silent
 from geofuse.run.request import Request, make_request
 
 SLANT_DEG = 8.0

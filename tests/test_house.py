@@ -83,7 +83,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnx": ("nets/export.py",),
     "prefect": ("flows/",),
     "prometheus_client": ("flows/metrics.py",),
-    "psutil": ("flows/", "run/planning.py"),
+    "psutil": ("flows/", "run/memory.py"),
     "pydantic": ("config/", "serve/"),
     "pyogrio": ("scenes/aoi.py",),
     "pyproj": ("archive/stac_item.py", "clips/", "scenes/", "serve/"),
@@ -117,7 +117,14 @@ MOST_POSITIONAL, MOST_ARGUMENTS = 5, 8
 ROUTES = {"get", "post", "put", "delete", "head", "api_route"}
 ENVIRONMENT = "config/surroundings.py"
 STILL = (
-    *("nets/: 16 files", "rasters/: 17 files", "learn/windows.py", "run/fuse.py", "run/planning.py"),
+    *(
+        "nets/: 16 files",
+        "run/: 2",
+        "rasters/: 17 files",
+        "learn/windows.py",
+        "run/fuse.py",
+        "run/planning.py",
+    ),
     *(
         "About:",
         "Axes:",

@@ -131,7 +131,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from geofuse.pages.terminal import plan_text
-    from geofuse.run.planning import check_disk, check_out, make_plan, plan_summary
+    from geofuse.run.planning import check_out, check_room, make_plan, plan_summary
 
     if not arguments.out:
         refuse(arguments, ["work"], because="without --out", wanted="--out s3://BUCKET/OUT.tif")
@@ -139,10 +139,10 @@ def _plan(arguments: argparse.Namespace) -> None:
     plan = make_plan(scene_of(arguments), request)
     target = target_from(arguments.out, arguments.work) if arguments.out else None
     if target:
-        check_disk(plan, target.local)
+        check_room(plan, target.local)
     elif arguments.out:
         check_out(plan, Path(arguments.out))
-        check_disk(plan, Path(arguments.out))
+        check_room(plan, Path(arguments.out))
     summary = plan_summary(plan, arguments.out)
     if request.fuse.calibrate:
         if request.fuse.method == "auto":

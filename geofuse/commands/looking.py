@@ -67,7 +67,7 @@ def _verify(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from geofuse.run.delivery import verify_object
-    from geofuse.run.record import verify
+    from geofuse.run.product_files import verify
 
     target = target_from(arguments.product, arguments.work)
     record = verify_object(target) if target else verify(Path(arguments.product))

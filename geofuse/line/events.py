@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from geofuse.run.fuse import Progress
+from geofuse.run.progress import Progress
 
 EVERY_S = 0.5
 """Progress is told so often at most, and always at its beginning and its end."""

@@ -38,11 +38,12 @@ from geofuse.quality.accept import PASS, REJECT, REVIEW, judged, measured, profi
 from geofuse.rasters.ledger import json_path, png_path
 from geofuse.run.calibrating import calibrated_plan, findings_of, plan_of_findings
 from geofuse.run.executors import Executor, executor
-from geofuse.run.fuse import Progress, fuse_parts, fuse_to_cog
+from geofuse.run.fuse import fuse_parts, fuse_to_cog
 from geofuse.run.inspecting import inspect_scene
 from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json
-from geofuse.run.planning import check_disk, check_out, plan_summary
-from geofuse.run.record import asset_paths
+from geofuse.run.planning import check_out, check_room, plan_summary
+from geofuse.run.product_files import asset_paths
+from geofuse.run.progress import Progress
 from geofuse.run.request import Request, changed, request_of
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
@@ -181,7 +182,7 @@ def _stage_plan(work: Work) -> dict[str, Any]:
     claim_name(work.job, out)
     check_out(plan, out)
     if not out.exists():
-        check_disk(plan, out)
+        check_room(plan, out)
     summary = plan_summary(plan, out)
     answer = {
         **{

@@ -13,7 +13,7 @@ from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import ExistsError, ProductError
 from geofuse.files import read_json, write_faults, write_json
 from geofuse.locks import locked
-from geofuse.run.record import read_record
+from geofuse.run.product_files import read_record
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 

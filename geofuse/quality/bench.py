@@ -25,9 +25,10 @@ from geofuse.quality.simulate_wald import NAMES, simulate_wald
 from geofuse.rasters.preview import choose_rgb, detail_window, stretch
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
-from geofuse.run.fuse import Progress, fuse_to_cog, silent
+from geofuse.run.fuse import fuse_to_cog
 from geofuse.run.plan import Plan
 from geofuse.run.planning import make_plan
+from geofuse.run.progress import Progress, silent
 from geofuse.run.request import Request, changed, make_request
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.scene import Scene

@@ -203,7 +203,7 @@ def identity(path: str) -> Identity:
     """Return a cheap fingerprint of an input: path, size, mtime_ns and the SHA-256 of its first 64 KiB."""
     with opened(path) as span:
         header = hashlib.sha256(bytes_at(span, 0, HEADER_BYTES)).hexdigest()
-        return {"path": path, "size": span.size, "mtime_ns": span.mtime_ns, "header": header}
+        return Identity(path=path, size=span.size, mtime_ns=span.mtime_ns, header=header)
 
 
 def with_sha256(found: Identity, sha256: str) -> Identity:

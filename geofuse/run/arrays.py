@@ -19,9 +19,10 @@ from geofuse.run.calibrating import calibrated_plan, findings_of
 from geofuse.run.executors import Serial, Threads
 from geofuse.run.fuse import fit_plan, fuse_core
 from geofuse.run.patch_reading import job_of
-from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_to_json, tiles_of
+from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_to_json
 from geofuse.run.planning import Findings, make_plan
 from geofuse.run.request import LazyKeywords, make_request
+from geofuse.run.tiles import tiles_of
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__

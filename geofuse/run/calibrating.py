@@ -20,12 +20,13 @@ from geofuse.methods.hold_out import Reduced, Trial, best_of, reduce_window, try
 from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
 from geofuse.rasters import ledger
-from geofuse.run.fuse import Progress, silent
+from geofuse.run.inputs import check_unchanged
 from geofuse.run.network_gate import Gate
 from geofuse.run.patch_reading import field_from, job_of, observation_from
 from geofuse.run.plan import Plan
 from geofuse.run.planning import Findings, check_out, make_plan
-from geofuse.run.record import check_unchanged, read_record
+from geofuse.run.product_files import read_record
+from geofuse.run.progress import Progress, silent
 from geofuse.run.request import Request, changed, selection
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes.opening import select_bands
@@ -54,7 +55,7 @@ def calibrated_plan(
     key = _key(plan, request)
     found = _known(out, key) or _findings(plan, scene, request, key=key, progress=progress)
     check_unchanged(
-        plan
+        plan.inputs
     )  # the second plan would take a file that came meanwhile for the one that was looked at
     return plan_of_findings(scene, request, found)
 
@@ -96,7 +97,7 @@ def _known(out: Path | None, key: str) -> Findings | None:
         read_record(ledger.json_path(out)),
         read_json(ledger.parts_dir(out) / "ledger.json"),
     ):
-        calibration = value.get("calibration") if value else None
+        calibration = (value.get("prepared") or value).get("calibration") if value else None
         if calibration and calibration.get("key") == key:
             return _from_report(calibration)
     return None

@@ -19,9 +19,10 @@ from geofuse.rasters import ledger
 from geofuse.rasters.cog import objects
 from geofuse.rasters.cog.objects import Target
 from geofuse.run.executors import Executor
-from geofuse.run.fuse import Progress, fuse_to_cog, silent
+from geofuse.run.fuse import fuse_to_cog
 from geofuse.run.plan import Plan, fingerprint
-from geofuse.run.record import asset_paths, companions, is_record, verify
+from geofuse.run.product_files import already_there, asset_paths, companions, is_record, verify
+from geofuse.run.progress import Progress, silent
 from geofuse.version import __version__
 
 
@@ -31,8 +32,9 @@ def prepare(target: Target) -> None:
     Where a product is there already its record is fetched, so that what was measured for it is not measured
     again. Raises BucketError, StoreError, WriteError.
     """
-    finish_half_object(target)
-    record = _record(target)
+    shelf = InStore(target)
+    shelf.settle()
+    record = shelf.record()
     with write_faults(target.local.parent):
         target.local.parent.mkdir(parents=True, exist_ok=True)
     place = ledger.json_path(target.local)
@@ -50,9 +52,8 @@ def fuse_to_object(
     """
     key = fingerprint(plan, __version__)
     with locked(_lock(target)):
-        finish_half_object(target)
         try:
-            record = _already_there(target, key, mask=plan.mask is not None, overwrite=overwrite)
+            record = already_there(InStore(target), key, mask=plan.mask is not None, overwrite=overwrite)
         except ExistsError:
             _tidy(target)
             raise
@@ -116,38 +117,37 @@ def finish_half_object(target: Target) -> None:
             _name_companions(target, record)
 
 
-def _already_there(target: Target, key: str, *, mask: bool, overwrite: bool) -> dict[str, Any] | None:
-    """Return the record of the same product; None where there is nothing, or what may be overwritten."""
-    record = _record(target)
-    if objects.head(target, target.key) is not None:
-        if record is not None and record["fingerprint"] == key and _whole(target, record):
-            return record
-        found = "is there already, made from other inputs or parameters"
-    else:
-        names = [path.name for path in companions(target.local, mask=mask)]
-        there = [name for name in names if objects.head(target, target.beside(name)) is not None]
-        if not there or (record is not None and record["assets"]["data"].get("name") == target.local.name):
-            return None
-        found = f"{there[0]} is there already, and not of an earlier run"
-    if overwrite:
-        return None
-    raise ExistsError(
-        found, wanted="a new name", do="choose another --out, or say --overwrite", path=target.uri
-    )
+class InStore:
+    """A product in an object store, with checksums as they were uploaded."""
 
+    def __init__(self, target: Target) -> None:
+        self.target, self.place, self.name = target, target.uri, target.local.name
 
-def _record(target: Target) -> dict[str, Any] | None:
-    record = objects.get_json(target, target.beside(ledger.json_path(target.local).name))
-    return record if record is not None and is_record(record) else None
+    def settle(self) -> None:
+        """Give companions their names where a run died right after its tif appeared."""
+        finish_half_object(self.target)
 
+    def record(self) -> dict[str, Any] | None:
+        """Return its record."""
+        record = objects.get_json(self.target, self.target.beside(ledger.json_path(self.target.local).name))
+        return record if record is not None and is_record(record) else None
 
-def _whole(target: Target, record: dict[str, Any]) -> bool:
-    """Whether all assets are there, of the recorded sizes and written with the recorded checksums."""
-    sizes = {asset["sha256"]: asset["bytes"] for asset in record["assets"].values()}
-    return all(
-        objects.head(target, target.beside(path.name)) == (sizes[sha256], sha256)
-        for path, sha256 in asset_paths(target.local, record)
-    )
+    def has_product(self) -> bool:
+        """Whether there is an object of that name."""
+        return objects.head(self.target, self.target.key) is not None
+
+    def companions(self, *, mask: bool) -> list[str]:
+        """Name what lies beside it."""
+        names = [path.name for path in companions(self.target.local, mask=mask)]
+        return [name for name in names if objects.head(self.target, self.target.beside(name)) is not None]
+
+    def is_whole(self, record: dict[str, Any]) -> bool:
+        """Whether all assets are there, of the recorded sizes and written with the recorded checksums."""
+        sizes = {asset["sha256"]: asset["bytes"] for asset in record["assets"].values()}
+        return all(
+            objects.head(self.target, self.target.beside(path.name)) == (sizes[sha256], sha256)
+            for path, sha256 in asset_paths(self.target.local, record)
+        )
 
 
 def _try_to_write(target: Target) -> None:

@@ -11,38 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from geofuse.errors import UsageError
 from geofuse.geometry import AxisMap
 from geofuse.nouns import from_json, to_json
 from geofuse.rasters.block_cache import ROOM_BYTES, cell_shape
 from geofuse.rasters.cog import CogSpec, spec_from_json, spec_to_json
 from geofuse.rasters.image import Grid, Image
 from geofuse.rasters.sniffing import Identity
+from geofuse.run.tiles import Tile, tiles_of
 from geofuse.scenes.scene import Scene
 
-BLOCK_PX = 512
 COLLECT_PX = 1024
 """Blocks of the first pass: anchored at the output's origin, whatever the tiles are."""
-BASE_BYTES = 256 * 2**20
-"""A process with the libraries and kernels of the closed-form path loaded, and the reader's cache."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One core of the output; the cores tile it exactly once."""
-
-    index: int
-    """Row-major number."""
-    row: int
-    """Tile row."""
-    col: int
-    """Tile column."""
-    core: tuple[int, int, int, int]
-    """row0, row1, col0, col1 in output pixels."""
-
-    def __str__(self) -> str:
-        row0, row1, col0, col1 = self.core
-        return f"tile {self.index} (rows {row0}..{row1 - 1}, columns {col0}..{col1 - 1})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +65,7 @@ class Plan:
     area: dict[str, Any] | None
     """The area asked for, as it was asked."""
     inputs: tuple[Identity, ...]
-    """Identity of every input file: path, size, mtime, header's checksum."""
+    """Every input file."""
     notes: tuple[str, ...] = field(default=())
     """What an operator should know."""
     margin_px: int = 0
@@ -101,25 +80,6 @@ class Plan:
     """What calibration found, as it is reported."""
     sample_bytes: int = 0
     """Memory that calibration's sample takes."""
-
-
-def tiles_of(height: int, width: int, side: int) -> tuple[Tile, ...]:
-    """Cut an output into cores of ``side`` pixels, row-major; the last ones may be smaller.
-
-    >>> [tile.core for tile in tiles_of(3, 5, 4)]
-    [(0, 3, 0, 4), (0, 3, 4, 5)]
-    """
-    rows, cols = math.ceil(height / side), math.ceil(width / side)
-    return tuple(
-        Tile(
-            row * cols + col,
-            row,
-            col,
-            (row * side, min((row + 1) * side, height), col * side, min((col + 1) * side, width)),
-        )
-        for row in range(rows)
-        for col in range(cols)
-    )
 
 
 def plan_tiles(plan: Plan) -> tuple[Tile, ...]:
@@ -150,32 +110,6 @@ def swaths(plan: Plan, tiles: Sequence[Tile], side: int) -> tuple[Tile, ...]:
         across += touched * scale * bands * np.dtype(source.bands[0].dtype).itemsize
     wide = max(1, int(0.8 * ROOM_BYTES / across) // side)
     return tuple(sorted(tiles, key=lambda tile: (tile.core[2] // side // wide, tile.core[0], tile.core[2])))
-
-
-def checked_tile_px(tile_px: int) -> int:
-    """Return a tile side that is allowed: 512, 1024, 2048, ...; UsageError names the nearest otherwise."""
-    count = tile_px / BLOCK_PX
-    if tile_px < BLOCK_PX or count != 2 ** int(math.log2(count)):
-        near = BLOCK_PX * 2 ** max(0, round(math.log2(max(count, 1))))
-        raise UsageError(f"tile of {tile_px} px", wanted="512 times a power of two", do=f"try --tile {near}")
-    return tile_px
-
-
-def task_bytes(
-    tile_px: int, bands: int, itemsize: int, *, reach: tuple[int, int], ratio: float, lows: int
-) -> int:
-    """Estimate the peak memory of one task: patch, upsampled strips, result, stored pixels, encoded blocks."""
-    fine = (tile_px + 2 * reach[0]) ** 2 * (4 + 2 + 2)
-    coarse = (tile_px / ratio + 2 * reach[1] + 4) ** 2 * (bands + lows) * (4 + 4 + 4)
-    core = tile_px**2
-    result = core * bands * (max(4, itemsize) + itemsize) + core * (2 + 8 * min(lows, 1))
-    encoded = core * bands * itemsize * 4 // 3 + 8 * BLOCK_PX**2 * bands * itemsize
-    return int(fine + coarse + result + encoded)
-
-
-def run_bytes(plan: Plan) -> int:
-    """Estimate the peak memory of the whole run in one process."""
-    return BASE_BYTES + plan.sample_bytes + plan.workers * plan.bytes_per_task
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:

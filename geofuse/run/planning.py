@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,41 +11,34 @@ from typing import Any
 
 import numpy as np
 
-from geofuse.errors import AreaError, DiskSpaceError, MemoryLimitError, UsageError, WriteError
+from geofuse.errors import AreaError, MemoryLimitError, UsageError
 from geofuse.geometry import AxisMap, moved
 from geofuse.methods import base, table
 from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen.back_projection import margin_px
-from geofuse.methods.sharpen.closed_form import low_groups
 from geofuse.rasters.cog import encoding_of, expected_bytes
 from geofuse.rasters.image import Grid, Image, files_of
-from geofuse.rasters.pixels import file_of, identity
-from geofuse.run.patch_reading import observation_from
-from geofuse.run.plan import (
+from geofuse.rasters.pixels import identity
+from geofuse.run.memory import (
     BASE_BYTES,
-    BLOCK_PX,
-    Plan,
-    checked_tile_px,
+    TORCH_BYTES,
+    available_memory,
+    output_bytes,
     run_bytes,
-    task_bytes,
-    tiles_of,
+    sample_bytes,
+    task_bytes_of,
 )
+from geofuse.run.plan import Plan
+from geofuse.run.product_files import check_disk, check_place
 from geofuse.run.product_spec import data_spec, dtype_of, encoding_notes, mask_spec
-from geofuse.run.record import companions
 from geofuse.run.request import Request
-from geofuse.run.sampling import SAMPLE_CPX, SAMPLE_HALO_CPX, SAMPLE_WINDOWS
+from geofuse.run.tiles import BLOCK_PX, checked_tile_px, tiles_of
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.opening import select_bands, with_nodata
 from geofuse.scenes.relating import Relation, relate
 from geofuse.scenes.scene import Scene
 
 DEFAULT_TILE_PX = 1024
-TORCH_BYTES = 400 * 2**20
-"""What torch takes with a network at work, in a process."""
-NETWORK_EDGE_PX, NETWORK_PX_BYTES = 32, 20
-"""A network's own halo, at most; what its planes take for a band's pixel, copies and output included."""
-COMPRESSED_SHARE = 0.5
-"""Of the plain size, what a lossless codec leaves of satellite images at most, for the free-disk check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +172,6 @@ def _encoding(request: Request) -> dict[str, Any]:
     return {**asdict(request.encode), "bigtiff": "yes" if request.encode.bigtiff else "auto"}
 
 
-def sample_bytes(grid: Grid, options: base.Options) -> int:
-    """Estimate the memory of calibration: PAN with halo and the bands' values and details, of all windows."""
-    side = SAMPLE_CPX * options.ratio
-    windows = min(SAMPLE_WINDOWS, math.ceil(grid.height / side) * math.ceil(grid.width / side))
-    fine = (side + SAMPLE_HALO_CPX * options.ratio) ** 2 * 5.0
-    coarse = SAMPLE_CPX**2 * len(options.names) * 8.0 * 6.0
-    return int(windows * (fine + coarse))
-
-
 def _notes_of(found: Findings, names: Sequence[str]) -> list[str]:
     """Say what was found that an operator should know."""
     notes = list(found.calibration["warnings"]) if found.calibration else []
@@ -255,7 +237,7 @@ def _with_tiles(plan: Plan, request: Request) -> Plan:
     side = checked_tile_px(work.tile_px or DEFAULT_TILE_PX)
     while True:
         workers = min(plan.workers, len(tiles_of(plan.grid.height, plan.grid.width, side)))
-        plan = replace(plan, tile_px=side, workers=workers, bytes_per_task=_task_bytes(plan, side))
+        plan = replace(plan, tile_px=side, workers=workers, bytes_per_task=task_bytes_of(plan, side))
         needed = run_bytes(plan)
         if needed <= allowed:
             return plan
@@ -272,88 +254,14 @@ def _with_tiles(plan: Plan, request: Request) -> Plan:
             )
 
 
-def _task_bytes(plan: Plan, side: int) -> int:
-    kind = np.dtype(plan.spec.dtype)
-    lows = len(set(low_groups(observation_from(plan.observation))[1]))
-    wide = 2 if kind.itemsize == 8 or kind in (np.dtype("int32"), np.dtype("uint32")) else 1
-    core = task_bytes(
-        min(side, max(plan.grid.height, plan.grid.width)) + 2 * plan.margin_px,
-        len(plan.bands),
-        kind.itemsize,
-        reach=plan.reach,
-        ratio=plan.options["ratio"],
-        lows=lows,
-    )
-    return wide * (core + _network_bytes(plan, side)) + _input_block_bytes(plan)
-
-
-def _network_bytes(plan: Plan, side: int) -> int:
-    """Bytes a network's inputs, their copies and its output take for one tile; 0 for other methods."""
-    if not plan.options["network"]:
-        return 0
-    bands = len(plan.bands)
-    pixels = (
-        min(side, max(plan.grid.height, plan.grid.width)) + 2 * plan.margin_px + 2 * NETWORK_EDGE_PX
-    ) ** 2
-    return pixels * NETWORK_PX_BYTES * (bands + 1)
-
-
-def _input_block_bytes(plan: Plan) -> int:
-    """Bytes of the inputs' blocks that one window may hold in the reader's cache."""
-    total = 0
-    for source, bands in (
-        (plan.guide, plan.guide.bands),
-        (plan.target, plan.target.bands),
-    ):
-        rows, cols = source.block
-        total += rows * cols * sum(np.dtype(band.dtype).itemsize for band in bands)
-    return total
-
-
-def available_memory() -> int:
-    """Return 80 % of what is available now, to this machine or this container."""
-    import psutil
-
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.exists() else "max"
-    available = psutil.virtual_memory().available
-    return int(0.8 * min(available, int(text) if text.isdigit() else available))
-
-
-def output_bytes(plan: Plan) -> int:
-    """Estimate the product's size: plain size times what a codec leaves."""
-    share = 1.0 if plan.spec.compress == "none" else COMPRESSED_SHARE
-    return int(expected_bytes(plan.spec) * share) + 2**16
-
-
 def check_out(plan: Plan, out: Path) -> None:
     """Refuse a place for the product that is none, or where it or a companion would replace an input."""
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise UsageError(f"--out {out.name!r}", wanted="a name that ends in .tif", path=str(out))
-    if not out.absolute().parent.is_dir():
-        raise WriteError(
-            "no such folder", wanted="an existing folder for --out", path=str(out.absolute().parent)
-        )
-    if out.is_dir():
-        raise UsageError("--out is a folder", wanted="the name of a file", path=str(out))
-    inputs = {os.path.realpath(file_of(item["path"])) for item in plan.inputs}
-    for path in (out, *companions(out, mask=plan.mask is not None)):
-        if os.path.realpath(path) in inputs:
-            raise UsageError("--out would replace an input", wanted="another name", path=str(path))
+    check_place(out, plan.inputs, mask=plan.mask is not None)
 
 
-def check_disk(plan: Plan, out: Path) -> None:
+def check_room(plan: Plan, out: Path) -> None:
     """Refuse when parts and product will not fit on the output's disk."""
-    folder = next(parent for parent in out.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free
-    needed = 2 * output_bytes(plan)
-    if free < needed:
-        raise DiskSpaceError(
-            f"{free / 2**30:.2f} GiB free",
-            wanted=f"{needed / 2**30:.2f} GiB for parts and product",
-            do="free some space or choose another disk for --out",
-            path=str(folder),
-        )
+    check_disk(out, output_bytes(plan))
 
 
 def plan_summary(plan: Plan, out: Path | str | None = None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from scenery import fuse, status
 
 import geofuse.rasters.cog.objects as objects
 import geofuse.run.delivery as delivery
-import geofuse.run.fuse as fusing
+import geofuse.run.engine as engine
 from geofuse.cli import main
 from geofuse.quality.simulated_pair import Pair
 
@@ -195,7 +195,7 @@ def test_a_run_killed_while_it_uploads_goes_on_without_fusing_again(
     assert len(waiting) == 2
     assert all(name.startswith("a/.x.tif.parts/") for name in waiting), "nothing has its name yet"
 
-    monkeypatch.setattr(fusing, "_run", lambda *words: pytest.fail("fused again"))
+    monkeypatch.setattr(engine, "_make", lambda *words: pytest.fail("fused again"))
     assert put(pair) == 0
     assert sorted(server.names()) == NAMES
     assert server.get("a/x.tif") == reference.read_bytes()
@@ -277,7 +277,7 @@ def test_a_server_that_stalls_costs_time_and_one_that_is_away_a_second_run(
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
     with monkeypatch.context() as patch:
         patch.setattr(delivery, "_upload", stalled)
-        patch.setattr(fusing, "_run", lambda *words: pytest.fail("fused again"))
+        patch.setattr(engine, "_make", lambda *words: pytest.fail("fused again"))
         assert put(pair) == 0
     check(server, reference, surroundings)
 
@@ -289,7 +289,7 @@ def test_stores_that_do_not_let_us_in_are_named_before_the_work(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(fusing, "_run", lambda *words: pytest.fail("worked"))
+    monkeypatch.setattr(engine, "_make", lambda *words: pytest.fail("worked"))
     monkeypatch.setenv("GEOFUSE_STORE_RETRY_S", "0.5")
     assert put(pair, out="s3://nowhere/x.tif") == 2
     assert "[bucket] s3://nowhere/x.tif: there is no such bucket" in fault(capsys)

@@ -19,6 +19,7 @@ import pytest
 import rasterio
 from scenery import fuse, north_up, status, write
 
+import geofuse.run.engine as engine
 import geofuse.run.executors as executors
 import geofuse.run.fuse as fusing
 from geofuse.cli import main
@@ -26,7 +27,7 @@ from geofuse.errors import CorruptError, UsageError, WorkerError
 from geofuse.quality.simulated_pair import Pair
 from geofuse.rasters.ledger import json_path, parts_dir, png_path
 from geofuse.run.executors import Dask, Executor, Serial, Threads, executor
-from geofuse.run.plan import Tile, tiles_of
+from geofuse.run.tiles import Tile, tiles_of
 
 REPOSITORY = Path(__file__).parents[2]
 needs_strace = pytest.mark.skipif(
@@ -360,10 +361,11 @@ def test_an_input_harmed_in_a_run_is_named_and_nothing_is_published(
     kept = shutil.copy2(victim, tmp_path / "kept")
     step = {
         "before the first pass": "fit_plan",
-        "before the second pass": "_apply_all",
-        "at the end": "_assemble_all",
+        "before the second pass": "make_parts",
+        "at the end": "lay_down",
     }[moment]
-    original = getattr(fusing, step)
+    module = fusing if step == "fit_plan" else engine
+    original = getattr(module, step)
 
     def meddle(*args: Any, **kwargs: Any) -> Any:
         harm(victim)
@@ -371,7 +373,7 @@ def test_an_input_harmed_in_a_run_is_named_and_nothing_is_published(
 
     out = tmp_path / "out" / "x.tif"
     out.parent.mkdir()
-    monkeypatch.setattr(fusing, step, meddle)
+    monkeypatch.setattr(module, step, meddle)
     options = ["--workers", "1", "--window", "256", "256", "512", "512", "--method", "gsa"]
     arguments = [*command(Pair(Path(files["pan"]), Path(files["ms"]), pair.truth), out), *options]
     assert main(arguments) == 4

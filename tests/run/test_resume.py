@@ -22,7 +22,7 @@ from geofuse.landscape.camera import make_truth
 from geofuse.locks import locked
 from geofuse.quality.simulated_pair import Pair, write_pair
 from geofuse.rasters.ledger import json_path, mask_path, parts_dir, staged_path
-from geofuse.run.record import verify
+from geofuse.run.product_files import verify
 from tests.conftest import CAMERA
 
 
@@ -165,14 +165,14 @@ def test_two_at_once_make_one_product(large: Pair, tmp_path: Path) -> None:
 
 def interrupted(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> Path:
     """Leave a run's folder with all its parts but without a product."""
-    import geofuse.run.fuse as module
+    import geofuse.rasters.ledger as module
 
-    original = module.publish_product
+    original = module.publish
     try:
-        module.publish_product = lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
+        module.publish = lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
         assert main(arguments(pair, out, *more, calibrated=calibrated)) == 130
     finally:
-        module.publish_product = original
+        module.publish = original
     return parts_dir(out)
 
 
@@ -187,19 +187,19 @@ def test_a_flipped_bit_in_a_part_is_found_and_only_that_tile_made_again(pair: Pa
     parts[4].write_bytes(data)
     os.utime(parts[4], ns=(0, 0))
     ages: dict[str, int] = {}
-    import geofuse.run.fuse as module
+    import geofuse.rasters.ledger as module
 
-    original = module.publish_product
+    original = module.publish
 
     def look(*args: object, **kwargs: object) -> None:
         ages.update({part.name: part.stat().st_mtime_ns for part in parts})
         original(*args, **kwargs)
 
-    module.publish_product = look
+    module.publish = look
     try:
         assert main(arguments(pair, out)) == 0
     finally:
-        module.publish_product = original
+        module.publish = original
     assert checksum(out) == checksum(tmp_path / "reference.tif")
     again = {name for name, age in ages.items() if age != kept[name]}
     assert again == {parts[4].name}

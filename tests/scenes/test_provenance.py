@@ -24,16 +24,11 @@ from geofuse.errors import ChangedError, VerifyError
 from geofuse.files import write_json
 from geofuse.rasters.image import Band, Piece
 from geofuse.rasters.ledger import json_path, mask_path, open_ledger, parts_dir, png_path, staged_path
+from geofuse.rasters.sniffing import with_sha256
+from geofuse.run.inputs import check_unchanged
 from geofuse.run.planning import make_plan
-from geofuse.run.record import (
-    asset_paths,
-    check_unchanged,
-    finish_half_pair,
-    provenance,
-    radiometry,
-    read_record,
-    verify,
-)
+from geofuse.run.product_files import asset_paths, finish_half_pair, read_record, verify
+from geofuse.run.record import provenance, radiometry
 from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair
 from geofuse.version import __version__
@@ -97,13 +92,10 @@ def test_the_same_inputs_give_the_same_record_and_pictures(made: Path, tmp_path:
 def test_the_record_is_json_whatever_nodata_is(tmp_path: Path, nodata: float | None, said: Any) -> None:
     files = pair(tmp_path)
     plan = make_plan(open_pair(files[0], [files[1]]), make_request())
-    plan = replace(
-        plan,
-        spec=replace(plan.spec, dtype="float32", nodata=nodata),
-        inputs=tuple({**item, "sha256": "0"} for item in plan.inputs),
-    )
+    plan = replace(plan, spec=replace(plan.spec, dtype="float32", nodata=nodata))
+    summed = tuple(with_sha256(item, "0") for item in plan.inputs)
     counts = {"valid": 5, "saturated": 3, "moved": 2}
-    record = provenance(plan, fingerprint="f00", fit={}, assets={}, counts=counts)
+    record = provenance(plan, inputs=summed, fingerprint="f00", fit={}, assets={}, counts=counts)
     assert json.loads(json.dumps(record, allow_nan=False))["nodata"] == said
     assert [text for text in record["warnings"] if text.startswith(("3 ", "2 "))] == [
         "3 values were outside float32 and saturate",
@@ -251,13 +243,13 @@ def test_only_the_companions_of_this_product_are_finished(product: Path) -> None
 def test_inputs_that_do_not_rest_are_named(tmp_path: Path) -> None:
     pan, ms = pair(tmp_path)
     plan = make_plan(open_pair(pan, [ms]), make_request())
-    check_unchanged(plan)
+    check_unchanged(plan.inputs)
     facts = os.stat(ms)
     os.utime(ms, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
     with pytest.raises(ChangedError, match=r"ms\.tif: changed during the run"):
-        check_unchanged(plan)
+        check_unchanged(plan.inputs)
     os.utime(ms, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    check_unchanged(plan)
+    check_unchanged(plan.inputs)
     os.unlink(pan)
     with pytest.raises(ChangedError, match=r"pan\.tif: vanished or unreadable"):
-        check_unchanged(plan)
+        check_unchanged(plan.inputs)

@@ -16,23 +16,19 @@ from hypothesis import strategies as st
 from rasters import landsat_folder, mtl_collection1, pair
 
 from geofuse.errors import UsageError
+from geofuse.run.memory import BASE_BYTES, run_bytes, task_bytes
 from geofuse.run.plan import (
-    BASE_BYTES,
     COLLECT_PX,
     Plan,
-    Tile,
-    checked_tile_px,
     collect_blocks,
     fingerprint,
     plan_from_json,
     plan_tiles,
     plan_to_json,
-    run_bytes,
-    task_bytes,
-    tiles_of,
 )
 from geofuse.run.planning import make_plan
 from geofuse.run.request import make_request
+from geofuse.run.tiles import Tile, checked_tile_px, tiles_of
 from geofuse.scenes.opening import open_pair, open_scene
 
 SCENE_ID = "LC80200392015216LGN00"
@@ -171,6 +167,8 @@ def test_the_fingerprint_holds_every_field_but_those_of_the_work(tmp_path: Path)
         "area": {"type": "Polygon"},
         "inputs": plan.inputs[:1],
         "scene": replace(plan.scene, scene_id="another"),
+        "guide": replace(plan.guide, role="raster"),
+        "target": replace(plan.target, warped=True),
         "shares": (1.0, 1.0, 0.5, 0.0),
         "rounds": 3,
         "sample": ((0, 8, 0, 8),),

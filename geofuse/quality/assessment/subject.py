@@ -39,7 +39,7 @@ from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.patch_reading import observation_from, pedestal_of, read_patch
 from geofuse.run.plan import Plan
 from geofuse.run.planning import make_plan
-from geofuse.run.record import read_record
+from geofuse.run.product_files import read_record
 from geofuse.run.request import make_request
 from geofuse.scenes.opening import select_bands
 from geofuse.scenes.relating import guide_of, same_crs, target_of
