@@ -93,7 +93,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "referencing": ("archive/stac_schemas.py",),
     "rioxarray": ("run/arrays.py",),
     "safetensors": ("nets/",),
-    "scipy": ("methods/", "metrics/", "nets/data.py", "quality/scoring.py", "run/sampling.py"),
+    "scipy": ("methods/", "metrics/", "nets/training/draws.py", "quality/scoring.py", "run/sampling.py"),
     "shapely": (
         *("archive/footprints.py", "line/sources/stac_search.py", "rasters/valid_area.py", "scenes/aoi.py"),
         "serve/",
@@ -117,31 +117,21 @@ MOST_POSITIONAL, MOST_ARGUMENTS = 5, 8
 ROUTES = {"get", "post", "put", "delete", "head", "api_route"}
 ENVIRONMENT = "config/surroundings.py"
 STILL = (
+    *("run/: 2", "rasters/: 17 files", "run/fuse.py", "run/planning.py"),
     *(
-        "nets/: 16 files",
-        "run/: 2",
-        "rasters/: 17 files",
-        "learn/windows.py",
-        "run/fuse.py",
-        "run/planning.py",
-    ),
-    *(
-        "About:",
         "Axes:",
         "Bench:",
-        "Block:",
         "Box:",
         "Bounds:",
         "Bytes:",
-        "Crop:",
         "Entry:",
         "Floats:",
         "Found:",
         "Image:",
         "Index:",
     ),
-    *("Job:", "Layout:", "Limits:", "Look:", "Mask:", "Message:", "Pair:", "Part:", "Picture:", "Place:"),
-    *("Points:", "Progress:", "Row:", "Run:", "Sample:", "Scene:", "Send:", "Settings:", "Shift:", "Span:"),
+    *("Job:", "Layout:", "Limits:", "Look:", "Mask:", "Message:", "Part:", "Picture:", "Place:"),
+    *("Points:", "Progress:", "Row:", "Run:", "Scene:", "Send:", "Settings:", "Shift:", "Span:"),
     *("Style:", "Table:", "Tile:", "Tell:", "Token:", "Transform:", "Trial:", "_Seen:"),
 )
 """Faults that are known and being mended, by how they begin; the list only grows shorter."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,14 +17,15 @@ from geofuse.errors import WeightsError
 from geofuse.files import sha256_of
 from geofuse.learn.pairs import pairs_of, split_rows
 from geofuse.learn.views import reduced_views
-from geofuse.nets import distributed, training
 from geofuse.nets.arch.base import BlockSpec, Generator
-from geofuse.nets.averaged import weights_of
-from geofuse.nets.data import Pair, Places, places_in, renamed, representative
-from geofuse.nets.residual import Diet, MsTrainer, Objective, judged_of, residual_of
-from geofuse.nets.schedule import Schedule
 from geofuse.nets.shares import LEAST_BLOCKS, Verdict, block_sums, judge
 from geofuse.nets.table import NETWORKS, network_of
+from geofuse.nets.training import distributed, steps
+from geofuse.nets.training.averaged import weights_of
+from geofuse.nets.training.data import TrainingPair, renamed
+from geofuse.nets.training.draws import Places, places_in, representative
+from geofuse.nets.training.residual import Diet, MsTrainer, Objective, judged_of, residual_of
+from geofuse.nets.training.schedule import Schedule
 from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.plan import Plan
@@ -50,7 +51,6 @@ PATCHES = 96
 SCHEDULE = Schedule(steps=400, rate=4e-4, warm=10, average=0.98, judge_every=40, patience=3, cpu_seconds=40.0)
 """Steps, and processor seconds at most; calibrating and preparing take some more."""
 DIET = Diet(crop_cpx=16, batch=6, bands=4)
-Tell = Callable[[int, int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def adapt(
     *,
     weights: str | None = None,
     schedule: Schedule = SCHEDULE,
-    tell: Tell = training.quiet,
+    tell: steps.Tell = steps.quiet,
 ) -> Adapted:
     """Adapt a network's weights to a scene and write them to ``out``, with their card beside them.
 
@@ -140,7 +140,7 @@ def _known(out: Path, key: str, kind: str) -> Adapted | None:
 
 
 def _learn(
-    net: Generator, plan: Plan, scene_id: str, schedule: Schedule, tell: Tell
+    net: Generator, plan: Plan, scene_id: str, schedule: Schedule, tell: steps.Tell
 ) -> tuple[dict[str, Any], Verdict]:
     """Train the network in place, or leave it as it is where it was better before; returns facts and the verdict."""
     pairs = pairs_of(reduced_views(plan, scene_id), cast(BlockSpec, net.spec))
@@ -162,7 +162,7 @@ def _learn(
     )
     first = {name: value.clone() for name, value in net.state_dict().items()}
     was = trainer.judge()
-    kept, progress = training.run(trainer, schedule, tell=tell)
+    kept, progress = steps.run(trainer, schedule, tell=tell)
     better = progress.best < was
     net.load_state_dict(weights_of(kept, "generator") if better else first)
     net.eval().requires_grad_(False)
@@ -180,11 +180,13 @@ def _learn(
     return facts, after
 
 
-def _split(pairs: Sequence[Pair], halo: int) -> tuple[list[Pair], list[Pair], list[Pair]]:
+def _split(
+    pairs: Sequence[TrainingPair], halo: int
+) -> tuple[list[TrainingPair], list[TrainingPair], list[TrainingPair]]:
     """Split each window: the rows that are learnt from; stripes of the others that stop; stripes that judge."""
-    learnt: list[Pair] = []
-    stops: list[Pair] = []
-    judges: list[Pair] = []
+    learnt: list[TrainingPair] = []
+    stops: list[TrainingPair] = []
+    judges: list[TrainingPair] = []
     for pair in pairs:
         own, held = split_rows(pair, HELD_ROWS, halo)
         learnt.append(own)
@@ -198,7 +200,7 @@ def _split(pairs: Sequence[Pair], halo: int) -> tuple[list[Pair], list[Pair], li
     return learnt, stops, judges
 
 
-def _places(pairs: Sequence[Pair], halo: int, seed: int) -> Places | None:
+def _places(pairs: Sequence[TrainingPair], halo: int, seed: int) -> Places | None:
     """Return the patches that represent the scene; None where none fits."""
     for side in CROPS_CPX:
         try:
@@ -210,7 +212,7 @@ def _places(pairs: Sequence[Pair], halo: int, seed: int) -> Places | None:
     return None
 
 
-def _verdict(net: Generator, pairs: Sequence[Pair]) -> Verdict:
+def _verdict(net: Generator, pairs: Sequence[TrainingPair]) -> Verdict:
     """Judge a network on the stripes that judge."""
     seen = []
     for pair in pairs:
@@ -219,7 +221,7 @@ def _verdict(net: Generator, pairs: Sequence[Pair]) -> Verdict:
         rows = np.flatnonzero(judged.any(axis=1))
         at = slice(int(rows[0]), int(rows[-1]) + 1)
         wanted = (pair.wanted.float().numpy() * step)[:, at]
-        added = (residual_of(net, pair, training.cpu()).numpy() * step)[:, at]
+        added = (residual_of(net, pair, steps.cpu()).numpy() * step)[:, at]
         seen.append((wanted, added, judged[at], pair))
     bands = net.spec.bands or 1
     verdict = Verdict((0.0,) * bands, 0.0, False, (0.0,) * bands, (0.0,) * bands, 0)
@@ -237,7 +239,7 @@ def _verdict(net: Generator, pairs: Sequence[Pair]) -> Verdict:
 
 
 def adapted_request(
-    scene: Scene, request: Request, out: Path, *, tell: Tell = training.quiet
+    scene: Scene, request: Request, out: Path, *, tell: steps.Tell = steps.quiet
 ) -> tuple[Request, Adapted]:
     """Adapt to the scene that is to be fused into ``out``; returns the request with the weights in it.
 

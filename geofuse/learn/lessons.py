@@ -16,11 +16,11 @@ from geofuse.files import write_bytes
 from geofuse.learn.pairs import pairs_of, split_rows
 from geofuse.learn.views import camera_views, reduced_views, simulated_view
 from geofuse.learn.windows import full_of_view, full_views
-from geofuse.nets import distributed
 from geofuse.nets.arch.base import BlockSpec, Spec
-from geofuse.nets.data import Pair, digest, load_pair, renamed, save_pair
-from geofuse.nets.pan_gan import Full
 from geofuse.nets.table import Network
+from geofuse.nets.training import distributed
+from geofuse.nets.training.data import TrainingPair, digest, load_pair, renamed, save_pair
+from geofuse.nets.training.pan_gan import Full
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair, open_scene
@@ -56,9 +56,9 @@ class Source(TypedDict, total=False):
 class Material(NamedTuple):
     """What a trainer is made with."""
 
-    learnt: Sequence[Pair] | Sequence[Full]
+    learnt: Sequence[TrainingPair] | Sequence[Full]
     """What is learnt from."""
-    held: Sequence[Pair] | Sequence[Full]
+    held: Sequence[TrainingPair] | Sequence[Full]
     """What is never learnt from."""
     sources: list[Source]
     """What is said of them."""
@@ -133,7 +133,7 @@ def _pairs(config: TrainConfig, spec: BlockSpec, *, rank: int) -> Material:
     return Material(learnt, kept, cast(list[Source], sources))
 
 
-def _made_pairs(config: TrainConfig, spec: BlockSpec) -> Iterator[tuple[Pair, bool, Source]]:
+def _made_pairs(config: TrainConfig, spec: BlockSpec) -> Iterator[tuple[TrainingPair, bool, Source]]:
     """Yield (pair, held out, what is said of it)."""
     for place, real in enumerate(config.data.scenes):
         scene, plan = _opened(real)
@@ -144,7 +144,7 @@ def _made_pairs(config: TrainConfig, spec: BlockSpec) -> Iterator[tuple[Pair, bo
             observation=plan.observation,
             inputs=[dict(item) for item in plan.inputs],
         )
-        made: list[tuple[Pair, Source]] = []
+        made: list[tuple[TrainingPair, Source]] = []
         if real.reduced and round(1.0 / plan.axis_y.scale) == spec.ratio:
             made += [(pair, said) for pair in pairs_of(views, spec, share=real.share)]
         for view in camera_views(views, spec.ratio, real.cameras, seed=place):
@@ -164,7 +164,7 @@ def _made_pairs(config: TrainConfig, spec: BlockSpec) -> Iterator[tuple[Pair, bo
             yield pair, held_out, _told_of(pair, Source(credit="drawn by geofuse", license="Apache-2.0"))
 
 
-def _told_of(pair: Pair, facts: Source) -> Source:
+def _told_of(pair: TrainingPair, facts: Source) -> Source:
     about = pair.about
     return {
         "name": about.name,

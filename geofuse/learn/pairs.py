@@ -19,14 +19,14 @@ from geofuse.methods.sharpen import ms_network, network_levels
 from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px
 from geofuse.methods.sharpen.ridge import RIDGE
 from geofuse.methods.sums import Collected, Moments, merge
-from geofuse.nets.data import About, Pair, make_pair
-from geofuse.nets.residual import ROUNDS
+from geofuse.nets.training.data import PairFacts, TrainingPair, make_pair
+from geofuse.nets.training.residual import ROUNDS
 
 if TYPE_CHECKING:
     from geofuse.nets.arch.base import BlockSpec
 
 
-def pairs_of(views: Sequence[View], spec: BlockSpec, *, share: float = 1.0) -> list[Pair]:
+def pairs_of(views: Sequence[View], spec: BlockSpec, *, share: float = 1.0) -> list[TrainingPair]:
     """Make a network's inputs of the windows of one scene: ridge is fitted on all of them together."""
     if not views:
         return []
@@ -74,7 +74,7 @@ def _pair(
     spec: BlockSpec,
     options: Options,
     share: float,
-) -> Pair | None:
+) -> TrainingPair | None:
     """Make the inputs of one window, over the whole blocks in its core; None where there are none."""
     model, ratio, k = view.observation, spec.ratio, spec.halo
     axes = (patch.axis_y, patch.axis_x)
@@ -108,7 +108,7 @@ def _pair(
     levels = values["levels"]
     pan = (patch.fine[:, top : top + height, left : left + width] - levels["pan_mean"]) / levels["pan_std"]
     blocks = judged.reshape(height // ratio, ratio, width // ratio, ratio).all(axis=(1, 3))
-    about = About(
+    about = PairFacts(
         view.name,
         view.origin,
         ratio,
@@ -138,7 +138,7 @@ def _within(whole: Window, core: Window, grown: Window) -> Window:
     return whole[0] - margin, whole[1] + margin, whole[2] - margin, whole[3] + margin
 
 
-def split_rows(pair: Pair, hold_out: float, gap_cpx: int) -> tuple[Pair, Pair]:
+def split_rows(pair: TrainingPair, hold_out: float, gap_cpx: int) -> tuple[TrainingPair, TrainingPair]:
     """Split a window: what is learnt from, and the last rows that are not, `gap_cpx` apart."""
     rows = pair.size_cpx[0]
     first = round(rows * (1.0 - hold_out))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,18 @@ from typing import Any
 from geofuse.config import TrainConfig, training_to_json
 from geofuse.errors import ExistsError
 from geofuse.learn.lessons import Source, json_digest, material
-from geofuse.nets import distributed, training
-from geofuse.nets.averaged import weights_of
-from geofuse.nets.checkpoints import CHECKPOINT, Progress
-from geofuse.nets.schedule import Lesson, Schedule
 from geofuse.nets.table import build, designed, network_of, spec_values, trainer_of
-from geofuse.nets.training import Trainer
+from geofuse.nets.training import distributed, steps
+from geofuse.nets.training.averaged import weights_of
+from geofuse.nets.training.checkpoints import CHECKPOINT, TrainingState
+from geofuse.nets.training.schedule import Lesson, Schedule
+from geofuse.nets.training.steps import Trainer
 from geofuse.nets.weights import Card, card_values, read_card, save_weights
 from geofuse.pages import training_pictures as pictures
 from geofuse.version import __version__
 
-Tell = Callable[[int, int, Mapping[str, float]], None]
 
-
-def train(config: TrainConfig, *, overwrite: bool = False, tell: Tell = training.quiet) -> dict[str, Any]:
+def train(config: TrainConfig, *, overwrite: bool = False, tell: steps.Tell = steps.quiet) -> dict[str, Any]:
     """Train what a configuration asks for; returns the card's values, with the weights' path and SHA-256.
 
     Writes into ``config.folder``: pairs, checkpoints, curve, samples, NAME.safetensors and its card, NAME.json.
@@ -44,7 +42,7 @@ def train(config: TrainConfig, *, overwrite: bool = False, tell: Tell = training
         if rank == 0:
             _check_free(out, folder, key, overwrite=overwrite)
         look = pictures.sampler(trainer, folder) if rank == 0 else None
-        kept, progress = training.run(
+        kept, progress = steps.run(
             trainer, trainer.schedule, folder=folder, tell=_told(config, folder, tell), look=look, key=key
         )
         trainer.restore(kept)
@@ -61,7 +59,7 @@ def _trainer(config: TrainConfig, rank: int) -> tuple[Trainer, list[Source]]:
     network = network_of(config.method)
     spec = designed(config.method, asdict(config.network))
     found = material(network, config, spec, rank=rank)
-    training.seed(config.schedule.seed)
+    steps.seed(config.schedule.seed)
     net = build(config.method, spec_values(spec))
     own = config.schedule
     lesson = Lesson(_schedule(config), own.crop_cpx, own.batch, own.bands, losses=asdict(config.losses))
@@ -69,11 +67,11 @@ def _trainer(config: TrainConfig, rank: int) -> tuple[Trainer, list[Source]]:
     return trainer, found.sources
 
 
-def _told(config: TrainConfig, folder: Path, tell: Tell) -> Tell:
+def _told(config: TrainConfig, folder: Path, tell: steps.Tell) -> steps.Tell:
     """Also write TensorBoard's events, where they are wanted."""
     if not config.tensorboard:
         return tell
-    add = training.tensorboard(folder / "tensorboard")
+    add = steps.tensorboard(folder / "tensorboard")
 
     def both(step: int, steps: int, values: Mapping[str, float]) -> None:
         tell(step, steps, values)
@@ -115,7 +113,7 @@ def _schedule(config: TrainConfig) -> Schedule:
 def _card(
     config: TrainConfig,
     trainer: Trainer,
-    progress: Progress,
+    progress: TrainingState,
     sources: Sequence[Source],
     *,
     key: str,
@@ -127,7 +125,7 @@ def _card(
     told = {
         "key": key,
         "version": __version__,
-        "torch": training.torch_version(),
+        "torch": steps.torch_version(),
         "data": _summary(sources),
         "configuration": _placeless(training_to_json(config)),
         "terms": trainer.terms,
@@ -152,7 +150,7 @@ def _card(
 
 
 def _summary(sources: Sequence[Source]) -> list[Source]:
-    """Tell each scene; simulated ones, of which there are many, in one row with a hash over all of them."""
+    """steps.Tell each scene; simulated ones, of which there are many, in one row with a hash over all of them."""
     rows: list[Source] = []
     drawn: dict[bool, list[Source]] = {}
     for source in sources:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import Window
+from geofuse.learn.pairs import cut_to, moments_of
+from geofuse.learn.views import View, scene_windows
 from geofuse.methods.base import Options, Patch
 from geofuse.methods.hold_out import patches_of
 from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen import fine_network, network_levels
+from geofuse.nets.training.pan_gan import Full, make_full
 from geofuse.run.patch_reading import job_of
 from geofuse.run.plan import Plan
 from geofuse.run.sampling import read_sample
-
-if TYPE_CHECKING:
-    from geofuse.nets.pan_gan import Full
-
-from geofuse.learn.pairs import cut_to, moments_of
-from geofuse.learn.views import View, scene_windows
-from geofuse.nets.pan_gan import Full, make_full
 
 
 def full_views(plan: Plan, halo_px: int) -> list[Full]:
@@ -35,7 +31,6 @@ def full_views(plan: Plan, halo_px: int) -> list[Full]:
     return [
         _full(
             patch,
-            patch.core,
             levels,
             job.observation,
             name=f"{plan.scene.scene_id}/{number}",
@@ -55,8 +50,7 @@ def full_of_view(view: View, ratio: int, halo_px: int) -> Full:
     own = cut_to(patch, core)
     levels = network_levels.levels_from(network_levels.levels_of(own, view.observation))
     return _full(
-        patch,
-        core,
+        own,
         levels,
         view.observation,
         name=view.name,
@@ -69,7 +63,6 @@ def full_of_view(view: View, ratio: int, halo_px: int) -> Full:
 
 def _full(
     patch: Patch,
-    core: Window,
     levels: network_levels.Levels,
     model: Observation,
     *,
@@ -80,7 +73,7 @@ def _full(
     truth: NDArray[Any] | None = None,
 ) -> Full:
     """Scale whole blocks of a patch's core: stack with its halo, MS under it, what of it is usable."""
-    ratio = round(options.ratio)
+    ratio, core = round(options.ratio), patch.core
     axes = (patch.axis_y, patch.axis_x)
     first = [network_levels.blocks_from(a, s, ratio) for a, s in zip(axes, model.shift_px, strict=True)]
     r0, c0 = (-((first[at] - core[2 * at]) // ratio) for at in (0, 1))

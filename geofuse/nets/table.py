@@ -36,11 +36,11 @@ class Network:
     ratios: tuple[float, float] = (1.0, 8.0)
     """Smallest and largest resolution ratio; whole numbers only on the coarse grid."""
     learns_from: Literal["pairs", "windows"] = "pairs"
-    """"pairs": windows whose fusion is known (`nets.data.Pair`); "windows": a scene as it is (`nets.pan_gan.Full`)."""
+    """"pairs": windows whose fusion is known (`TrainingPair`); "windows": a scene as it is (`Full`)."""
     design: str = ""
     """Its function from a configuration's network section to a spec; empty: `geofuse train` cannot train it."""
     trainer: str = ""
-    """Its function from (generator, learnt, held, `nets.training.Lesson`) to a `Trainer`; empty: the same."""
+    """Its function from (generator, learnt, held, `nets.training.schedule.Lesson`) to a `Trainer`; empty: the same."""
     example: str = ""
     """Its function from a generator to an `Example`; empty: `geofuse export` cannot write it."""
     any_bands: bool = False
@@ -59,7 +59,7 @@ PAN_GAN = Network(
     build="geofuse.nets.arch.pan_gan:build",
     learns_from="windows",
     design="geofuse.nets.arch.pan_gan:design",
-    trainer="geofuse.nets.pan_gan:trainer_of",
+    trainer="geofuse.nets.training.pan_gan:trainer_of",
     example="geofuse.nets.arch.pan_gan:example",
 )
 PAN_GAN_MS = Network(
@@ -70,7 +70,7 @@ PAN_GAN_MS = Network(
     build="geofuse.nets.arch.ms_residual:build",
     ratios=(2.0, 8.0),
     design="geofuse.nets.arch.ms_residual:design",
-    trainer="geofuse.nets.residual:trainer_of",
+    trainer="geofuse.nets.training.residual:trainer_of",
     example="geofuse.nets.arch.ms_residual:example",
     any_bands=True,
     yields=True,
@@ -126,7 +126,7 @@ def designed(name: str, settings: Mapping[str, Any]) -> Spec:
 
 
 def trainer_of(name: str) -> Callable[..., Any]:
-    """Return what makes a trainer of (generator, learnt, held, `nets.training.Lesson`)."""
+    """Return what makes a trainer of (generator, learnt, held, `nets.training.schedule.Lesson`)."""
     return _part(name, network_of(name).trainer, "trainer")
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.files import write_bytes
-from geofuse.nets.checkpoints import CURVE
-from geofuse.nets.training import Sample, Trainer
+from geofuse.nets.training.checkpoints import CURVE
+from geofuse.nets.training.steps import HeldOutView, Trainer
 from geofuse.pages.charts import tick_text
 from geofuse.rasters.preview import before_after, choose_rgb, stretch
 
@@ -36,7 +36,7 @@ def sampler(trainer: Trainer, folder: Path) -> Callable[[int], None]:
     return look
 
 
-def picture(shown: Sample, step: int) -> bytes:
+def picture(shown: HeldOutView, step: int) -> bytes:
     """Return a PNG of a window: without the network, the truth, with it, and an enlarged detail."""
     images, names = (shown.without, shown.truth, shown.fused), shown.bands
     rgb = [at - 1 for at in choose_rgb(names)] if len(names) >= 3 else [0, 0, 0]

@@ -25,8 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from geofuse.geometry import AxisMap
 from geofuse.nets.arch.ms_residual import MsGenerator, MsSpec
 from geofuse.nets.arch.pan_gan import PanGanGenerator, PanGanSpec
-from geofuse.nets.device import Pixels, Wanted, fuse_fine, fuse_ms
+from geofuse.nets.device import fuse_fine, fuse_ms
 from geofuse.nets.inference import PRECISIONS, Engine, blocks_across, channels_last, describe
+from geofuse.nets.tile_operators import Pixels, Wanted
 
 TILES, BATCHES = (128, 256, 512), (1, 4, 16, 64)
 CORE_PX, ROUNDS = 1024, 3
@@ -82,7 +83,7 @@ def ready(name: str, kind: torch.dtype, device: torch.device, *, ratio: int, ban
     net: MsGenerator | PanGanGenerator
     net = PanGanGenerator(PanGanSpec(bands)) if name == "pan-gan" else MsGenerator(MsSpec(ratio, 0, 32, 2, 2))
     net = net.eval().requires_grad_(False).to(device, kind).to(memory_format=torch.channels_last)
-    return Engine(net, net.spec, device, kind, tile)
+    return Engine(net, net.spec, device, kind, tile, 1 if name == "pan-gan" else ratio)
 
 
 def fed(running: Engine, batch: int, bands: int) -> tuple[Tensor, ...]:

@@ -190,7 +190,7 @@ def test_a_whole_tile_on_a_device_is_what_the_kernels_give(name: str, rounds: in
 
 
 def test_short_memory_halves_the_batch_then_the_tile_then_goes_to_the_cpu(folder: Path) -> None:
-    device = pytest.importorskip("geofuse.nets.device")
+    transfer = pytest.importorskip("geofuse.nets.transfer")
     seen: list[tuple[int, int]] = []
 
     def run(batch: int, inner_px: int) -> Any:
@@ -199,7 +199,7 @@ def test_short_memory_halves_the_batch_then_the_tile_then_goes_to_the_cpu(folder
             raise torch.OutOfMemoryError("out of memory")
         return np.zeros((1, 2, 2), np.float32)
 
-    eased = device.Eased(4)
+    eased = transfer.Eased(4)
     limit = 300
     assert eased.fuse(run, 256, 64)[1] == 2
     assert seen == [(4, 256), (2, 256), (1, 256)]

@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 
 from geofuse.metrics import reference as metrics  # noqa: E402
 from geofuse.metrics.q2n import hypercomplex_signs  # noqa: E402
-from geofuse.nets import losses  # noqa: E402
 from geofuse.nets.arch.discriminators import SpatialDiscriminator, SpectralDiscriminator  # noqa: E402
-from geofuse.nets.residual import _signs  # noqa: E402
+from geofuse.nets.training import losses  # noqa: E402
+from geofuse.nets.training.residual import _signs  # noqa: E402
 
 
 def test_error_is_measured_in_units_of_what_is_to_be_beaten() -> None:

@@ -13,16 +13,17 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from geofuse.errors import WeightsError  # noqa: E402
-from geofuse.nets import losses  # noqa: E402
 from geofuse.nets.arch.ms_residual import MsGenerator  # noqa: E402
 from geofuse.nets.arch.pan_gan import PanGanGenerator, PanGanSpec  # noqa: E402
-from geofuse.nets.averaged import weights_of  # noqa: E402
-from geofuse.nets.checkpoints import CURVE  # noqa: E402
-from geofuse.nets.data import batch_of, digest, draw, load_pair, places_in, save_pair  # noqa: E402
-from geofuse.nets.pan_gan import Full, Meal, PanGanTrainer  # noqa: E402
-from geofuse.nets.residual import Diet, MsTrainer, Objective, left_after, relative_ergas  # noqa: E402
-from geofuse.nets.schedule import Schedule, rate_at  # noqa: E402
-from geofuse.nets.training import run  # noqa: E402
+from geofuse.nets.training import losses  # noqa: E402
+from geofuse.nets.training.averaged import weights_of  # noqa: E402
+from geofuse.nets.training.checkpoints import CURVE  # noqa: E402
+from geofuse.nets.training.data import digest, load_pair, save_pair  # noqa: E402
+from geofuse.nets.training.draws import batch_of, draw, places_in  # noqa: E402
+from geofuse.nets.training.pan_gan import Full, Meal, PanGanTrainer  # noqa: E402
+from geofuse.nets.training.residual import Diet, MsTrainer, Objective, left_after, relative_ergas  # noqa: E402
+from geofuse.nets.training.schedule import Schedule, rate_at  # noqa: E402
+from geofuse.nets.training.steps import run  # noqa: E402
 from tests.nets.training_pairs import SPEC, pair  # noqa: E402
 
 PLAIN = Objective()
@@ -177,8 +178,8 @@ import sys, torch
 torch.set_num_threads(1)
 from dataclasses import replace
 from tests.nets.test_training import SCHEDULE, trainer
-from geofuse.nets.distributed import joined, leave
-from geofuse.nets.training import run
+from geofuse.nets.training.distributed import joined, leave
+from geofuse.nets.training.steps import run
 rank, world = joined()
 kept, _ = run(trainer(), replace(SCHEDULE, steps=8))
 if rank == 0:

@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.nets.arch.ms_residual import MsSpec
-from geofuse.nets.data import About, Pair, make_pair
+from geofuse.nets.training.data import PairFacts, TrainingPair, make_pair
 
 SPEC = MsSpec(ratio=2, width=8, blocks=1, trunk=1)
 
 
-def pair(seed: int, *, bands: int = 3, size: int = 40, usable: NDArray[np.bool_] | None = None) -> Pair:
+def pair(
+    seed: int, *, bands: int = 3, size: int = 40, usable: NDArray[np.bool_] | None = None
+) -> TrainingPair:
     """Return a pair of `size` x `size` coarse pixels at ratio 2."""
     rng = np.random.default_rng(seed)
     ratio = SPEC.ratio
@@ -21,7 +23,7 @@ def pair(seed: int, *, bands: int = 3, size: int = 40, usable: NDArray[np.bool_]
     own = rng.normal(0.0, 1.0, (bands, 2 + ratio**2, size, size))
     own[:, 2:] = 0.5 * planes
     base = 100.0 + rng.normal(0.0, 3.0, (bands, size * ratio, size * ratio))
-    about = About(
+    about = PairFacts(
         f"made {seed}",
         "simulated",
         ratio,

@@ -22,7 +22,8 @@ from geofuse.methods.sharpen.closed_form import floor_of
 from geofuse.methods.sharpen.network_levels import blocks_from, range_of
 
 if TYPE_CHECKING:
-    from geofuse.nets.device import Eased, Pixels, Wanted
+    from geofuse.nets.tile_operators import Pixels, Wanted
+    from geofuse.nets.transfer import Eased
 
 BATCH = 16
 """Inner tiles at a time on a GPU."""
@@ -108,13 +109,13 @@ def _on_cpu(options: Options) -> Options:
 
 @lru_cache(maxsize=8)
 def _memory_of(device: str) -> Eased:
-    from geofuse.nets.device import Eased
+    from geofuse.nets.transfer import Eased
 
     return Eased(BATCH)
 
 
 def _pixels(patch: Patch, observation: Observation) -> Pixels:
-    from geofuse.nets.device import Pixels
+    from geofuse.nets.tile_operators import Pixels
 
     return Pixels(
         fine=patch.fine[0],
@@ -130,7 +131,7 @@ def _pixels(patch: Patch, observation: Observation) -> Pixels:
 
 
 def _wanted(patch: Patch, params: Params, observation: Observation, options: Options, after: After) -> Wanted:
-    from geofuse.nets.device import Wanted
+    from geofuse.nets.tile_operators import Wanted
 
     axes, network = (patch.axis_y, patch.axis_x), options.network or {}
     ratio = round(1.0 / axes[0].scale)

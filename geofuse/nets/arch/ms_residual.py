@@ -57,7 +57,7 @@ class MsSpec:
         return channels(self.own, self.ratio)
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """x + 1x1(act(3x3(x))), valid: one pixel less on each side."""
 
     def __init__(self, width: int, act: str) -> None:
@@ -86,8 +86,8 @@ class MsGenerator(Generator):
         shared = spec.own_channels * (spec.bands or 1)
         self.enter = nn.Conv2d(spec.common_channels + shared, spec.width, 1)
         self.own = None if spec.bands else nn.Conv2d(spec.own_channels, spec.width, 1, bias=False)
-        self.trunk = nn.Sequential(*(Block(spec.width, spec.act) for _ in range(spec.trunk)))
-        self.blocks = nn.Sequential(*(Block(spec.width, spec.act) for _ in range(spec.blocks)))
+        self.trunk = nn.Sequential(*(ResidualBlock(spec.width, spec.act) for _ in range(spec.trunk)))
+        self.blocks = nn.Sequential(*(ResidualBlock(spec.width, spec.act) for _ in range(spec.blocks)))
         self.leave = nn.Conv2d(spec.width, spec.phases * (spec.bands or 1), 1)
         nn.init.zeros_(self.leave.weight)
         assert self.leave.bias is not None

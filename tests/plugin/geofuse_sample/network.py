@@ -77,6 +77,6 @@ SAMPLE_NET = Network(
     build=f"{HERE}:build",
     ratios=(2.0, 8.0),
     design=f"{HERE}:design",
-    trainer="geofuse.nets.residual:trainer_of",
+    trainer="geofuse.nets.training.residual:trainer_of",
     any_bands=True,
 )

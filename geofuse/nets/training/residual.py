@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from geofuse.nets import losses
 from geofuse.nets.arch.base import Generator
 from geofuse.nets.arch.discriminators import SpatialDiscriminator, SpectralDiscriminator
-from geofuse.nets.averaged import Averaged, averaged
-from geofuse.nets.data import Batch, Pair, Places, batch_of, draw, operators_of, part_of, places_in
-from geofuse.nets.distributed import joined
 from geofuse.nets.operators import Operators
-from geofuse.nets.schedule import Lesson, Schedule
-from geofuse.nets.training import Sample
+from geofuse.nets.training import losses
+from geofuse.nets.training.averaged import Averaged, averaged
+from geofuse.nets.training.data import TrainingPair
+from geofuse.nets.training.distributed import joined
+from geofuse.nets.training.draws import Batch, Places, batch_of, draw, operators_of, part_of, places_in
+from geofuse.nets.training.schedule import Lesson, Schedule
+from geofuse.nets.training.steps import HeldOutView
 
 ROUNDS = 3
 """Rounds of back-projection behind the generator, in the losses as in the product."""
@@ -68,7 +69,7 @@ def left_after(residual: Tensor, through: Operators, rounds: int = ROUNDS) -> Te
 
 
 class MsTrainer:
-    """Trains a generator on the coarse grid; see `training.Trainer`."""
+    """Trains a generator on the coarse grid; see `steps.Trainer`."""
 
     scores_are = "ERGAS over that of ridge + back-projection, on windows never learnt from"
     terms = None
@@ -76,10 +77,10 @@ class MsTrainer:
     def __init__(
         self,
         net: Generator,
-        pairs: Sequence[Pair],
+        pairs: Sequence[TrainingPair],
         places: Places,
         *,
-        held: Sequence[Pair],
+        held: Sequence[TrainingPair],
         schedule: Schedule,
         objective: Objective = Objective(),
         diet: Diet = Diet(),
@@ -198,7 +199,7 @@ class MsTrainer:
         with self.made.averaged():
             return {pair.about.name: relative_ergas(self.net, pair, self.device) for pair in self.held}
 
-    def sample(self) -> Sample | None:
+    def sample(self) -> HeldOutView | None:
         """Return the first held-out window: ridge + back-projection, truth, product, in units of each band's scale."""
         if not self.held:
             return None
@@ -207,7 +208,7 @@ class MsTrainer:
             added = residual_of(self.net, pair, self.device).numpy()
         base = pair.base.float().numpy()
         truth = base + pair.wanted.float().numpy()
-        return Sample(base, truth, base + added, pair.about.bands, "ridge + back-projection")
+        return HeldOutView(base, truth, base + added, pair.about.bands, "ridge + back-projection")
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state."""
@@ -223,7 +224,9 @@ class MsTrainer:
             judge.restore(tensors, name)
 
 
-def trainer_of(net: Generator, learnt: Sequence[Pair], held: Sequence[Pair], lesson: Lesson) -> MsTrainer:
+def trainer_of(
+    net: Generator, learnt: Sequence[TrainingPair], held: Sequence[TrainingPair], lesson: Lesson
+) -> MsTrainer:
     """Return the trainer of a generator on the coarse grid; all ``losses`` but the form are its terms."""
     aims = lesson.losses
     objective = Objective(
@@ -269,7 +272,7 @@ def _views(batch: Batch, left: Tensor, inner: slice) -> dict[str, tuple[Tensor, 
     return {"spectral": spectral, "spatial": (pan, fake)}
 
 
-def residual_of(net: Generator, pair: Pair, device: torch.device) -> Tensor:
+def residual_of(net: Generator, pair: TrainingPair, device: torch.device) -> Tensor:
     """Return what a generator adds to ridge + back-projection over a whole window (B, R h, R w), float32."""
     k = net.halo
     height, width = pair.size_cpx
@@ -282,7 +285,7 @@ def residual_of(net: Generator, pair: Pair, device: torch.device) -> Tensor:
         return left_after(out, through)[0].cpu()
 
 
-def relative_ergas(net: Generator, pair: Pair, device: torch.device) -> float:
+def relative_ergas(net: Generator, pair: TrainingPair, device: torch.device) -> float:
     """Return ERGAS with the generator over ERGAS without it, over a window's usable pixels."""
     left, ok = residual_of(net, pair, device), judged_of(pair)
     wanted = pair.wanted.float()
@@ -293,7 +296,7 @@ def relative_ergas(net: Generator, pair: Pair, device: torch.device) -> float:
     return float(with_net / without.clamp_min(1e-12))
 
 
-def judged_of(pair: Pair, edge: int = BORDER_CPX) -> Tensor:
+def judged_of(pair: TrainingPair, edge: int = BORDER_CPX) -> Tensor:
     """Return which fine pixels of a window are judged (R h, R w): usable, `edge` MS pixels off the border."""
     ratio = pair.about.ratio
     inside = torch.zeros_like(pair.usable)

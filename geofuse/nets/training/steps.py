@@ -19,13 +19,13 @@ from torch import Tensor
 
 from geofuse.errors import MethodError, WeightsError
 from geofuse.nets.arch.base import Generator
-from geofuse.nets.averaged import Averaged
-from geofuse.nets.checkpoints import Progress, read_checkpoint, write_checkpoint
-from geofuse.nets.distributed import first
-from geofuse.nets.schedule import Schedule, rate_at
+from geofuse.nets.training.averaged import Averaged
+from geofuse.nets.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
+from geofuse.nets.training.distributed import first
+from geofuse.nets.training.schedule import Schedule, rate_at
 
 
-class Sample(NamedTuple):
+class HeldOutView(NamedTuple):
     """A held-out window, to look at: images (B, H, W) of one scale."""
 
     without: NDArray[np.float32]
@@ -80,7 +80,7 @@ class Trainer(Protocol):
         """Return the same for each held-out window."""
         ...
 
-    def sample(self) -> Sample | None:
+    def sample(self) -> HeldOutView | None:
         """Return the first held-out window as it is fused now; None where nothing is held out."""
         ...
 
@@ -108,13 +108,13 @@ def run(
     tell: Tell = quiet,
     look: Callable[[int], None] | None = None,
     key: str = "",
-) -> tuple[dict[str, Tensor], Progress]:
+) -> tuple[dict[str, Tensor], TrainingState]:
     """Train; returns the best state and the curve. With a folder it writes checkpoints and the curve, and goes on.
 
     ``look`` is called after each look at what is held out, for pictures; ``key`` names what is trained from what: a
     checkpoint of another key is refused with WeightsError.
     """
-    progress, kept = Progress(), None
+    progress, kept = TrainingState(), None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         found = read_checkpoint(folder, key)
@@ -144,7 +144,7 @@ def run(
     return kept, progress
 
 
-def _count(progress: Progress, losses: Mapping[str, float]) -> None:
+def _count(progress: TrainingState, losses: Mapping[str, float]) -> None:
     if not all(math.isfinite(value) for value in losses.values()):
         raise WeightsError(f"losses are no numbers at step {progress.step}", do="lower the learning rate")
     progress.count += 1
@@ -152,7 +152,7 @@ def _count(progress: Progress, losses: Mapping[str, float]) -> None:
         progress.sums[name] = progress.sums.get(name, 0.0) + value
 
 
-def _looked(progress: Progress, value: float, rate: float) -> bool:
+def _looked(progress: TrainingState, value: float, rate: float) -> bool:
     """Add a row to the curve; returns whether it is the best so far."""
     means = {name: total / progress.count for name, total in progress.sums.items()}
     progress.curve.append({"step": progress.step, "rate": rate, **means, "held_out": value})
@@ -164,7 +164,7 @@ def _looked(progress: Progress, value: float, rate: float) -> bool:
     return False
 
 
-def _over(schedule: Schedule, progress: Progress, began: float) -> bool:
+def _over(schedule: Schedule, progress: TrainingState, began: float) -> bool:
     tired = bool(schedule.patience) and progress.worse >= schedule.patience
     late = bool(schedule.cpu_seconds) and time.process_time() - began > schedule.cpu_seconds
     return tired or late

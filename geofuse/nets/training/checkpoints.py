@@ -12,14 +12,14 @@ from torch import Tensor
 
 from geofuse.errors import WeightsError
 from geofuse.files import write_bytes
-from geofuse.nets.averaged import under
+from geofuse.nets.training.averaged import under
 
 CHECKPOINT = "checkpoint"
 CURVE = "curve.csv"
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingState:
     """Where a run stands: JSON values beside a checkpoint's tensors."""
 
     step: int = 0
@@ -40,7 +40,7 @@ class Progress:
 
 def write_checkpoint(
     folder: Path,
-    progress: Progress,
+    progress: TrainingState,
     tensors: Mapping[str, Tensor],
     kept: Mapping[str, Tensor] | None,
     key: str,
@@ -71,7 +71,7 @@ def write_checkpoint(
 
 def read_checkpoint(
     folder: Path, key: str
-) -> tuple[Progress, dict[str, Tensor], dict[str, Tensor] | None] | None:
+) -> tuple[TrainingState, dict[str, Tensor], dict[str, Tensor] | None] | None:
     """Return progress, state and the best state; None where there is none; WeightsError where it is another's."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -95,7 +95,7 @@ def read_checkpoint(
         ) from error
     best = math.inf if about["best"] is None else about["best"]
     names = ("step", "best_step", "worse", "curve", "sums", "count")
-    progress = Progress(**{name: about[name] for name in names}, best=best)
+    progress = TrainingState(**{name: about[name] for name in names}, best=best)
     kept = under(tensors, "kept.")
     return progress, under(tensors, "now."), kept or None
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from geofuse.nets.distributed import average_gradients
-from geofuse.nets.schedule import Schedule
+from geofuse.nets.training.distributed import average_gradients
+from geofuse.nets.training.schedule import Schedule
 
 EMA_START = 5.0
 """The moving average is over step / this at first."""

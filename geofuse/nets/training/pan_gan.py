@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofuse.geometry import AxisMap
-from geofuse.nets import losses
 from geofuse.nets.arch.base import Generator
 from geofuse.nets.arch.discriminators import SpatialDiscriminator, SpectralDiscriminator
-from geofuse.nets.averaged import Averaged, averaged
-from geofuse.nets.distributed import joined
-from geofuse.nets.losses import TERMS, Terms
 from geofuse.nets.operators import Operators, operators
-from geofuse.nets.schedule import Lesson, Schedule
-from geofuse.nets.training import Sample
+from geofuse.nets.training import losses
+from geofuse.nets.training.averaged import Averaged, averaged
+from geofuse.nets.training.distributed import joined
+from geofuse.nets.training.losses import TERMS, Terms
+from geofuse.nets.training.schedule import Lesson, Schedule
+from geofuse.nets.training.steps import HeldOutView
 
 BORDER_CPX = 2
 """Border of a patch at the coarse scale that is not compared: D folds there."""
@@ -102,7 +102,7 @@ class Meal:
 
 
 class PanGanTrainer:
-    """Trains a generator on the fine grid; see `training.Trainer`."""
+    """Trains a generator on the fine grid; see `steps.Trainer`."""
 
     scores_are = "root mean square error over that of upsampling, before back-projection"
 
@@ -235,7 +235,7 @@ class PanGanTrainer:
         with self.made.averaged() as net:
             return {window.name: relative_error(net, window, self.device) for window in self.held}
 
-    def sample(self) -> Sample | None:
+    def sample(self) -> HeldOutView | None:
         """Return the first held-out window: U(M), truth, product, scaled."""
         if not self.held:
             return None
@@ -245,7 +245,7 @@ class PanGanTrainer:
             fused = fused_of(net, window, self.device).numpy()
         halo = (window.stack.shape[-1] - fused.shape[-1]) // 2
         up = window.stack[:-1, halo : halo + fused.shape[1], halo : halo + fused.shape[2]].numpy()
-        return Sample(up, window.truth.numpy(), fused, window.bands, "MS, upsampled")
+        return HeldOutView(up, window.truth.numpy(), fused, window.bands, "MS, upsampled")
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state."""
