@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Generic, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar, cast
 
 from geofuse.errors import GeofuseError, PluginError, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 OWN = "geofuse"
 """The package whose rows are built in."""
@@ -260,10 +263,8 @@ def _twice(rows: Iterable[Row]) -> tuple[Row, Row] | None:
 @lru_cache(maxsize=32)
 def _installed(group: str, path: tuple[str, ...]) -> tuple[Row, ...]:
     """Return the rows that packages on ``path`` add to a group, by name, then package; each entry point once."""
-    from importlib import metadata
-
     found: dict[tuple[str, str], Row] = {}
-    for entry in metadata.entry_points(group=group):
+    for entry in _entry_points(path).get(group, ()):
         package, version = (
             (entry.dist.name, entry.dist.version) if entry.dist else ("a package without a name", "")
         )
@@ -271,3 +272,12 @@ def _installed(group: str, path: tuple[str, ...]) -> tuple[Row, ...]:
         row = Row(entry.name, f"{entry.module}:{entry.attr}", "", needs, package, version)
         found.setdefault((entry.name, package), row)
     return tuple(found[key] for key in sorted(found))
+
+
+@lru_cache(maxsize=4)
+def _entry_points(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
+    """Return the entry points of all packages on ``path`` by group: they are looked for once, for all tables."""
+    from importlib import metadata
+
+    every = metadata.entry_points()
+    return {group: tuple(every.select(group=group)) for group in map("geofuse.{}".format, GROUPS)}

@@ -146,4 +146,4 @@ def test_every_check_of_the_profiles_that_come_along_is_measured() -> None:
     for path in (configs_folder() / "accept").glob("*.yaml"):
         profile = profile_for(path.stem, "")
         assert all(limits.why for limits in profile.checks.values()), "a limit says why"
-        assert set(profile.sensors) <= set(SENSORS)
+        assert set(profile.sensors) <= set(SENSORS.names())

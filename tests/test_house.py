@@ -84,7 +84,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "prefect": ("flows/",),
     "prometheus_client": ("flows/metrics.py",),
     "psutil": ("flows/", "run/memory.py"),
-    "pydantic": ("config/", "serve/"),
+    "pydantic": ("config/", "scenes/sensors/checking.py", "serve/"),
     "pyogrio": ("scenes/aoi.py",),
     "pyproj": ("archive/stac_item.py", "clips/", "scenes/", "serve/"),
     "pystac": ("archive/", "line/sources/"),
@@ -104,7 +104,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tqdm": ("commands/",),
     "uvicorn": ("serve/",),
     "xarray": ("run/arrays.py",),
-    "yaml": ("config/reading.py",),
+    "yaml": ("config/reading.py", "scenes/sensors/families.py"),
     "zarr": ("clips/clip_files.py",),
     "zstandard": ("rasters/cog/zstd.py",),
 }

@@ -10,6 +10,7 @@ import pytest
 from geofuse.errors import UsageError
 from geofuse.nouns import from_json, to_json
 from geofuse.rasters.image import Band, Grid, Image, Piece
+from geofuse.scenes.readers.landsat import QUALITY_LAYOUTS
 from geofuse.scenes.scene import Given, Scene
 
 
@@ -33,7 +34,11 @@ def scene() -> Scene:
         "pan", (Band("pan", tiles, "uint16", ("8",), gain=2e-5),), grid, {"a.tif": "GTiff"}, rpcs={"A": "1"}
     )
     quality = Image(
-        "quality", (Band("quality", (Piece("q.tif"),), "uint16"),), grid, {}, bit_layout="landsat-c2"
+        "quality",
+        (Band("quality", (Piece("q.tif"),), "uint16"),),
+        grid,
+        {},
+        bit_layout=QUALITY_LAYOUTS["landsat-c2"],
     )
     return Scene(
         "x", "landsat9", (pan, quality), "landsat", (Given("", "folder"),), None, {"sun": 4.5, "row": 3}

@@ -40,6 +40,7 @@ from geofuse.errors import ExistsError, LockedError, ProductError, UsageError, V
 from geofuse.files import read_json, sync, write_bytes, write_faults, write_json
 from geofuse.locks import locked
 from geofuse.scenes.sensors.table import SENSORS
+from geofuse.scenes.sensors.table import sensor as sensor_named
 
 CATALOG = "catalog.json"
 COLLECTION = "collection.json"
@@ -297,7 +298,7 @@ def _write_catalog(folder: Path, sensors: Sequence[str]) -> None:
 
 
 def _title(sensor: str) -> str:
-    return SENSORS[sensor].title if sensor in SENSORS else sensor
+    return sensor_named(sensor).title if sensor in SENSORS else sensor
 
 
 def _collection(index: sqlite3.Connection, sensor: str, entries: Sequence[Entry]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Grid, Image, files_of
 from geofuse.rasters.pixels import input_sha256, read_raw, read_window
 from geofuse.rasters.sniffing import TAR, file_of
-from geofuse.scenes.opening import open_pair, open_scene, select_bands
+from geofuse.scenes.bands import select_bands
+from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.relating import between, rectangle, target_of
 from geofuse.scenes.scene import Scene
 

@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from geofuse.errors import UsageError
-from geofuse.scenes.sensors.table import SENSORS
+from geofuse.scenes.sensors.table import sensor_or_generic
 
 ACCESS = ("open", "view-only", "internal")
 """May be downloaded by all; may be looked at; only for the organisation itself."""
 VIEW_ONLY_SCALE = 4
 """What may only be looked at is shown with one pixel for so many of its own, along rows and columns."""
 OTHER = "other"
-"""STAC's word for terms that have no SPDX identifier; the terms themselves are linked or named."""
+"""STAC's word for terms that have no SPDX identifier, as a work in the public domain of one country and the
+Copernicus terms have none; the terms themselves are linked or named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +39,6 @@ class Rights:
 _CLASSES = {"open": "open", "commercial": "view-only", "registered": "internal", "unknown": "internal"}
 """Access class by the sensor table's word: what needs a registration may not be shown to others unasked."""
 
-_LANDSAT = (
-    "https://www.usgs.gov/information-policies-and-instructions/copyrights-and-credits",
-    "U.S. Geological Survey",
-    "https://www.usgs.gov/landsat-missions",
-)
-_COPERNICUS = (
-    "https://sentinel.esa.int/documents/247904/690755/Sentinel_Data_Legal_Notice",
-    "European Space Agency",
-    "https://sentinels.copernicus.eu",
-)
-_PUBLIC = {"landsat8": _LANDSAT, "landsat9": _LANDSAT, "sentinel2": _COPERNICUS}
-"""Page of the terms, provider and its page, where they are public. A work in the public domain of one country
-and the Copernicus terms have no SPDX identifier, so their licence is "other" with a link."""
-
 
 def rights_of(sensor: str) -> Rights:
     """Return a sensor's own rights; those of an unknown sensor are the narrowest.
@@ -59,15 +46,15 @@ def rights_of(sensor: str) -> Rights:
     >>> rights_of("landsat8").access, rights_of("worldview3").access, rights_of("generic").access
     ('open', 'view-only', 'internal')
     """
-    known = SENSORS.get(sensor, SENSORS["generic"])
-    terms_url, name, page = _PUBLIC.get(sensor, (None, known.attribution.removeprefix("© "), None))
+    known = sensor_or_generic(sensor)
+    name = known.provider or known.attribution.removeprefix("© ")
     return Rights(
         license=OTHER,
         terms=known.licence,
-        terms_url=terms_url,
+        terms_url=known.terms_url,
         attribution=known.attribution,
         access=_CLASSES[known.access],
-        provider=(name, page) if name else None,
+        provider=(name, known.provider_url) if name else None,
     )
 
 

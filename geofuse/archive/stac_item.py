@@ -19,7 +19,8 @@ from geofuse.archive.stac_schemas import EXTENSIONS
 from geofuse.errors import UsageError
 from geofuse.rasters.sniffing import TAR, file_of
 from geofuse.scenes.relating import crs_name
-from geofuse.scenes.sensors.table import SENSORS, band_of
+from geofuse.scenes.sensors.sensor import band_of
+from geofuse.scenes.sensors.table import sensor_or_generic
 
 if TYPE_CHECKING:
     import pystac
@@ -302,7 +303,7 @@ def multihash(digest: str) -> str:
 
 def _bands(draft: Draft) -> dict[str, Any]:
     """Describe the bands in the words of STAC 1.1 and of the extensions that its readers know."""
-    sensor = SENSORS.get(draft.record["scene"]["sensor"], SENSORS["generic"])
+    sensor = sensor_or_generic(draft.record["scene"]["sensor"])
     facts, gsd = draft.facts, gsd_m(draft)
     optical, stored, plain = [], [], []
     for at, (name, known) in enumerate(

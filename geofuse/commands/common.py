@@ -82,17 +82,9 @@ SWITCHES = {
 
 def scene_of(arguments: argparse.Namespace) -> Scene:
     """Open the scene that the arguments name."""
-    from geofuse.scenes.opening import open_pair, open_scene
+    from geofuse.scenes.opening import given_of, open_given
 
-    if arguments.path and (arguments.pan or arguments.ms):
-        raise UsageError("SCENE together with --pan or --ms", wanted="SCENE, or --pan with --ms")
-    if arguments.path:
-        return open_scene(arguments.path)
-    if arguments.pan and arguments.ms:
-        return open_pair(arguments.pan, arguments.ms)
-    if arguments.pan or arguments.ms:
-        raise UsageError("one of --pan and --ms", wanted="both")
-    raise UsageError("no scene", wanted="SCENE, or --pan with --ms", do="see `geofuse fuse --help`")
+    return open_given(given_of(arguments.path, arguments.pan, arguments.ms or ()))
 
 
 def request_of(arguments: argparse.Namespace, **more: object) -> Request:

@@ -32,7 +32,7 @@ def load_config(path: str | Path) -> RunConfig:
     if not place.exists() and Path(path).name == str(path) and own.is_file():
         place = own
     base = Path.cwd() if place.parent.resolve() == configs_folder().resolve() else place.parent
-    return config_from(_yaml(place), base, where=str(path))
+    return config_from(read_yaml(place), base, where=str(path))
 
 
 def config_from(values: Mapping[str, Any], base: Path | None = None, *, where: str = "") -> RunConfig:
@@ -129,7 +129,9 @@ def configs_folder() -> Path:
 
 
 def _profile(path: Path) -> AcceptProfile:
-    found: AcceptProfile = _checked(AcceptProfile, _yaml(path.absolute()), path.absolute().parent, str(path))
+    found: AcceptProfile = _checked(
+        AcceptProfile, read_yaml(path.absolute()), path.absolute().parent, str(path)
+    )
     return found
 
 
@@ -191,7 +193,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file's keys by the safe loader; ConfigError for a key given twice, 1 MiB and more, no YAML."""
     try:
         if path.stat().st_size > YAML_BYTES:
             raise ConfigError("more than 1 MiB", wanted="a configuration", path=str(path))

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from geofuse.config.fields import STRICT
 from geofuse.config.option import Place
-from geofuse.config.reading import _adapter, _checked, _yaml
+from geofuse.config.reading import _adapter, _checked, read_yaml
 from geofuse.config.sections import SceneOptions
 from geofuse.errors import ConfigError
 
@@ -168,7 +168,7 @@ class TrainConfig:
 def load_training(path: str | Path) -> TrainConfig:
     """Read a training's configuration; raises ConfigError naming the file, the key and what was wanted."""
     place = Path(path).absolute()
-    config: TrainConfig = _checked(TrainConfig, _yaml(place), place.parent, str(path))
+    config: TrainConfig = _checked(TrainConfig, read_yaml(place), place.parent, str(path))
     return checked_training(config, str(path))
 
 

@@ -23,7 +23,7 @@ from geofuse.nets.training.data import TrainingPair, digest, load_pair, renamed,
 from geofuse.nets.training.pan_gan import Full
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.request import make_request
-from geofuse.scenes.opening import open_pair, open_scene
+from geofuse.scenes.opening import given_of, open_given
 from geofuse.version import __version__
 
 if TYPE_CHECKING:
@@ -179,12 +179,9 @@ def _told_of(pair: TrainingPair, facts: Source) -> Source:
 
 def _opened(real: RealConfig) -> tuple[Scene, Plan]:
     own = real.scene
-    if own.pan and own.ms:
-        scene = open_pair(own.pan, list(own.ms))
-    elif own.path:
-        scene = open_scene(own.path)
-    else:
+    if not (own.path or own.pan or own.ms):
         raise MethodError("data.scenes: a scene without files", wanted="path, or pan and ms")
+    scene = open_given(given_of(own.path, own.pan, own.ms or ()))
     request = make_request(
         method="ridge",
         bands=own.bands,

@@ -277,7 +277,7 @@ def summary_rows(done: Sequence[tuple[BatchRow, Outcome]]) -> list[dict[str, Any
         cost = read_json(job_folder(row.config, outcome.key) / COST) if outcome.key else None
         values = {
             "name": outcome.name,
-            "source": row.ref.path or row.ref.pan,
+            "source": row.ref.path or row.ref.files[0].path,
             "state": outcome.state,
             "verdict": outcome.verdict,
             "code": outcome.code,

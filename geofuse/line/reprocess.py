@@ -17,6 +17,7 @@ from geofuse.line.scene_ref import SceneRef, scene_key, with_digest
 from geofuse.line.stage_records import Job, forget, job_folder
 from geofuse.quality.accept import profile_for
 from geofuse.rasters.sniffing import TAR, file_of
+from geofuse.scenes.opening import given_of
 from geofuse.version import __version__
 
 
@@ -107,4 +108,4 @@ def _ref_of(item: dict[str, Any], place: Path) -> SceneRef | None:
         return SceneRef(name, file_of(paths[0]))
     if str(record["scene"]["sensor"]).startswith("landsat"):
         return SceneRef(name, os.path.dirname(paths[0]))
-    return SceneRef(name, None, paths[0], tuple(dict.fromkeys(paths[1:])))
+    return SceneRef(name, None, given_of(None, paths[0], tuple(dict.fromkeys(paths[1:]))))

@@ -7,22 +7,21 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from geofuse.config import RunConfig, config_digest
-from geofuse.errors import ProductError, UsageError
+from geofuse.errors import UsageError
 from geofuse.files import read_json
+from geofuse.nouns import Json, from_json, to_json
 from geofuse.rasters.pixels import input_sha256
-from geofuse.scenes.opening import open_pair, open_scene
-from geofuse.scenes.readers import landsat
-from geofuse.scenes.scene import Scene
+from geofuse.scenes.opening import given_of, match_files, open_given
+from geofuse.scenes.readers.base import list_folder, listed
+from geofuse.scenes.scene import Given, Scene
 
 STAC_ITEM = "stac-item.json"
 """What a downloaded scene's item is kept as, beside its assets."""
-RASTERS = (".tif", ".tiff", ".jp2")
-_PAN = re.compile(r"(?:^|[_.-])pan(?:[_.-]|$)|panchromatic", re.IGNORECASE)
 Sum = Callable[[str], str]
 
 
@@ -33,25 +32,36 @@ class SceneRef:
     name: str
     """What people call it."""
     path: str | None = None
-    """Scene folder or .tar; None for a pair."""
-    pan: str | None = None
-    """Fine image of a pair."""
-    ms: tuple[str, ...] = ()
-    """Coarse image of a pair."""
+    """Scene folder or archive; None where its files are named."""
+    files: tuple[Given, ...] = ()
+    """Files with the roles of their images, where they are named."""
+    reader: str = ""
+    """The reader that opens it; empty: the one that knows the files."""
     digest: str = ""
     """Of the contents of its files; empty where they were not read yet."""
-    origin: dict[str, Any] = field(default_factory=dict)
-    """Where it came from: JSON values, carried along."""
+    origin: dict[str, str | None] = field(default_factory=dict)
+    """Where it came from, carried along."""
 
 
-def ref_to_json(ref: SceneRef) -> dict[str, Any]:
+def ref_to_json(ref: SceneRef) -> Json:
     """Turn a reference into JSON values."""
-    return {**asdict(ref), "ms": list(ref.ms)}
+    return to_json(ref)
 
 
-def ref_from_json(value: Mapping[str, Any]) -> SceneRef:
-    """Rebuild a reference, also after a trip through JSON text."""
-    return SceneRef(**{**value, "ms": tuple(value["ms"])})
+def ref_from_json(value: Mapping[str, object]) -> SceneRef:
+    """Rebuild a reference, also after a trip through JSON text; also one that release 0.3 wrote."""
+    if "pan" in value:
+        return from_json(SceneRef, _of_03(value))
+    return from_json(SceneRef, value)
+
+
+def _of_03(value: Mapping[str, object]) -> dict[str, object]:
+    """Give the files of a reference of release 0.3, PAN apart from MS, their roles."""
+    kept = {name: held for name, held in value.items() if name not in ("pan", "ms")}
+    pan, ms = value["pan"], value["ms"]
+    named = [pan, *(ms if isinstance(ms, (list, tuple)) else ())] if pan else []
+    files = [{"role": "ms" if at else "pan", "path": path} for at, path in enumerate(named)]
+    return {**kept, "files": files}
 
 
 def scene_ref(config: RunConfig, *, digest: bool = True) -> SceneRef:
@@ -60,34 +70,25 @@ def scene_ref(config: RunConfig, *, digest: bool = True) -> SceneRef:
     if scene.path:
         found = ref_of_path(scene.path)
     elif scene.pan and scene.ms:
-        found = SceneRef(Path(scene.pan).stem, None, scene.pan, tuple(scene.ms))
+        found = SceneRef(Path(scene.pan).stem, None, given_of(None, scene.pan, scene.ms))
     else:
         raise UsageError("no scene", wanted="scene.path, or scene.pan and scene.ms")
     return with_digest(found) if digest else found
 
 
 def ref_of_path(path: str) -> SceneRef:
-    """Return a folder or .tar as a reference: a Landsat delivery, or a folder that holds a PAN and its MS.
+    """Return a folder or .tar as a reference, by the reader that knows its files; an archive is not looked into.
 
-    Raises ProductError where the folder is neither, and what listing raises.
+    Raises ProductError where no reader knows a folder's files, and what listing raises.
     """
     place = os.path.abspath(path)
     name = Path(place).name
     if not os.path.isdir(place):
         return SceneRef(re.sub(r"\.tar$", "", name, flags=re.IGNORECASE), place)
-    listing = landsat.list_folder(place)
-    if landsat.scene_files(listing):
+    match = match_files(list_folder(place))
+    if any(not one.role for one in match.given):
         return SceneRef(name, place)
-    rasters = [(base, full) for base, full in listing.files if base.lower().endswith(RASTERS)]
-    fine = [full for base, full in rasters if _PAN.search(Path(base).stem)]
-    coarse = tuple(full for base, full in rasters if not _PAN.search(Path(base).stem))
-    if len(fine) != 1 or not coarse:
-        raise ProductError(
-            f"{len(rasters)} rasters, {len(fine)} of them named PAN",
-            wanted="a Landsat scene, or one raster with pan in its name and its MS",
-            path=place,
-        )
-    return SceneRef(name, None, fine[0], coarse, origin={"folder": place, **_stac_item(place)})
+    return SceneRef(name, None, match.given, origin={"folder": place, **_stac_item(place)})
 
 
 def _stac_item(folder: str) -> dict[str, Any]:
@@ -101,9 +102,9 @@ def _stac_item(folder: str) -> dict[str, Any]:
 def files_of(ref: SceneRef) -> list[tuple[str, str]]:
     """Return the base names and paths of the files that make the scene, sorted."""
     if ref.path is None:
-        return sorted((Path(path).name, path) for path in (str(ref.pan), *ref.ms))
-    listed = landsat.list_folder if os.path.isdir(ref.path) else landsat.list_tar
-    return sorted(landsat.scene_files(listed(ref.path)))
+        return sorted((Path(one.path).name, one.path) for one in ref.files)
+    match = match_files(listed(ref.path))
+    return sorted((entry.name, entry.path) for entry in match.files)
 
 
 def with_digest(ref: SceneRef, summed: Sum = input_sha256) -> SceneRef:
@@ -112,14 +113,7 @@ def with_digest(ref: SceneRef, summed: Sum = input_sha256) -> SceneRef:
     `summed` returns a file's SHA-256; reads every file to its end.
     """
     text = json.dumps([[name, summed(path)] for name, path in files_of(ref)])
-    return SceneRef(
-        ref.name,
-        ref.path,
-        ref.pan,
-        ref.ms,
-        hashlib.sha256(text.encode()).hexdigest(),
-        ref.origin,
-    )
+    return replace(ref, digest=hashlib.sha256(text.encode()).hexdigest())
 
 
 def scene_key(config: RunConfig, ref: SceneRef) -> str:
@@ -130,9 +124,10 @@ def scene_key(config: RunConfig, ref: SceneRef) -> str:
 
 def source_of(ref: SceneRef) -> str:
     """Return where a scene lies, in one line: what a ledger knows it by."""
-    return ref.path or str(ref.origin.get("folder") or "|".join([str(ref.pan), *ref.ms]))
+    return ref.path or str(ref.origin.get("folder") or "|".join(one.path for one in ref.files))
 
 
 def opened(ref: SceneRef) -> Scene:
     """Open the scene; reads headers only."""
-    return open_scene(ref.path) if ref.path else open_pair(str(ref.pan), ref.ms)
+    given = (Given("", ref.path),) if ref.path else ref.files
+    return open_given(given, reader=ref.reader or None)

@@ -30,10 +30,10 @@ from geofuse.rasters.image import Band, Grid, Piece
 from geofuse.rasters.pixels import RasterFacts, identity, input_sha256, inspect, read_window
 from geofuse.run.memory import available_memory
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.opening import select_bands, with_nodata
+from geofuse.scenes.bands import select_bands, with_nodata
 from geofuse.scenes.relating import target_of
 from geofuse.scenes.scene import Scene
-from geofuse.scenes.sensors.table import canonical_name
+from geofuse.scenes.sensors.names import canonical_name
 
 DEFAULT_GAIN = 0.3
 SEEN_WHOLE = 1.0 - 1e-6

@@ -79,6 +79,30 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class BitField:
+    """Bits of a quality band that raise a flag."""
+
+    flag: int
+    """The flag, one of `geofuse.scenes.quality`."""
+    lowest: int
+    """Number of the field's lowest bit."""
+    mask: int
+    """Of the field's bits, once they are shifted down."""
+    least: int
+    """Smallest value of the field that raises the flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class BitLayout:
+    """What the bits of a quality band mean."""
+
+    name: str
+    """As its reader calls it, such as "landsat-c2"."""
+    fields: tuple[BitField, ...]
+    """The fields that are looked at; several may raise one flag."""
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """Bands on one grid: files, roles, and what masks them."""
 
@@ -100,8 +124,8 @@ class Image:
     """Rational polynomial coefficients, GDAL's RPC metadata items; carried, not used."""
     block: tuple[int, int] = (512, 512)
     """The files' native block, rows and columns: the largest over the files."""
-    bit_layout: str | None = None
-    """How the bits of a "quality" image are read: "landsat-pre", "landsat-c1", "landsat-c2"; None for others."""
+    bit_layout: BitLayout | None = None
+    """How the bits of a "quality" image are read; None for others."""
 
 
 def files_of(image: Image, indices: Iterable[int] | None = None) -> tuple[str, ...]:

@@ -7,8 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.rasters.image import WHOLE_DTYPES
+
 _TAPS = (-1, 0, 1, 2)
 _BORDER = 3
+
+
+def holds(dtype: str, value: float | None) -> bool:
+    """Say whether a type can hold a nodata value; NaN and infinities only fit floats."""
+    if value is None or dtype not in WHOLE_DTYPES:
+        return True
+    limits = np.iinfo(dtype)
+    return value == value // 1 and limits.min <= value <= limits.max
 
 
 def good(plane: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:

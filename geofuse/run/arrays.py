@@ -23,7 +23,7 @@ from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_to_json
 from geofuse.run.planning import Findings, make_plan
 from geofuse.run.request import LazyKeywords, make_request
 from geofuse.run.tiles import tiles_of
-from geofuse.scenes.opening import open_pair, open_scene
+from geofuse.scenes.opening import given_of, open_given
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
@@ -77,9 +77,9 @@ def _opened(
     if isinstance(scene, Scene):
         return scene
     if ms is None:
-        return open_scene(os.fspath(scene))
+        return open_given(given_of(os.fspath(scene)))
     files = [ms] if isinstance(ms, str | os.PathLike) else list(ms)
-    return open_pair(os.fspath(scene), [os.fspath(file) for file in files])
+    return open_given(given_of(None, os.fspath(scene), [os.fspath(file) for file in files]))
 
 
 def _given(record: Mapping[str, Any]) -> tuple[Findings, Params]:

@@ -29,7 +29,7 @@ from geofuse.run.product_files import read_record
 from geofuse.run.progress import Progress, silent
 from geofuse.run.request import Request, changed, selection
 from geofuse.run.sampling import read_sample, sample_cores
-from geofuse.scenes.opening import select_bands
+from geofuse.scenes.bands import select_bands
 from geofuse.scenes.relating import target_of
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__

@@ -8,7 +8,7 @@ from typing import Any
 
 from geofuse.rasters.image import Band, Grid, Image
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.opening import select_bands, with_nodata
+from geofuse.scenes.bands import select_bands, with_nodata
 from geofuse.scenes.relating import relate
 from geofuse.scenes.scene import Scene
 
@@ -37,7 +37,7 @@ def inspect_scene(
         "fine": _image(relation.guide, relation.guide.bands),
         "coarse": _image(target, target.bands),
         "default_bands": [target.bands[index].name for index in chosen],
-        "quality": {"path": quality.bands[0].path, "kind": quality.bit_layout} if quality else None,
+        "quality": quality and {"path": quality.bands[0].path, "kind": _bits(quality)},
         "relation": {
             "ratio": list(relation.ratio),
             "axis_y": asdict(relation.axis_y),
@@ -59,6 +59,10 @@ def _image(image: Image, bands: Sequence[Band]) -> dict[str, Any]:
         "alpha": bool(image.alpha),
         "block": list(image.block),
     }
+
+
+def _bits(quality: Image) -> str | None:
+    return quality.bit_layout.name if quality.bit_layout else None
 
 
 def _grid(grid: Grid) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from geofuse.geometry import AxisMap, nearest
 from geofuse.methods.base import Options, Patch
 from geofuse.methods.observation import Observation, ShiftField
 from geofuse.rasters.image import Band
-from geofuse.rasters.pixels import read_raw, read_window
+from geofuse.rasters.pixels import read_window
 from geofuse.run.plan import Plan
-from geofuse.scenes.sensors.table import quality_flags
+from geofuse.scenes.quality import flags_of
 
 NODATA_FLAG, SATURATED_FLAG = 1, 2
 
@@ -139,7 +139,7 @@ def mask_of(plan: Plan, patch: Patch, pedestal: NDArray[np.float64]) -> NDArray[
     under_y = np.clip(nearest(plan.axis_y, row0, row1, grid.height), 0, grid.height - 1)
     under_x = np.clip(nearest(plan.axis_x, col0, col1, grid.width), 0, grid.width - 1)
     window = (int(under_y[0]), int(under_y[-1]) + 1, int(under_x[0]), int(under_x[-1]) + 1)
-    flags = quality_flags(read_raw(quality, 0, window), str(quality.bit_layout))
+    flags = flags_of(quality, window)
     flags = flags[np.ix_(under_y - window[0], under_x - window[2])]
     flags[~patch.valid] |= NODATA_FLAG
     flags[_saturated(plan, patch, pedestal)] |= SATURATED_FLAG

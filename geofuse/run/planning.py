@@ -34,7 +34,7 @@ from geofuse.run.product_spec import data_spec, dtype_of, encoding_notes, mask_s
 from geofuse.run.request import Request
 from geofuse.run.tiles import BLOCK_PX, checked_tile_px, tiles_of
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.opening import select_bands, with_nodata
+from geofuse.scenes.bands import select_bands, with_nodata
 from geofuse.scenes.relating import Relation, relate
 from geofuse.scenes.scene import Scene
 

@@ -15,10 +15,10 @@ from geofuse.geometry import Window
 from geofuse.methods.base import Patch
 from geofuse.methods.registration import highpass
 from geofuse.rasters.image import Image
-from geofuse.rasters.pixels import read_raw, read_window
+from geofuse.rasters.pixels import read_window
 from geofuse.run.patch_reading import coarse_span, pedestal_of, read_patch
 from geofuse.run.plan import Plan
-from geofuse.scenes.sensors.table import quality_flags
+from geofuse.scenes.quality import flags_of
 
 SAMPLE_CPX, SAMPLE_WINDOWS, SAMPLE_HALO_CPX = 96, 16, 20
 """Side and number of calibration's windows, and what is read around them."""
@@ -125,7 +125,7 @@ def _flagged(quality: Image, window: Window) -> NDArray[np.bool_]:
     left, right = max(col0, 0), min(col1, quality.grid.width)
     out = np.zeros((row1 - row0, col1 - col0), np.bool_)
     if top < bottom and left < right:
-        flags = quality_flags(read_raw(quality, 0, (top, bottom, left, right)), str(quality.bit_layout))
+        flags = flags_of(quality, (top, bottom, left, right))
         out[top - row0 : bottom - row0, left - col0 : right - col0] = flags & HIDING_FLAGS != 0
     return out
 

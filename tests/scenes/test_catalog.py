@@ -261,7 +261,7 @@ def test_a_damaged_item_is_told_from_none(small: Path) -> None:
         catalog.read_item(small, "landsat8", "S00000")
 
 
-@pytest.mark.parametrize("sensor", [*SENSORS, "never heard of"])
+@pytest.mark.parametrize("sensor", [*SENSORS.names(), "never heard of"])
 def test_every_sensor_has_rights(sensor: str) -> None:
     rights = rights_of(sensor)
     assert rights.access in ACCESS

@@ -15,10 +15,12 @@ from geofuse.errors import BandError, CorruptError, FormatError, GeofuseError, G
 from geofuse.geometry import AxisMap
 from geofuse.nouns import from_json, to_json
 from geofuse.rasters.pixels import read_window
-from geofuse.scenes.opening import open_scene, select_bands
-from geofuse.scenes.readers import landsat as deliveries
+from geofuse.scenes.bands import select_bands
+from geofuse.scenes.opening import open_scene
+from geofuse.scenes.readers import base, landsat_mtl
 from geofuse.scenes.relating import relate
 from geofuse.scenes.scene import Scene
+from geofuse.scenes.sensors.table import sensor
 from tests.scenes.rasters import landsat_folder, mtl_collection1, mtl_collection2, north_up, tar_of, write
 
 C1 = "LC08_L1TP_020039_20170701_20170715_01_T1"
@@ -50,7 +52,7 @@ def test_the_real_scene(landsat):
     assert (scene.image("pan").grid.height, scene.image("pan").grid.width) == (1207, 1254)
     assert (scene.image("ms").grid.height, scene.image("ms").grid.width) == (603, 627)
     assert scene.acquired == "2015-08-04T16:19:21.791742Z"
-    assert (scene.image("quality").bit_layout, scene.image("quality").grid) == (
+    assert (scene.image("quality").bit_layout.name, scene.image("quality").grid) == (
         "landsat-pre",
         scene.image("ms").grid,
     )
@@ -74,7 +76,11 @@ def test_the_real_scene_half_a_pixel_off(landsat):
 
 def test_collection_1(folder):
     scene = open_scene(str(folder))
-    assert (scene.scene_id, scene.sensor, scene.image("quality").bit_layout) == (C1, "landsat8", "landsat-c1")
+    assert (scene.scene_id, scene.sensor, scene.image("quality").bit_layout.name) == (
+        C1,
+        "landsat8",
+        "landsat-c1",
+    )
     assert [band.name for band in scene.image("ms").bands] == NAMES
     assert {band.saturation for band in scene.image("ms").bands} == {65534.0}
     assert scene.acquired == "2017-07-01T16:20:12.500000Z"
@@ -87,7 +93,11 @@ def test_collection_2_and_lower_case_suffixes(tmp_path):
     write(folder / f"{C2}_QA_RADSAT.tif")
     (folder / f"{C2}_ANG.txt").write_text("angles")
     scene = open_scene(str(folder))
-    assert (scene.scene_id, scene.sensor, scene.image("quality").bit_layout) == (C2, "landsat9", "landsat-c2")
+    assert (scene.scene_id, scene.sensor, scene.image("quality").bit_layout.name) == (
+        C2,
+        "landsat9",
+        "landsat-c2",
+    )
     assert [band.name for band in scene.image("ms").bands] == NAMES
     assert (scene.image("pan").bands[0].gain, scene.image("pan").bands[0].offset) == (2.0e-5, -0.1)
     assert {band.saturation for band in scene.image("ms").bands} == {65535.0}
@@ -202,12 +212,15 @@ def test_other_products_are_refused_by_name(tmp_path, scene_id, match):
 
 def test_a_folder_without_landsat(tmp_path):
     (tmp_path / "B4.TIF").write_bytes(b"x")
-    with pytest.raises(ProductError, match="no Landsat files"):
+    with pytest.raises(
+        ProductError,
+        match=r"no delivery that a reader knows \(B4\.TIF\); wanted landsat: one Landsat 8.*; or pair: ",
+    ):
         open_scene(str(tmp_path))
 
 
 def test_a_folder_of_too_many_files(tmp_path):
-    for number in range(deliveries.MOST_FILES + 1):
+    for number in range(base.MOST_FILES + 1):
         (tmp_path / str(number)).touch()
     with pytest.raises(ProductError, match="more than 10000 files"):
         open_scene(str(tmp_path))
@@ -356,12 +369,11 @@ MTLS = [mtl_collection1(C1), mtl_collection2(C2)]
 )
 def test_the_mtl_parser_answers_or_refuses(text):
     try:
-        found = deliveries.parse_mtl(text, path="x_MTL.txt")
-        whole = deliveries.Delivery("x", C1, "landsat8", {}, None, found)
+        found = landsat_mtl.parse_mtl(text, path="x_MTL.txt")
         for band in range(1, 12):
-            deliveries.radiometry(whole, band)
-        said = deliveries.metadata(whole)
-        deliveries.acquired(whole)
+            landsat_mtl.radiometry(found, band, path="x")
+        said = landsat_mtl.metadata(found, sensor("landsat8"), path="x")
+        landsat_mtl.acquired(found)
     except ProductError:
         return
     assert found
@@ -370,8 +382,8 @@ def test_the_mtl_parser_answers_or_refuses(text):
 
 def test_the_real_mtl_survives_any_single_cut(landsat):
     text = (landsat / f"{OLD}_MTL.txt").read_text()
-    whole = deliveries.parse_mtl(text, path="x")
+    whole = landsat_mtl.parse_mtl(text, path="x")
     assert len(whole) > 150
     for stop in range(0, len(text) - 5, 97):
         with pytest.raises(GeofuseError):
-            deliveries.parse_mtl(text[:stop], path="x")
+            landsat_mtl.parse_mtl(text[:stop], path="x")

@@ -12,7 +12,8 @@ import tifffile
 from geofuse.errors import BandError, FormatError, GeorefError, PixelError, ProductError
 from geofuse.nouns import from_json, to_json
 from geofuse.rasters.image import Piece
-from geofuse.scenes.opening import open_pair, select_bands, with_nodata
+from geofuse.scenes.bands import select_bands, with_nodata
+from geofuse.scenes.opening import open_pair
 from geofuse.scenes.relating import relate
 from geofuse.scenes.scene import Scene
 from tests.scenes.rasters import north_up, pair, tar_of, write

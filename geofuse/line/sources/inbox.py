@@ -39,7 +39,7 @@ from geofuse.line.scene_ledger import (
 )
 from geofuse.line.scene_ref import SceneRef, opened, ref_of_path, scene_key, with_digest
 from geofuse.line.sources.manifest import check_manifest
-from geofuse.scenes.opening import select_bands
+from geofuse.scenes.bands import select_bands
 
 log = logging.getLogger(__name__)
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")

@@ -11,7 +11,7 @@ from pathlib import Path
 from geofuse.errors import CorruptError, ProductError
 from geofuse.rasters.sniffing import bytes_at, opened
 from geofuse.scenes import sidecars
-from geofuse.scenes.readers import landsat
+from geofuse.scenes.readers.base import Listing, list_folder, list_tar
 
 MANIFEST_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 20
@@ -69,17 +69,21 @@ def digest_of(path: str, kind: str) -> str:
 def _lists(source: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield each list and the files it may name, by their base names."""
     if os.path.isdir(source):
-        files = dict(landsat.list_folder(source).files)
+        files = _by_name(list_folder(source))
     else:
         place = Path(source)
         for suffix in (".sha256", ".sha512", ".md5"):
             beside = place.with_name(place.name + suffix)
             if beside.is_file():
                 yield str(beside), {place.name: source}
-        files = dict(landsat.list_tar(source).files) if source.lower().endswith(".tar") else {}
+        files = _by_name(list_tar(source)) if source.lower().endswith(".tar") else {}
     for name, path in files.items():
         if _NAME.fullmatch(name):
             yield path, {**files, name: path}
+
+
+def _by_name(listing: Listing) -> dict[str, str]:
+    return {entry.name: entry.path for entry in listing.entries}
 
 
 def _entries(path: str) -> Iterator[tuple[str, str]]:

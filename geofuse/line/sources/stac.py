@@ -25,7 +25,9 @@ from geofuse.line.sources.downloads import check_whole, download
 from geofuse.line.sources.stac_search import search
 from geofuse.line.sources.web import Bounds, Web
 from geofuse.locks import locked
-from geofuse.scenes.readers import landsat
+from geofuse.scenes.opening import delivery_in
+from geofuse.scenes.readers.base import names_only
+from geofuse.scenes.readers.pair import RASTERS
 
 if TYPE_CHECKING:
     import pystac
@@ -136,11 +138,11 @@ def chosen_assets(item: pystac.Item, source: StacConfig) -> dict[str, pystac.Ass
     if source.assets:
         return {key: item.assets[key] for key in source.assets if key in item.assets}
     files = {key: _file_name(key, asset) for key, asset in item.assets.items()}
-    listed = landsat.Listing("", tuple((name, key) for key, name in files.items()))
-    own = {key for _, key in landsat.scene_files(listed)}
-    if not own:
-        rasters = (".tif", ".tiff", ".jp2")
-        own = {key for key, name in files.items() if name.lower().endswith(rasters)}
+    match = delivery_in(names_only([(name, key) for key, name in files.items()]))
+    if match is not None:
+        own = {entry.path for entry in match.files}
+    else:
+        own = {key for key, name in files.items() if name.lower().endswith(RASTERS)}
     return {key: asset for key, asset in item.assets.items() if key in own}
 
 
@@ -152,8 +154,9 @@ def _file_name(key: str, asset: pystac.Asset) -> str:
         key.lower(),
         *(str(band.get("common_name") or band.get("name")).lower() for band in bands),
     )
-    is_landsat = landsat.scene_files(landsat.Listing("", ((name, name),)))
-    return f"pan_{name}" if pan and not is_landsat and "pan" not in name.lower() else name
+    if not pan or "pan" in name.lower() or delivery_in(names_only([(name, name)])) is not None:
+        return name
+    return f"pan_{name}"
 
 
 def _fetch_item(

@@ -41,7 +41,7 @@ from geofuse.run.plan import Plan
 from geofuse.run.planning import make_plan
 from geofuse.run.product_files import read_record
 from geofuse.run.request import make_request
-from geofuse.scenes.opening import select_bands
+from geofuse.scenes.bands import select_bands
 from geofuse.scenes.relating import guide_of, same_crs, target_of
 from geofuse.scenes.scene import Scene
 
