@@ -31,6 +31,7 @@ from geofuse.line.scene_run import run_scene
 pytestmark = pytest.mark.usefixtures("server")
 Drop = Callable[..., Path]
 Configured = Callable[..., RunConfig]
+Sections = dict[str, dict[str, Any]]
 
 
 def run_of(state: State[Any]) -> tuple[FlowRun, dict[str, TaskRun], list[Artifact]]:
@@ -132,8 +133,10 @@ def test_a_bad_configuration_is_a_failed_run_that_names_the_key(tmp_path: Path) 
     assert "did you mean folder?" in state.message
 
 
-def test_storage_that_comes_back_is_tried_again(tmp_path: Path, drop: Drop, configured: Configured) -> None:
-    config = configured(work={"retries": 4, "backoff": 0.3})
+def test_storage_that_comes_back_is_tried_again(
+    tmp_path: Path, drop: Drop, configured: Configured, quick: Sections
+) -> None:
+    config = configured(**quick, work={"retries": 4, "backoff": 0.3})
     folder = drop(tmp_path / "inbox", "delta")
     obstacle = tmp_path / "catalog"
     obstacle.write_text("a file where the catalogue should be\n")
@@ -166,14 +169,15 @@ checks:
     ("level", "name", "event"), [("review", "Review", "review"), ("reject", "Rejected", "rejected")]
 )
 def test_what_is_not_passed_is_not_published_and_somebody_is_told(
-    tmp_path: Path, drop: Drop, configured: Configured, level: str, name: str, event: str
+    tmp_path: Path, drop: Drop, configured: Configured, quick: Sections, level: str, name: str, event: str
 ) -> None:
     profile = tmp_path / f"{level}.yaml"
     profile.write_text(PROFILE.format(name=level, level=level))
     told = tmp_path / "told.json"
     code = f"import sys; open({str(told)!r}, 'w').write(sys.stdin.read())"
     hook = [{"command": [sys.executable, "-c", code]}]
-    config = configured(accept={"profile": str(profile)}, hooks={"on_failure": hook, "on_review": hook})
+    sections = {"fuse": quick["fuse"], "accept": {"profile": str(profile)}}
+    config = configured(**sections, hooks={"on_failure": hook, "on_review": hook})
     state = fuse_scene(config_to_json(config), str(drop(tmp_path / "inbox", "eta")), return_state=True)
     assert state.name == name
     assert state.message is not None
@@ -187,10 +191,10 @@ def test_what_is_not_passed_is_not_published_and_somebody_is_told(
 
 
 def test_the_gpu_is_held_once_a_scene_and_waited_for(
-    tmp_path: Path, drop: Drop, configured: Configured, server: Server
+    tmp_path: Path, drop: Drop, configured: Configured, quick: Sections, server: Server
 ) -> None:
     ensure_limit("test-gpu")
-    config = configured(schedule={"gpu_limit": "test-gpu"})
+    config = configured(**quick, schedule={"gpu_limit": "test-gpu"})
     folder = drop(tmp_path / "inbox", "theta")
     found: list[State[Any]] = []
 

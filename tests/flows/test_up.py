@@ -148,14 +148,26 @@ def test_deployments_of_an_older_geofuse_are_named_with_what_to_do(server: Serve
                 client.delete_deployment(each.id)
 
 
-def test_it_starts_where_the_user_has_flows_and_renews_what_was_deployed(tmp_path: Path) -> None:
+def wait_deployed(client: SyncPrefectClient) -> None:
+    """Wait until the worker has deployed every flow of this geofuse."""
+    wanted = {f"{flow}/geofuse": entrypoint for flow, entrypoint in FLOWS.items()}
+    until(lambda: wanted.items() <= entrypoints(client).items(), 200, "deployments of this geofuse")
+
+
+def test_it_starts_where_the_user_has_flows_of_their_own(tmp_path: Path) -> None:
+    with geofuse_up(tmp_path, "--no-page") as (_, place), asked(place) as client:
+        assert (tmp_path / "said.txt").read_text().startswith("inbox ")
+        wait_deployed(client)
+
+
+@pytest.mark.slow
+def test_what_an_older_geofuse_deployed_is_renewed_at_the_start(tmp_path: Path) -> None:
     with started_server(tmp_path / "catalog.state" / "up") as server, asked(server.place) as client:
         leave_old(client)
     with geofuse_up(tmp_path, "--no-page") as (_, place), asked(place) as client:
         said = (tmp_path / "said.txt").read_text().splitlines()
         assert [line.removeprefix("deployed   ") for line in said[:2]] == RENEWALS
-        wanted = {f"{flow}/geofuse": entrypoint for flow, entrypoint in FLOWS.items()}
-        until(lambda: wanted.items() <= entrypoints(client).items(), 120, "deployments of this geofuse")
+        wait_deployed(client)
 
 
 def copy_slowly(source: Path, target: Path, seconds: float) -> None:
