@@ -8,37 +8,117 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geofuse.version import __version__
 
 if TYPE_CHECKING:
+    from geofuse.api.answers import Planned, Product, Report
+    from geofuse.api.archive import ClipKeywords, SearchKeywords, clip, publish, search
+    from geofuse.api.fusing import (
+        adapt,
+        calibrate,
+        calibrate_scene,
+        fuse,
+        fuse_to,
+        plan,
+        verify,
+    )
+    from geofuse.api.judging import LookKeywords, assess, bench, demo, simulate, simulate_from
+    from geofuse.api.lists import (
+        list_methods,
+        list_metrics,
+        list_networks,
+        list_readers,
+        option_table,
+    )
+    from geofuse.api.scenes import inspect, open_pair, open_scene
     from geofuse.errors import GeofuseError
-    from geofuse.quality.assess import assess
-    from geofuse.run.arrays import fuse
-    from geofuse.run.calibrating import calibrate_scene
-    from geofuse.scenes.opening import open_pair, open_scene
+    from geofuse.quality.assessment.values import Assessment
+    from geofuse.quality.bench import Bench
+    from geofuse.run.plan import Plan
+    from geofuse.run.progress import Progress
+    from geofuse.run.request import (
+        AreaKeywords,
+        EncodeKeywords,
+        LazyKeywords,
+        MeasureKeywords,
+        MethodKeywords,
+        PlanKeywords,
+        RequestKeywords,
+        WorkKeywords,
+    )
+    from geofuse.scenes.scene import Scene
 
-_HOMES = {
-    "GeofuseError": "geofuse.errors",
-    "assess": "geofuse.quality.assess",
-    "calibrate_scene": "geofuse.run.calibrating",
-    "fuse": "geofuse.run.arrays",
-    "open_pair": "geofuse.scenes.opening",
-    "open_scene": "geofuse.scenes.opening",
+_NAMES = {
+    "api.answers": ("Report", "Planned", "Product"),
+    "api.archive": ("ClipKeywords", "SearchKeywords", "clip", "publish", "search"),
+    "api.fusing": (*("adapt", "calibrate", "calibrate_scene", "fuse", "fuse_to", "plan", "verify"),),
+    "api.judging": ("LookKeywords", "assess", "bench", "demo", "simulate", "simulate_from"),
+    "api.lists": ("list_methods", "list_metrics", "list_networks", "list_readers", "option_table"),
+    "api.scenes": ("inspect", "open_pair", "open_scene"),
+    "errors": ("GeofuseError",),
+    "quality.assessment.values": ("Assessment",),
+    "quality.bench": ("Bench",),
+    "run.progress": ("Progress",),
+    "run.plan": ("Plan",),
+    "run.request": (
+        *("AreaKeywords", "EncodeKeywords", "LazyKeywords", "MeasureKeywords"),
+        *("MethodKeywords", "PlanKeywords", "RequestKeywords", "WorkKeywords"),
+    ),
+    "scenes.scene": ("Scene",),
 }
+"""The public names, by the module that is imported when one is first used."""
+_HOMES = {name: f"geofuse.{module}" for module, names in _NAMES.items() for name in names}
 __all__ = [
+    "AreaKeywords",
+    "Assessment",
+    "Bench",
+    "ClipKeywords",
+    "EncodeKeywords",
     "GeofuseError",
+    "LazyKeywords",
+    "LookKeywords",
+    "MeasureKeywords",
+    "MethodKeywords",
+    "Plan",
+    "PlanKeywords",
+    "Planned",
+    "Product",
+    "Progress",
+    "Report",
+    "RequestKeywords",
+    "Scene",
+    "SearchKeywords",
+    "WorkKeywords",
     "__version__",
+    "adapt",
     "assess",
+    "bench",
+    "calibrate",
     "calibrate_scene",
+    "clip",
+    "demo",
     "fuse",
+    "fuse_to",
+    "inspect",
+    "list_methods",
+    "list_metrics",
+    "list_networks",
+    "list_readers",
     "open_pair",
     "open_scene",
+    "option_table",
+    "plan",
+    "publish",
+    "search",
+    "simulate",
+    "simulate_from",
+    "verify",
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name when it is first used (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'geofuse' has no attribute {name!r}")

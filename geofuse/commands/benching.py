@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geofuse.commands.common import (
     add_switches,
@@ -18,10 +17,6 @@ from geofuse.commands.common import (
 )
 from geofuse.commands.parsing import add_command, add_options, names
 from geofuse.config.sections import FuseOptions
-from geofuse.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 EXAMPLES = """\
   geofuse bench LC08_SCENE --window 960 2 244 838 --out bench
@@ -73,55 +68,22 @@ def _counts(text: str) -> list[int]:
 def _bench(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.files import write_faults
-    from geofuse.pages.bench_page import write_bench
+    from geofuse.api.judging import make_bench
     from geofuse.pages.bench_table import bench_text
-    from geofuse.quality.bench import run_bench
 
     folder = Path(arguments.out)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError("--out is a file", wanted="a folder", path=str(folder))
-    request = request_of(arguments)
-    with progress_bars(arguments.no_progress) as progress, stoppable(), write_faults(folder):
-        bench = run_bench(
+    with progress_bars(arguments.no_progress) as progress, stoppable():
+        found = make_bench(
             scene_of(arguments),
-            request,
+            request_of(arguments),
             folder,
             methods=arguments.methods,
             protocol=arguments.protocol,
             rounds=arguments.rounds,
             progress=progress,
-        )
-    found = write_bench(bench, folder, commands_of(arguments, bench.found))
+        ).found
     if arguments.json:
         print_json(found)
         return
     print(bench_text(found))
     print(f"\nwritten: {folder / 'bench.html'}, bench.md, bench.json, crops.png")
-
-
-def commands_of(arguments: argparse.Namespace, found: Mapping[str, Any]) -> list[str]:
-    """Return the command lines that repeat a bench, its pair, and the product of its first row."""
-    scene = _scene_words(arguments)
-    window = [str(number) for number in found["pan_window"]]
-    area = ["--window", *window]
-    asked = ["--methods", ",".join(arguments.methods), "--protocol", arguments.protocol]
-    asked += ["--back-projections", ",".join(map(str, arguments.rounds))]
-    calibrate = ["--no-calibrate"] if arguments.calibrate is False else []
-    lines = [["bench", *scene, *area, *asked, *calibrate, "--out", arguments.out]]
-    if arguments.protocol == "reduced":
-        lines.append(["simulate", *scene, *area, *calibrate, "--out", "pair"])
-    best = found["rows"][0]
-    if "error" not in best:
-        method = ["--method", best["is"], "--back-projections", str(best["back_projections"])]
-        lines.append(["fuse", *scene, *area, *method, *calibrate, "--out", "best.tif"])
-    return [shlex.join(["geofuse", *words]) for words in lines]
-
-
-def _scene_words(arguments: argparse.Namespace) -> list[str]:
-    words = [arguments.path] if arguments.path else []
-    words += ["--pan", arguments.pan] if arguments.pan else []
-    words += [word for path in arguments.ms or () for word in ("--ms", path)]
-    words += ["--bands", ",".join(arguments.bands)] if arguments.bands else []
-    words += ["--nodata", f"{arguments.nodata:g}"] if arguments.nodata is not None else []
-    return words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from geofuse.api.archive import INTERVAL, LIMIT
 from geofuse.commands.common import add_switches, print_json
 from geofuse.commands.parsing import Parser, add_command
 from geofuse.commands.table import COMMANDS
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from geofuse.archive.catalog_index import Entry
 
-LIMIT = 100
 PUBLISH_EXAMPLES = """\
   geofuse publish sharp.tif --catalog archive
   geofuse publish sharp.tif --catalog archive --access internal --acquired 2024-05-12T10:05:00Z
@@ -24,7 +24,6 @@ SEARCH_EXAMPLES = """\
   geofuse catalog search archive --bbox 13.2 52.4 13.6 52.6 --datetime 2024-05-01/2024-05-31
   geofuse catalog search archive --intersects parcel.geojson --cloud-cover-max 10 --json
 """
-_INTERVAL = "A/B, A/.., ../B or one time or day, ISO 8601"
 
 
 def add(commands: Any) -> None:
@@ -64,7 +63,7 @@ def add(commands: Any) -> None:
     place = search.add_argument_group("place (one of them)")
     place.add_argument("--bbox", nargs=4, type=float, metavar=("W", "S", "E", "N"), help="degrees")
     place.add_argument("--intersects", metavar="AREA.geojson", help="vector file of polygons")
-    search.add_argument("--datetime", metavar="A/B", help=_INTERVAL)
+    search.add_argument("--datetime", metavar="A/B", help=INTERVAL)
     search.add_argument(
         "--cloud-cover-max", type=float, metavar="PERCENT", help="unknown clouds do not count"
     )
@@ -75,17 +74,18 @@ def add(commands: Any) -> None:
 def _publish(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.archive.publishing import Wishes, publish
+    from geofuse.api.archive import publish
 
-    wishes = Wishes(
+    done = publish(
+        arguments.product,
+        arguments.catalog,
         access=arguments.access,
-        license_id=arguments.license,
+        license=arguments.license,
         attribution=arguments.attribution,
         acquired=arguments.acquired,
-        item_id=arguments.id,
-        reports=tuple(Path(path) for path in arguments.report),
-    )
-    done = publish(Path(arguments.product), Path(arguments.catalog), wishes)
+        id=arguments.id,
+        reports=arguments.report,
+    ).facts
     if arguments.json:
         print_json(done)
         return
@@ -134,48 +134,25 @@ def _show(arguments: argparse.Namespace) -> None:
 def _search(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from geofuse.archive.catalog import find, load
-    from geofuse.archive.catalog_index import Query
-    from geofuse.archive.footprints import area_of
+    from geofuse.api.archive import collection_of, find_items
 
-    if arguments.limit < 1:
-        raise UsageError(f"--limit {arguments.limit}", wanted="at least 1")
     folder = Path(arguments.dir)
-    start, stop = _interval(arguments.datetime)
-    query = Query(
-        area=area_of(bbox=arguments.bbox, aoi=arguments.intersects),
-        start=start,
-        stop=stop,
+    found = find_items(
+        folder,
+        bbox=arguments.bbox,
+        intersects=arguments.intersects,
+        datetime=arguments.datetime,
         cloud_cover_max=arguments.cloud_cover_max,
         sensor=arguments.sensor,
+        limit=arguments.limit,
     )
-    found = find(folder, query)
-    shown = found[: arguments.limit]
     if arguments.json:
-        items = [load(folder, entry) for entry in shown]
-        counts = {"numberMatched": len(found), "numberReturned": len(items)}
-        print_json({"type": "FeatureCollection", "features": items, **counts})
+        print_json(collection_of(folder, found, arguments.limit))
         return
+    shown = found[: arguments.limit]
     print(_entries_text(shown))
     if len(found) > len(shown):
         print(f"{len(found)} found, the first {len(shown)} shown; --limit shows more")
-
-
-def _interval(text: str | None) -> tuple[float | None, float | None]:
-    """Read A/B into its first and last second."""
-    from geofuse.archive.catalog_index import seconds
-    from geofuse.archive.stac_item import acquired_span
-
-    if text is None:
-        return None, None
-    first, mark, last = text.partition("/")
-    if not mark:
-        last = first
-    ends = [None if end in ("", "..") else acquired_span(end) for end in (first, last)]
-    start, stop = (seconds(ends[0][0]) if ends[0] else None), (seconds(ends[1][1]) if ends[1] else None)
-    if start is not None and stop is not None and start > stop:
-        raise UsageError(f"--datetime {text}", wanted=_INTERVAL + ", A before B")
-    return start, stop
 
 
 def _remove(arguments: argparse.Namespace) -> None:

@@ -18,12 +18,10 @@ from geofuse.config.sections import (
     SceneOptions,
     WorkOptions,
 )
-from geofuse.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geofuse.rasters.cog.objects import Target
     from geofuse.run.request import Request
     from geofuse.scenes.scene import Scene
 
@@ -105,27 +103,6 @@ def work_option(parser: Any) -> None:
         "--work",
         metavar="DIR",
         help="with an object store: where parts and product lie until they are uploaded (the user's cache)",
-    )
-
-
-def target_from(address: str, work: str | None) -> Target | None:
-    """Return the place in an object store that an address names; None where it is a file's."""
-    if "://" not in address:
-        if work is not None:
-            raise UsageError(
-                "--work with a product in a folder",
-                wanted="s3://BUCKET/OUT.tif (gs://, az://)",
-                do="or leave it out",
-            )
-        return None
-    from pathlib import Path
-
-    from geofuse.config import surroundings
-    from geofuse.rasters.cog import objects
-
-    found = surroundings()
-    return objects.target_of(
-        address, work=Path(work or found.work_folder).absolute(), retry_s=found.store_retry_s
     )
 
 

@@ -9,9 +9,9 @@ from geofuse.commands.common import (
     add_switches,
     print_json,
     progress_bars,
+    request_of,
     scene_of,
     scene_options,
-    target_from,
     work_option,
 )
 from geofuse.commands.parsing import add_command
@@ -36,47 +36,29 @@ def add(commands: Any) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
+    from geofuse.api.scenes import inspected
     from geofuse.pages.terminal import inspect_text
-    from geofuse.run.inspecting import inspect_scene
 
-    facts = inspect_scene(
-        scene_of(arguments),
-        bands=arguments.bands,
-        bbox=arguments.bbox,
-        aoi=arguments.aoi,
-        window=arguments.window,
-        nodata=arguments.nodata,
-    )
+    facts = inspected(scene_of(arguments), request_of(arguments)).facts
     print_json(facts) if arguments.json else print(inspect_text(facts))
 
 
 def _methods(arguments: argparse.Namespace) -> None:
-    from geofuse.methods import table
+    from geofuse.api.lists import list_methods
     from geofuse.pages.terminal import methods_text
 
-    abouts = [table.get(name).about for name in table.names()]
-    told = ("name", "family", "paper", "title", "ratios")
-    listed = [
-        {**{key: getattr(about, key) for key in told}, "hears": sorted(about.hears)} for about in abouts
-    ]
-    found = {"auto": table.AUTO, "candidates": list(table.CANDIDATES), "methods": listed}
+    found = list_methods().facts
     print_json(found) if arguments.json else print(methods_text(found))
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from pathlib import Path
+    from geofuse.api.fusing import verify
 
-    from geofuse.run.delivery import verify_object
-    from geofuse.run.product_files import verify
-
-    target = target_from(arguments.product, arguments.work)
-    record = verify_object(target) if target else verify(Path(arguments.product))
+    found = verify(arguments.product, work=arguments.work)
     if arguments.json:
-        print_json(
-            {"product": arguments.product, "valid": True, "sha256": record["assets"]["data"]["sha256"]}
-        )
+        print_json({"product": found.address, "valid": True, "sha256": found.sha256})
     else:
-        print(f"{arguments.product}: valid COG, on its grid, checksums as recorded")
+        print(f"{found.address}: valid COG, on its grid, checksums as recorded")
 
 
 def _demo(arguments: argparse.Namespace) -> None:

@@ -110,7 +110,7 @@ def _from_fine(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("--bbox or --aoi with --fine", wanted="--window ROW COL HEIGHT WIDTH")
     asked = {
         "ratio": arguments.ratio,
-        "shift_px": tuple(arguments.shift) if arguments.shift else None,
+        "shift_px": tuple(arguments.shift_px) if arguments.shift_px else None,
         "mtf_gains": arguments.gain,
         "pan_weights": arguments.pan_weights,
         "noise_sigma": arguments.noise,

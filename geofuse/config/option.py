@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from types import NoneType
@@ -213,6 +213,33 @@ def _kind(hint: Any) -> dict[str, Any]:
     return {"kind": PLAIN[hint]}
 
 
+def markdown_row(asked: Option, methods: Sequence[str] = ()) -> str:
+    """Return an option as a row of the manual's table; `methods` are those that hear it, where only some do."""
+    needs = asked.needs
+    heard = ", ".join(methods) or "all"
+    if needs is not None:
+        values = ", ".join(str(value).lower() if value is True else str(value) for value in needs.values)
+        heard = f"{heard}; {needs.option}: {values}" if methods else f"{needs.option}: {values}"
+    count = f"{asked.count} " if asked.count else ""
+    values = ", ".join(asked.choices) or f"{count}{KINDS[asked.kind]}" + (
+        f", {asked.unit}" if asked.unit else ""
+    )
+    flags = ", ".join(f"`{flag}`" for flag in asked.flags) or (
+        asked.metavar if isinstance(asked.metavar, str) else ""
+    )
+    default = asked.default_words or (
+        "yes" if asked.default is True else "no" if asked.default is False else "none"
+    )
+    cells = (f"`{asked.name}`", flags, values, default, heard, asked.help)
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+KINDS = {
+    **{"text": "text", "place": "path", "switch": "yes or no", "whole": "whole number", "number": "number"},
+    **{"size": "bytes, or such as 4GiB", "time": "seconds, or such as 10m", "choice": ""},
+    **{"names": "names", "places": "paths", "numbers": "numbers", "wholes": "whole numbers"},
+}
+"""What a value of a kind is, in words."""
 Words = Callable[["Option", object], str]
 """How a door spells an option with a value; without one (`...`) its name."""
 

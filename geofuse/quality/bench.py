@@ -32,6 +32,7 @@ from geofuse.run.progress import Progress, silent
 from geofuse.run.request import Request, changed, make_request
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.scene import Scene
+from geofuse.showing import html, line
 from geofuse.version import __version__
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,18 @@ class Bench:
     """bench.json."""
     pictures: tuple[Picture, ...]
     """PAN, upsampled MS and reference first, then the products in the order of the rows."""
+
+    def __repr__(self) -> str:
+        best = self.found["rows"][0]
+        rows = f"{len(self.found['rows'])} rows"
+        return line("Bench", self.found["scene"], self.found["protocol"], rows, f"best {best['method']}")
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"{row['method']}, {row['back_projections']} rounds", row.get("error") or row.get("hqnr", ""))
+            for row in self.found["rows"]
+        ]
+        return html(f"bench of {self.found['scene']}, {self.found['protocol']}: HQNR", rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 import xarray
@@ -21,46 +20,29 @@ from geofuse.run.fuse import fit_plan, fuse_core
 from geofuse.run.patch_reading import job_of
 from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_to_json
 from geofuse.run.planning import Findings, make_plan
-from geofuse.run.request import LazyKeywords, make_request
+from geofuse.run.request import Request
 from geofuse.run.tiles import tiles_of
-from geofuse.scenes.opening import given_of, open_given
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
+DataArray = xarray.DataArray
+"""What a lazy product is."""
 _FITS: dict[str, Params] = {}
 _FITTING = threading.Lock()
 
 
-def fuse(
-    scene: Scene | str | os.PathLike[str],
-    ms: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
-    *,
-    params: Mapping[str, Any] | str | os.PathLike[str] | None = None,
-    **options: Unpack[LazyKeywords],
-) -> xarray.DataArray:
+def lazy_product(scene: Scene, request: Request, record: Mapping[str, Any] | None = None) -> xarray.DataArray:
     """Fuse lazily: a dask-backed (band, y, x) array in the source's type, with CRS, transform, nodata, band names.
 
-    ``scene`` is a Scene, a scene folder or .tar, or the PAN file with ``ms`` the MS file(s). ``options`` are those
-    of the command line: bbox, aoi, window, nodata, weights, tile_px, calibrate, shift_px, back_projections, force,
-    network, device.
-    Calibration looks at a sample of the scene at once (``calibrate=False``: headers only); the first compute
-    measures the scene once; ``params`` (an OUT.json, or its content) spares both. Afterwards a window reads only what
-    it needs. Pixels equal those of the command line's file.
+    Without a product's ``record`` calibration looks at a sample of the scene at once, and the first compute measures
+    the scene once; with it neither is needed. Raises ConfigError for the record of another method or other bands.
     """
-    opened = _opened(scene, ms)
-    known = LazyKeywords.__annotations__
-    if unknown := set(options) - set(known):
-        raise UsageError(
-            f"unknown option {sorted(unknown)[0]!r}", wanted="one of " + ", ".join(sorted(known))
-        )
-    request = make_request(**options)
-    if params is None:
-        return _lazy(calibrated_plan(opened, request), None)
-    record = params if isinstance(params, Mapping) else json.loads(Path(params).read_text())
+    if record is None:
+        return _lazy(calibrated_plan(scene, request), None)
     found, fitted = _given(record)
     if request.fuse.method not in ("auto", found.method):
         raise ConfigError(f"parameters of {found.method}", wanted=f"those of {request.fuse.method}")
-    plan = make_plan(opened, request, found)
+    plan = make_plan(scene, request, found)
     names = record["parameters"]["bands"]
     if names != list(plan.options["names"]):
         raise ConfigError(
@@ -70,16 +52,17 @@ def fuse(
     return _lazy(plan, fitted)
 
 
-def _opened(
-    scene: Scene | str | os.PathLike[str],
-    ms: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
-) -> Scene:
-    if isinstance(scene, Scene):
-        return scene
-    if ms is None:
-        return open_given(given_of(os.fspath(scene)))
-    files = [ms] if isinstance(ms, str | os.PathLike) else list(ms)
-    return open_given(given_of(None, os.fspath(scene), [os.fspath(file) for file in files]))
+def write_array(array: xarray.DataArray, path: Path) -> Path:
+    """Write an array (band, y, x) with CRS and transform as a plain GeoTIFF; UsageError for what is none."""
+    import rioxarray  # noqa: F401  (the .rio accessor)
+
+    if not isinstance(array, xarray.DataArray) or array.rio.crs is None:
+        raise UsageError(
+            f"a {type(array).__name__} without a coordinate system",
+            wanted="a file, or an xarray.DataArray (band, y, x) with CRS and transform",
+        )
+    array.rio.to_raster(path)
+    return path
 
 
 def _given(record: Mapping[str, Any]) -> tuple[Findings, Params]:

@@ -7,12 +7,14 @@ the next run finish what a run that was killed in between left.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from geofuse.errors import ExistsError, VerifyError
+from geofuse.config.surroundings import surroundings
+from geofuse.errors import ExistsError, UsageError, VerifyError
 from geofuse.files import sha256_of, write_faults, write_json
 from geofuse.locks import locked
 from geofuse.rasters import ledger
@@ -24,6 +26,23 @@ from geofuse.run.plan import Plan, fingerprint
 from geofuse.run.product_files import already_there, asset_paths, companions, is_record, verify
 from geofuse.run.progress import Progress, silent
 from geofuse.version import __version__
+
+
+def target_from(address: str, work: str | os.PathLike[str] | None) -> Target | None:
+    """Return the place in an object store that an address names; None where it is a file's.
+
+    ``work`` is where parts lie until they are uploaded; the user's cache where not given. UsageError for a folder for
+    work that nothing would use.
+    """
+    if "://" not in address:
+        if work is not None:
+            wanted = "s3://BUCKET/OUT.tif (gs://, az://)"
+            raise UsageError("--work with a product in a folder", wanted=wanted, do="or leave it out")
+        return None
+    found = surroundings()
+    return objects.target_of(
+        address, work=Path(work or found.work_folder).absolute(), retry_s=found.store_retry_s
+    )
 
 
 def prepare(target: Target) -> None:

@@ -19,6 +19,7 @@ from geofuse.rasters.image import Grid, Image
 from geofuse.rasters.sniffing import Identity
 from geofuse.run.tiles import Tile, tiles_of
 from geofuse.scenes.scene import Scene
+from geofuse.showing import html, line
 
 COLLECT_PX = 1024
 """Blocks of the first pass: anchored at the output's origin, whatever the tiles are."""
@@ -80,6 +81,21 @@ class Plan:
     """What calibration found, as it is reported."""
     sample_bytes: int = 0
     """Memory that calibration's sample takes."""
+
+    def __repr__(self) -> str:
+        size = f"{self.grid.height} x {self.grid.width} px"
+        return line("Plan", self.scene.scene_id, self.method, size, f"tiles of {self.tile_px} px")
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [
+            ("method", self.method),
+            ("bands", [self.target.bands[index].name for index in self.bands]),
+            ("size", f"{self.grid.height} x {self.grid.width} px"),
+            ("tile", f"{self.tile_px} px, {self.workers} at a time"),
+            ("rounds of back-projection", self.rounds),
+            ("notes", list(self.notes)),
+        ]
+        return html(f"plan for {self.scene.scene_id}", rows)
 
 
 def plan_tiles(plan: Plan) -> tuple[Tile, ...]:

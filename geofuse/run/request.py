@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast
 
 from geofuse.config.option import Option, Words, key_words, python_words, read_size
@@ -52,6 +53,12 @@ class AreaKeywords(BandsKeywords, total=False):
     bbox: Sequence[float] | None
     aoi: str | os.PathLike[str] | None
     window: Sequence[int] | None
+
+
+class MeasureKeywords(AreaKeywords, total=False):
+    """What measuring a pair hears."""
+
+    force: bool
 
 
 class MethodKeywords(AreaKeywords, total=False):
@@ -123,6 +130,22 @@ class Request:
 def make_request(**values: Unpack[RequestKeywords]) -> Request:
     """Make a request of options by name; UsageError for a value that cannot be, or an option nobody hears."""
     return request_from(cast("Mapping[str, object]", values))
+
+
+def request_for(keywords: type, values: Mapping[str, object], **more: object) -> Request:
+    """Make a request of what a function was told that hears the keywords of a TypedDict only."""
+    known_only(keywords, values)
+    return request_from({**values, **more})
+
+
+def known_only(keywords: type, values: Mapping[str, object]) -> None:
+    """Refuse a keyword that is not one of a TypedDict's, naming the nearest."""
+    known = sorted(keywords.__annotations__)
+    for name in values:
+        if name not in known:
+            near = get_close_matches(name, known, 1, 0.5)
+            do = f"did you mean {near[0]}?" if near else ""
+            raise UsageError(f"unknown option {name!r}", wanted="one of " + ", ".join(known), do=do)
 
 
 def request_from(values: Mapping[str, object], words: Words = python_words) -> Request:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from geofuse.errors import ProductError
 from geofuse.rasters.image import Image
+from geofuse.showing import html, line
 
 ROLES = (
     *("pan", "ms", "swir", "hs", "vnir", "thermal"),
@@ -48,6 +49,21 @@ class Scene:
     """Sun and view angles, cloud cover, path/row, level, attribution."""
     warnings: tuple[str, ...] = ()
     """What was noticed on opening and belongs into the provenance."""
+
+    def __repr__(self) -> str:
+        images = (f"{image.role} {image.grid.height} x {image.grid.width}" for image in self.images)
+        return line("Scene", self.scene_id, self.sensor, *images)
+
+    def _repr_html_(self) -> str:
+        sizes = [
+            (
+                image.role,
+                f"{', '.join(band.name for band in image.bands)}: {image.grid.height} x {image.grid.width} px",
+            )
+            for image in self.images
+        ]
+        known = [("sensor", self.sensor), ("acquired", self.acquired), ("reader", self.reader)]
+        return html(self.scene_id, [*known, *sizes, ("warnings", list(self.warnings))])
 
     def find(self, role: str) -> Image | None:
         """Return the image of that role, None where the scene has none."""

@@ -165,7 +165,7 @@ def test_cases_and_areas_are_checked_before_anything_is_done(pair: tuple[Path, P
     coarse = write(tmp_path / "m.tif", np.full((3, 1300, 1250), 9, np.uint8), north_up(4.0), compress="zstd")
     scene = open_pair(str(flat), [str(coarse)])
     request, notes = cut_to_size(scene, make_request())
-    assert request.window == (1576, 1476, 2048, 2048)
+    assert request.scene.window == (1576, 1476, 2048, 2048)
     assert "middle 2048 x 2048" in notes[0]
     asked = make_request(window=(0, 0, 100, 100))
     assert cut_to_size(scene, asked) == (asked, [])

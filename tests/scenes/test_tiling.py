@@ -22,7 +22,7 @@ from geofuse.rasters.tiling import laid_out, native_grid
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import fuse_to_cog
-from geofuse.run.planning import Request
+from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.scene import Scene
 
@@ -88,7 +88,7 @@ def whole(folder: Path) -> str:
 
 
 def product(scene: Scene, out: Path, **request: object) -> bytes:
-    wanted = Request(**({"method": "ridge", "tile_px": 512, "workers": 1, "force": True} | request))
+    wanted = make_request(**({"method": "ridge", "tile_px": 512, "workers": 1, "force": True} | request))
     fuse_to_cog(calibrated_plan(replace(scene, scene_id="x"), wanted), out, runner=Serial())
     return out.read_bytes()
 
@@ -178,9 +178,7 @@ def test_a_gap_is_nodata_where_that_was_said(tmp_path: Path) -> None:
 
 def test_every_piece_is_fingerprinted(tmp_path: Path) -> None:
     ms, tiles = coarse(tmp_path), tiles_of(tmp_path, ground())
-    plan = calibrated_plan(
-        open_pair(tiles, [ms]), Request(method="brovey", workers=1, force=True, calibrate=False)
-    )
+    plan = calibrated_plan(open_pair(tiles, [ms]), make_request(method="brovey", workers=1, calibrate=False))
     assert [item["path"] for item in plan.inputs] == [*tiles, ms]
 
 

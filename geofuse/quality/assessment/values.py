@@ -29,6 +29,7 @@ from geofuse.quality.documents import (
     SeamReport,
     SharpnessReport,
 )
+from geofuse.showing import html, line
 
 T = TypeVar("T")
 
@@ -47,6 +48,17 @@ class Assessment:
     """Local metrics by name."""
     histograms: Histograms
     """How values are distributed."""
+
+    def __repr__(self) -> str:
+        rows = ((name, found["value"]) for name, found in self.values["metrics"].items())
+        shown = [f"{name} {value:.4g}" for name, value in rows if isinstance(value, float)]
+        return line("Assessment", *shown[:6])
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [
+            (found["label"], found["value"]) for found in self.values["metrics"].values()
+        ]
+        return html("assessment", [*rows, ("warnings", self.values["warnings"])])
 
 
 def put_together(ask: Ask, found: Measured) -> Assessment:

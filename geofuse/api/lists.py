@@ -1,0 +1,75 @@
+"""What there is to choose from: methods, networks, metrics, and the options with who hears them."""
+
+from __future__ import annotations
+
+from geofuse.api.answers import Report
+
+
+def list_methods() -> Report:
+    """List the fusion methods, as `geofuse methods --json`: name, family, paper, title, ratios, options they hear.
+
+    >>> import geofuse
+    >>> geofuse.list_methods()["auto"]
+    'mtf-glp-hpm-r'
+    """
+    from geofuse.methods import table
+
+    told = ("name", "family", "paper", "title", "ratios")
+    abouts = [table.get(name).about for name in table.names()]
+    listed = [
+        {**{key: getattr(about, key) for key in told}, "hears": sorted(about.hears)} for about in abouts
+    ]
+    values = {"auto": table.AUTO, "candidates": list(table.CANDIDATES), "methods": listed}
+    return Report(f"{len(listed)} methods", values)
+
+
+def list_networks() -> tuple[str, ...]:
+    """List the methods that need weights, and torch to run.
+
+    >>> import geofuse
+    >>> geofuse.list_networks()[:2]
+    ('pan-gan', 'pan-gan-ms')
+    """
+    from geofuse.nets.table import NETWORKS
+
+    return NETWORKS.names()
+
+
+def list_readers() -> tuple[str, ...]:
+    """List the readers of deliveries: geofuse's own, then those of installed packages.
+
+    >>> import geofuse
+    >>> "landsat" in geofuse.list_readers()
+    True
+    """
+    from geofuse.scenes.readers.table import READERS
+
+    return READERS.names()
+
+
+def list_metrics() -> Report:
+    """List the metrics that `assess` and `bench` measure: by key, with phrase, unit, best value and direction."""
+    from geofuse.metrics.table import installed, row_of
+
+    found = {metric.key: dict(row_of(metric)) for metric in installed().metrics}
+    return Report(f"{len(found)} metrics", found)
+
+
+def option_table(section: str | None = None) -> str:
+    """Return the options as a table in Markdown: name in Python and YAML, flag, values, default, who hears it, meaning.
+
+    >>> import geofuse
+    >>> print(geofuse.option_table("encode").splitlines()[2])
+    | `compress` | `--compress` | zstd, deflate, lzw, none, lerc | zstd | all | zstd, deflate, lzw, none or lerc |
+    """
+    from geofuse.config.option import markdown_row
+    from geofuse.config.sections import every_option
+    from geofuse.run.request import who_hears
+
+    head = ["| name | command line | values | default | heard by | meaning |", "|---|---|---|---|---|---|"]
+    rows = [
+        markdown_row(each, who_hears(each.name) if each.by_method else ())
+        for each in every_option().values()
+        if section in (None, each.section)
+    ]
+    return "\n".join([*head, *rows]) + "\n"
