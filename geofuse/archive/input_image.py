@@ -7,7 +7,6 @@ that were fused are cut to the product's area, stored value by stored value, blo
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,13 +20,10 @@ from geofuse.errors import ChangedError, GeofuseError
 from geofuse.geometry import Window
 from geofuse.rasters.cog import CogSpec, assemble, checked_spec, encode_tile, write_part
 from geofuse.rasters.headers import RasterFacts
-from geofuse.rasters.image import Grid, Image, files_of
-from geofuse.rasters.pixels import input_sha256, read_raw, read_window
-from geofuse.rasters.sniffing import TAR, file_of
-from geofuse.scenes.bands import select_bands
-from geofuse.scenes.opening import open_pair, open_scene
+from geofuse.rasters.image import Grid, Image
+from geofuse.rasters.pixels import read_raw, read_window
+from geofuse.run.reopening import reopened
 from geofuse.scenes.relating import between, rectangle, target_of
-from geofuse.scenes.scene import Scene
 
 TILE_PX = 1024
 MARGIN_CPX = 2
@@ -45,7 +41,7 @@ def write_input(out: Path, record: dict[str, Any], facts: RasterFacts, *, beside
     Raises WriteError.
     """
     try:
-        scene, chosen = _opened(record, beside)
+        scene, chosen = reopened(record, beside)
         image = target_of(scene)
         window = _window(facts.grid, image.grid)
     except GeofuseError as fault:
@@ -63,33 +59,6 @@ def write_input(out: Path, record: dict[str, Any], facts: RasterFacts, *, beside
             write_part(paths[-1], [tile], fingerprint=record["fingerprint"], extra={})
         assemble(out, spec, paths, tile_px=TILE_PX)
     return True
-
-
-def _opened(record: dict[str, Any], beside: Path) -> tuple[Scene, tuple[int, ...]]:
-    """Open the scene a record names, and find its bands; raises ChangedError where a file is another now."""
-    inputs = [{**item, "path": _found(item["path"], beside)} for item in record["inputs"]]
-    paths = [item["path"] for item in inputs]
-    if record["scene"]["sensor"].startswith("landsat"):
-        first = paths[0]
-        scene = open_scene(file_of(first) if first.startswith(TAR) else os.path.dirname(first))
-    else:
-        scene = open_pair(paths[0], paths[1:])
-    chosen = select_bands(scene, record["parameters"]["bands"])
-    known = {_name(item["path"]): item["sha256"] for item in inputs}
-    for path in sorted(files_of(target_of(scene), chosen)):
-        if input_sha256(path) != known.get(_name(path)):
-            raise ChangedError("no longer what the product was made from", path=path)
-    return scene, chosen
-
-
-def _found(path: str, beside: Path) -> str:
-    """Return where an input is: relative paths were so to the folder in which the product was made."""
-    near = beside / Path(path).name
-    return str(near) if not path.startswith(TAR) and not os.path.exists(path) and near.is_file() else path
-
-
-def _name(path: str) -> str:
-    return path if path.startswith(TAR) else os.path.realpath(path)
 
 
 def _window(fine: Grid, coarse: Grid) -> Window:

@@ -54,8 +54,10 @@ def _tables() -> tuple[Table[Any], ...]:
     from geofuse.methods.table import METHODS
     from geofuse.metrics.table import METRICS
     from geofuse.nets.table import NETWORKS
+    from geofuse.scenes.readers.table import READERS
+    from geofuse.scenes.sensors.table import SENSORS
 
-    return METHODS, NETWORKS, METRICS
+    return READERS, SENSORS, METHODS, NETWORKS, METRICS
 
 
 def _listed(table: Table[Any], release: str) -> list[Listed]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import Any
 
 from geofuse.archive import catalog
 from geofuse.config import RunConfig, config_digest, config_from
-from geofuse.errors import GeofuseError, UsageError
+from geofuse.errors import GeofuseError, ProductError, UsageError
 from geofuse.files import read_json
 from geofuse.line.scene_ledger import CONFIGURATION, rows
 from geofuse.line.scene_ref import SceneRef, scene_key, with_digest
 from geofuse.line.stage_records import Job, forget, job_folder
 from geofuse.quality.accept import profile_for
-from geofuse.rasters.sniffing import TAR, file_of
-from geofuse.scenes.opening import given_of
+from geofuse.run.reopening import is_there, recorded_scene
 from geofuse.version import __version__
 
 
@@ -100,12 +98,11 @@ def _ref_of(item: dict[str, Any], place: Path) -> SceneRef | None:
     record = read_json(place.parent / asset["href"]) if asset else None
     if record is None:
         return None
-    paths = [str(each["path"]) for each in record["inputs"]]
-    if not paths or not all(os.path.exists(file_of(path)) for path in paths):
+    try:
+        found = recorded_scene(record)
+    except ProductError:
         return None
-    name = str(record["scene"]["id"])
-    if paths[0].startswith(TAR):
-        return SceneRef(name, file_of(paths[0]))
-    if str(record["scene"]["sensor"]).startswith("landsat"):
-        return SceneRef(name, os.path.dirname(paths[0]))
-    return SceneRef(name, None, given_of(None, paths[0], tuple(dict.fromkeys(paths[1:]))))
+    if not is_there(found):
+        return None
+    name, whole = str(record["scene"]["id"]), next((one.path for one in found.given if not one.role), None)
+    return SceneRef(name, whole, () if whole else found.given, reader=found.reader)

@@ -103,7 +103,7 @@ def files_of(ref: SceneRef) -> list[tuple[str, str]]:
     """Return the base names and paths of the files that make the scene, sorted."""
     if ref.path is None:
         return sorted((Path(one.path).name, one.path) for one in ref.files)
-    match = match_files(listed(ref.path))
+    match = match_files(listed(ref.path), reader=ref.reader or None)
     return sorted((entry.name, entry.path) for entry in match.files)
 
 

@@ -13,6 +13,7 @@ from geofuse.rasters.image import Band
 from geofuse.rasters.sniffing import Identity
 from geofuse.run.plan import Plan
 from geofuse.run.product_files import Asset
+from geofuse.run.record_inputs import Used, input_records, scene_record
 from geofuse.version import __version__
 
 LIBRARIES = ("numpy", "numba", "rasterio", "imagecodecs", "scipy")
@@ -29,6 +30,7 @@ def provenance(
 ) -> dict[str, Any]:
     """Return the record of a product: inputs with checksums, parameters, versions, warnings. No clock in it."""
     bands = [plan.target.bands[index] for index in plan.bands]
+    used = images_read(plan)
     warnings = list(plan.notes)
     if counts["saturated"]:
         warnings.append(f"{counts['saturated']} values were outside {plan.spec.dtype} and saturate")
@@ -43,15 +45,8 @@ def provenance(
     return {
         "geofuse": __version__,
         "fingerprint": fingerprint,
-        "scene": {
-            "id": plan.scene.scene_id,
-            "sensor": plan.scene.sensor,
-            "acquired": plan.scene.acquired,
-            "metadata": plan.scene.metadata,
-        },
-        "inputs": [
-            {"path": item["path"], "bytes": item["size"], "sha256": item["sha256"]} for item in inputs
-        ],
+        "scene": scene_record(plan.scene, used),
+        "inputs": input_records(used, inputs),
         "method": {"name": plan.method, **fit, "injection": _injection(plan)},
         "observation": plan.observation,
         "calibration": plan.calibration,
@@ -81,6 +76,13 @@ def provenance(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "warnings": warnings,
     }
+
+
+def images_read(plan: Plan) -> tuple[Used, ...]:
+    """Return the images that a plan reads, and which of their bands."""
+    quality = plan.scene.find("quality")
+    read = [(plan.guide, (0,)), (plan.target, plan.bands)]
+    return (*read, *([(quality, (0,))] if quality else []))
 
 
 def _injection(plan: Plan) -> dict[str, float]:

@@ -53,14 +53,8 @@ def open_given(given: Sequence[Given], *, reader: str | None = None, origin: Ori
         name = reader or pair.NAME
         match = Match(name, "", pair.named(given).files, tuple(given))
         return READERS.load(name, origin=origin).open(match)
-    listing = listed(whole)
-    if reader is None:
-        return open_match(match_files(listing))
-    one = READERS.load(reader, origin=origin)
-    known = one.match(listing)
-    if known is None:
-        raise _unknown(listing, [f"{reader}: {one.wanted}"])
-    return one.open(known)
+    match = match_files(listed(whole), reader=reader, origin=origin)
+    return open_match(match)
 
 
 def open_match(match: Match) -> Scene:
@@ -68,11 +62,18 @@ def open_match(match: Match) -> Scene:
     return READERS.load(match.reader).open(match)
 
 
-def match_files(listing: Listing) -> Match:
+def match_files(listing: Listing, *, reader: str | None = None, origin: Origin | None = None) -> Match:
     """Return what the one reader that knows the files makes of them; those that go by little are asked last.
 
-    Raises ProductError, listing the readers there are, where none knows them, and where several do.
+    With `reader` it alone is asked. Raises ProductError, listing the readers there are, where none knows them, and
+    where several do.
     """
+    if reader is not None:
+        one = READERS.load(reader, origin=origin)
+        known = one.match(listing)
+        if known is None:
+            raise _unknown(listing, [f"{reader}: {one.wanted}"])
+        return known
     for last in (False, True):
         found = _asked(listing, last=last)
         if found is not None:
