@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, cast
 
-from geofuse.errors import GeofuseError, PluginError, UsageError
+from geofuse.errors import ConfigError, GeofuseError, PluginError, UsageError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -33,14 +33,18 @@ class Origin(TypedDict):
     version: str
 
 
-class Plugin(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Plugin:
     """A row that is not geofuse's own and was chosen, as plans, records and fingerprints hold it."""
 
     table: str
     """Of `GROUPS`."""
     name: str
+    """The row's."""
     package: str
+    """The distribution it is from."""
     version: str
+    """Of that distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,23 +231,37 @@ def imported(row: Row, target: str = "", *, noun: str = "row") -> object:
 def check_plugins(plugins: Iterable[Plugin]) -> None:
     """Refuse to go on with rows whose packages are gone, or here in another version: PluginError names the package."""
     for plugin in plugins:
-        noun, package, version = plugin["table"].removesuffix("s"), plugin["package"], plugin["version"]
-        rows = _installed(f"geofuse.{plugin['table']}", tuple(sys.path))
-        here = [row for row in rows if (row.name, row.package) == (plugin["name"], package)]
-        if any(row.version == version for row in here):
+        rows = _installed(f"geofuse.{plugin.table}", tuple(sys.path))
+        here = [row for row in rows if (row.name, row.package) == (plugin.name, plugin.package)]
+        if any(row.version == plugin.version for row in here):
             continue
         found = f"{here[0].version} is installed" if here else "which is not installed"
+        wanted = f"{plugin.package} {plugin.version}"
         raise PluginError(
-            f"{noun} {plugin['name']!r} is from {package} {version}, {found}",
-            wanted=f"{package} {version}",
-            do=f"pip install {package}=={version}",
+            f"{plugin.table.removesuffix('s')} {plugin.name!r} is from {wanted}, {found}",
+            wanted=wanted,
+            do=f"pip install {plugin.package}=={plugin.version}",
         )
+
+
+def plugins_in(record: Mapping[str, Any]) -> tuple[Plugin, ...]:
+    """Return what a product's record says it was made with besides geofuse's own; ConfigError where it is no record."""
+    try:
+        return tuple(
+            Plugin(**{key: str(value) for key, value in one.items()}) for one in record.get("plugins", ())
+        )
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(
+            "its plugins cannot be read", wanted="a product's record as it was written"
+        ) from error
 
 
 def _title(made: object) -> str:
     """Return what a loaded row says of itself, in a phrase."""
     about = getattr(made, "about", made)
-    return next((str(told) for name in ("title", "phrase") if (told := getattr(about, name, ""))), "")
+    return next(
+        (str(told) for name in ("title", "phrase", "wanted") if (told := getattr(about, name, ""))), ""
+    )
 
 
 def _cure(row: Row) -> str:

@@ -13,14 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import geofuse
 from geofuse.cli import main
+from geofuse.errors import PluginError
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.nets.weights import load_weights
 from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.tables import check_plugins, plugins_in
 
 ROOT = Path(__file__).resolve().parents[1]
 CAMERA = Camera(mtf_gains=(0.3,) * 4, pan_weights=(0.15, 0.3, 0.3, 0.2), ratio=4.0, noise_sigma=1.0)
-NAMES = {"methods": "sample-detail", "networks": "sample-net", "metrics": "sample_bias"}
+NAMES = {
+    "readers": "sample",
+    "sensors": "samplesat",
+    "methods": "sample-detail",
+    "networks": "sample-net",
+    "metrics": "sample_bias",
+}
 TRAINING = """\
 name: sample
 method: sample-net
@@ -86,7 +95,6 @@ def test_it_is_listed_with_package_and_version(installed: Path) -> None:
     rows = [row for row in json.loads(done.stdout)["rows"] if row["package"] == "geofuse-sample"]
     assert {row["table"]: row["name"] for row in rows} == NAMES
     assert {(row["version"], row["fault"]) for row in rows} == {("0.1", None)}
-    assert all(row["title"] for row in rows)
 
 
 def test_what_is_broken_is_listed_with_the_reason(
@@ -108,6 +116,8 @@ def test_its_method_fuses_and_its_metric_judges(site: Path, pair: Pair, tmp_path
     assert fuse(pair, out, "--method", "sample-detail", "--no-calibrate") == 0
     record = json.loads(out.with_suffix(".json").read_text())
     assert record["method"]["name"] == "sample-detail"
+    named = {"table": "methods", "name": "sample-detail", "package": "geofuse-sample", "version": "0.1"}
+    assert record["plugins"] == [named]
     images = ["--pan", str(pair.pan), "--ms", str(pair.ms)]
     folder = ["--methods", "exp,sample-detail", "--back-projections", "0", "--out", str(tmp_path / "bench")]
     assert main(["bench", *images, *folder, "--no-calibrate", "--no-progress"]) == 0
@@ -139,3 +149,62 @@ def test_its_network_learns_and_fuses(
     assert "'sample-net' here: it is from geofuse-sample 0.1, which is not installed" in said
     assert main(["train", str(tmp_path / "sample.yaml"), "--no-progress"]) == 2
     assert "there is no network 'sample-net'" in capsys.readouterr().err
+
+
+def test_another_version_is_another_product_and_a_missing_one_is_named(
+    installed: Path,
+    pair: Pair,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "sharp.tif"
+    plain = ("--method", "sample-detail", "--no-calibrate")
+    with monkeypatch.context() as first:
+        first.syspath_prepend(installed)
+        assert fuse(pair, out, *plain) == 0
+        assert fuse(pair, out, *plain) == 0  # the same again: nothing is done
+        assert main(["plugins", "--needed-by", str(out)]) == 0
+        assert "methods: sample-detail (geofuse-sample 0.1)" in capsys.readouterr().out
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert main(["plugins", "--needed-by", str(out)]) == 2
+    said = "method 'sample-detail' is from geofuse-sample 0.1, which is not installed"
+    assert said in capsys.readouterr().err
+    assert fuse(pair, out, *plain) == 2
+    assert "there is no method 'sample-detail'" in capsys.readouterr().err
+    with pytest.raises(PluginError, match=said):
+        geofuse.fuse(str(pair.pan), str(pair.ms), params=record)
+    monkeypatch.syspath_prepend(bump(installed, tmp_path / "newer", "0.2"))
+    assert fuse(pair, out, *plain) == 2
+    assert "[exists]" in capsys.readouterr().err
+    assert fuse(pair, tmp_path / "other.tif", *plain) == 0
+    newer = json.loads((tmp_path / "other.json").read_text())
+    assert newer["plugins"][0]["version"] == "0.2"
+    assert newer["fingerprint"] != record["fingerprint"]
+    assert newer["assets"]["data"]["sha256"] == record["assets"]["data"]["sha256"]
+    with pytest.raises(PluginError, match=r"from geofuse-sample 0\.1, 0\.2 is installed"):
+        check_plugins(plugins_in(record))
+
+
+def test_its_reader_opens_its_deliveries_and_its_sensor_says_what_they_are(
+    site: Path, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "delivery"
+    folder.mkdir()
+    shutil.copy(pair.pan, folder / "S1_fine.tif")
+    assert main(["inspect", str(folder)]) == 2
+    assert "1 files; wanted ID_fine.tif and ID_coarse.tif" in capsys.readouterr().err
+    shutil.copy(pair.ms, folder / "S1_coarse.tif")
+    out = tmp_path / "sharp.tif"
+    command = ["fuse", str(folder), "--method", "sample-detail", "--no-calibrate", "--no-progress"]
+    assert main([*command, "--out", str(out)]) == 0
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert (record["scene"]["id"], record["scene"]["sensor"]) == ("S1", "samplesat")
+    assert {one["table"] for one in record["plugins"]} == {"readers", "sensors", "methods"}
+    assert record["parameters"]["bands"] == ["blue", "green", "red"]
+    capsys.readouterr()
+    sys.path.remove(str(site))
+    assert main(["plugins", "--needed-by", str(out)]) == 2
+    assert "reader 'sample' is from geofuse-sample 0.1, which is not installed" in capsys.readouterr().err
+    assert main([*command, "--out", str(out)]) == 2
+    assert "[scene]" in capsys.readouterr().err

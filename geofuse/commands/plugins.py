@@ -31,15 +31,17 @@ def add(commands: Any) -> None:
 
 
 def _plugins(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
     from geofuse.pages.terminal import plugins_text
     from geofuse.version import __version__
 
     if arguments.needed_by:
         needed = _needed_by(arguments.needed_by)
         if arguments.json:
-            print_json({"product": arguments.needed_by, "plugins": needed})
+            print_json({"product": arguments.needed_by, "plugins": [asdict(one) for one in needed]})
         else:
-            names = [f"{one['table']}: {one['name']} ({one['package']} {one['version']})" for one in needed]
+            names = [f"{one.table}: {one.name} ({one.package} {one.version})" for one in needed]
             print("\n".join(names) or "nothing but geofuse itself")
         return 0
     listed = [row for table in _tables() for row in _listed(table, __version__)]
@@ -77,17 +79,17 @@ def _listed(table: Table[Any], release: str) -> list[Listed]:
     ]
 
 
-def _needed_by(product: str) -> list[Plugin]:
+def _needed_by(product: str) -> tuple[Plugin, ...]:
     """Return what a product's record says it was made with; PluginError where some of it is not here."""
     from pathlib import Path
 
     from geofuse.errors import VerifyError
     from geofuse.files import read_json
-    from geofuse.tables import check_plugins
+    from geofuse.tables import check_plugins, plugins_in
 
     record = read_json(Path(product).with_suffix(".json"))
     if record is None or "fingerprint" not in record:
         raise VerifyError("no product's record", wanted="OUT.tif with OUT.json beside it", path=product)
-    needed: list[Plugin] = record.get("plugins", [])
+    needed = plugins_in(record)
     check_plugins(needed)
     return needed

@@ -12,7 +12,7 @@ COMMANDS = {
     "assess": ("assessing", "measure a product against the scene it came from"),
     "inspect": ("looking", "show what a scene is and how its grids relate"),
     "methods": ("looking", "list the fusion methods"),
-    "plugins": ("plugins", "list what installed packages add: readers, methods, networks, metrics, fusions"),
+    "plugins": ("plugins", "list what installed packages add: readers, sensors, methods, networks, metrics"),
     "verify": ("looking", "check a product: COG, georeferencing, checksums"),
     "demo": ("looking", "simulate a scene with known truth, fuse it, score it"),
     "simulate": (

@@ -23,6 +23,7 @@ from geofuse.run.planning import Findings, make_plan
 from geofuse.run.request import Request
 from geofuse.run.tiles import tiles_of
 from geofuse.scenes.scene import Scene
+from geofuse.tables import check_plugins, plugins_in
 from geofuse.version import __version__
 
 DataArray = xarray.DataArray
@@ -66,7 +67,8 @@ def write_array(array: xarray.DataArray, path: Path) -> Path:
 
 
 def _given(record: Mapping[str, Any]) -> tuple[Findings, Params]:
-    """Return what a product's record says was found and fitted."""
+    """Return what a product's record says was found and fitted; PluginError where what made it is not here."""
+    check_plugins(plugins_in(record))
     try:
         return findings_of(record), Params(record["method"]["name"], record["method"]["params"])
     except (KeyError, TypeError) as error:

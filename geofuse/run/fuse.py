@@ -26,6 +26,7 @@ from geofuse.run.progress import Progress, silent
 from geofuse.run.record import provenance
 from geofuse.run.sampling import sample_cores
 from geofuse.run.tiles import Tile
+from geofuse.tables import check_plugins
 from geofuse.version import __version__
 
 
@@ -57,6 +58,7 @@ class Fusing:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.key = plan, fingerprint(plan, __version__)
+        check_plugins(plan.plugins)
         self.inputs, self.data, self.mask = plan.inputs, plan.spec, plan.mask
         self.names, self.tile_px, self.workers = plan.options["names"], plan.tile_px, plan.workers
         self.size_bytes, self.task = output_bytes(plan), _fuse_tile

@@ -20,6 +20,7 @@ from geofuse.rasters.sniffing import Identity
 from geofuse.run.tiles import Tile, tiles_of
 from geofuse.scenes.scene import Scene
 from geofuse.showing import html, line
+from geofuse.tables import Plugin
 
 COLLECT_PX = 1024
 """Blocks of the first pass: anchored at the output's origin, whatever the tiles are."""
@@ -81,6 +82,8 @@ class Plan:
     """What calibration found, as it is reported."""
     sample_bytes: int = 0
     """Memory that calibration's sample takes."""
+    plugins: tuple[Plugin, ...] = ()
+    """What of it is not geofuse's own: packages and versions."""
 
     def __repr__(self) -> str:
         size = f"{self.grid.height} x {self.grid.width} px"
@@ -159,6 +162,7 @@ def plan_from_json(value: dict[str, Any]) -> Plan:
             "notes": tuple(value["notes"]),
             "shares": tuple(value["shares"]),
             "sample": tuple(tuple(core) for core in value["sample"]),
+            "plugins": tuple(Plugin(**one) for one in value.get("plugins", ())),
         }
     )
 

@@ -35,8 +35,11 @@ from geofuse.run.request import Request
 from geofuse.run.tiles import BLOCK_PX, checked_tile_px, tiles_of
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.bands import select_bands, with_nodata
+from geofuse.scenes.readers.table import READERS
 from geofuse.scenes.relating import Relation, relate
 from geofuse.scenes.scene import Scene
+from geofuse.scenes.sensors.table import SENSORS
+from geofuse.tables import Plugin, Table
 
 DEFAULT_TILE_PX = 1024
 
@@ -139,8 +142,16 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
         calibration=found.calibration,
         sample_bytes=(sample_bytes(grid, options) if request.fuse.calibrate else 0)
         + (TORCH_BYTES if options.network else 0),
+        plugins=_plugins(scene, method.about.name),
     )
     return _with_tiles(plan, request)
+
+
+def _plugins(scene: Scene, method: str) -> tuple[Plugin, ...]:
+    """Return what is not geofuse's own of what reads, knows and fuses the scene."""
+    named: tuple[tuple[Table[Any], str], ...] = ((READERS, scene.reader), (SENSORS, scene.sensor))
+    read = (one for rows, name in named if name in rows for one in rows.plugin(name))
+    return (*read, *table.plugin(method))
 
 
 def _network(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -49,6 +50,7 @@ def provenance(
         "inputs": input_records(used, inputs),
         "method": {"name": plan.method, **fit, "injection": _injection(plan)},
         "observation": plan.observation,
+        "plugins": [asdict(one) for one in plan.plugins],
         "calibration": plan.calibration,
         "radiometry": {
             "pan": radiometry(plan.guide.bands[0]),
