@@ -11,7 +11,7 @@ import numpy as np
 from geofuse.errors import UsageError
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.quality.simulated_pair import (
-    Pair,
+    SimulatedPair,
     open_simulated,
     read_image,
     scores,
@@ -55,14 +55,14 @@ def run_demo(
     return _judged(pair, folder, {"exp": plain, method: fused})
 
 
-def _fused(pair: Pair, out: Path, request: Request, progress: Progress) -> Path:
+def _fused(pair: SimulatedPair, out: Path, request: Request, progress: Progress) -> Path:
     plan = calibrated_plan(open_simulated(pair), request, out, progress=progress)
     runner = Threads(plan.workers) if plan.workers > 1 else Serial()
     fuse_to_cog(plan, out, runner=runner, overwrite=True, progress=progress)
     return out
 
 
-def _judged(pair: Pair, folder: Path, images: dict[str, Path]) -> dict[str, Any]:
+def _judged(pair: SimulatedPair, folder: Path, images: dict[str, Path]) -> dict[str, Any]:
     scene = open_simulated(pair)
     bands = len(scene.image("ms").bands)
     truth, _ = read_image(pair.truth, bands, scene.image("pan").grid)

@@ -22,6 +22,12 @@ Window = tuple[int, int, int, int]
 """Half-open pixels of a grid: (row0, row1, col0, col1)."""
 Slices = tuple[slice, slice]
 """Rows and columns of an array."""
+Transform = tuple[float, float, float, float, float, float]
+"""A grid's affine (a, b, c, d, e, f): x = a col + b row + c, y = d col + e row + f, of pixels' outer corners."""
+Floats = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+"""Arrays by their type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,10 @@ class AxisMap:
     """Coarse pixels per fine pixel: one over the ratio, always positive."""
     offset: float
     """Coarse coordinate of the centre of fine pixel 0."""
+
+
+Axes = tuple[AxisMap, AxisMap]
+"""How two grids relate along rows and along columns."""
 
 
 @dataclass(frozen=True, slots=True)

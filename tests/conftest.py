@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from geofuse.landscape.camera import Camera, make_truth
-from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 
 ROOT = Path(__file__).resolve().parents[1]
 collect_ignore = ["serve/qgis_client.py", "plugin"]  # a script of QGIS's own Python; a package of its own
@@ -49,7 +49,7 @@ def truth() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def pair(truth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(truth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     """A simulated pair with a slanted nodata border: PAN 1280 x 1280, MS 320 x 320 x 4."""
     return write_pair(tmp_path_factory.mktemp("pair"), truth, CAMERA, slant_deg=8.0, seed=3)
 

@@ -16,7 +16,7 @@ import pytest
 
 import geofuse
 from geofuse.cli import main
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 from tests.api_user import work_through
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,14 +36,14 @@ def jsoned(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def small(pair: Pair, out: Path, **options: Any) -> geofuse.Product:
+def small(pair: SimulatedPair, out: Path, **options: Any) -> geofuse.Product:
     """Fuse a corner of the pair."""
     return geofuse.fuse_to(
         out, pair.pan, pair.ms, method="exp", calibrate=False, window=WINDOW, level=1, **options
     )
 
 
-READING: dict[str, tuple[tuple[str, ...], Callable[[Pair], Any]]] = {
+READING: dict[str, tuple[tuple[str, ...], Callable[[SimulatedPair], Any]]] = {
     "inspect": (
         ("inspect", "PAIR", *AREA),
         lambda pair: geofuse.inspect(pair.pan, pair.ms, window=WINDOW).facts,
@@ -64,7 +64,7 @@ READING: dict[str, tuple[tuple[str, ...], Callable[[Pair], Any]]] = {
 
 @pytest.mark.parametrize("name", READING)
 def test_what_reads_answers_what_the_command_prints(
-    pair: Pair, capsys: pytest.CaptureFixture[str], name: str
+    pair: SimulatedPair, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     words, call = READING[name]
     files = ["--pan", str(pair.pan), "--ms", str(pair.ms)]
@@ -73,7 +73,7 @@ def test_what_reads_answers_what_the_command_prints(
 
 
 def test_products_are_the_commands_bytes_and_records(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = ["--pan", str(pair.pan), "--ms", str(pair.ms)]
     theirs, mine = tmp_path / "a.tif", tmp_path / "b.tif"
@@ -94,7 +94,7 @@ def test_products_are_the_commands_bytes_and_records(
 
 
 def test_pieces_and_the_archive_answer_as_the_commands(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = small(pair, tmp_path / "x.tif")
     geofuse.clip(made, tmp_path / "mine.png", window=(0, 0, 64, 64), ranges=[(0.0, 2000.0)], gamma=1.5)
@@ -118,7 +118,7 @@ def test_pieces_and_the_archive_answer_as_the_commands(
 
 
 def test_simulated_pairs_and_benches_answer_as_the_commands(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = ["--pan", str(pair.pan), "--ms", str(pair.ms)]
     mine = geofuse.simulate(tmp_path / "a", pair.pan, pair.ms, calibrate=False, window=WINDOW)
@@ -140,7 +140,7 @@ def test_simulated_pairs_and_benches_answer_as_the_commands(
     assert made.found["rows"][0]["hqnr"] == told["rows"][0]["hqnr"]
 
 
-def test_a_users_script_is_typed_and_runs(pair: Pair, tmp_path: Path) -> None:
+def test_a_users_script_is_typed_and_runs(pair: SimulatedPair, tmp_path: Path) -> None:
     found = work_through(pair.pan, pair.ms, tmp_path)
     assert found["ratio"] == 4.0
     assert min(found.values()) > 0
@@ -172,7 +172,7 @@ def test_signatures_say_what_they_take(verb: Callable[..., Any]) -> None:
     assert inspect.signature(verb).return_annotation is not inspect.Signature.empty
 
 
-def test_a_keyword_nobody_hears_is_refused(pair: Pair) -> None:
+def test_a_keyword_nobody_hears_is_refused(pair: SimulatedPair) -> None:
     for call in (geofuse.inspect, geofuse.calibrate, geofuse.fuse):
         with pytest.raises(geofuse.GeofuseError, match="unknown option 'level'"):
             call(pair.pan, pair.ms, level=3)
@@ -196,7 +196,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_nouns_show_themselves_shortly(pair: Pair, tmp_path: Path) -> None:
+def test_nouns_show_themselves_shortly(pair: SimulatedPair, tmp_path: Path) -> None:
     scene = geofuse.open_pair(pair.pan, pair.ms)
     planned = geofuse.plan(scene, method="gsa")
     made = small(pair, tmp_path / "x.tif")

@@ -13,7 +13,7 @@ import pytest
 from geofuse import errors
 from geofuse.cli import main
 from geofuse.methods.table import METHODS, NETWORKS
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +23,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def pair_options(pair: Pair) -> list[str]:
+def pair_options(pair: SimulatedPair) -> list[str]:
     return ["--pan", str(pair.pan), "--ms", str(pair.ms)]
 
 
@@ -97,7 +97,7 @@ def test_every_command_explains_itself_with_examples(capsys: pytest.CaptureFixtu
     ],
 )
 def test_faults_are_one_line_with_code_and_status(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    pair: SimulatedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     arguments: list[str], code: str, status: int, says: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
@@ -110,7 +110,7 @@ def test_faults_are_one_line_with_code_and_status(
     assert not list(tmp_path.glob("*.tif"))
 
 
-def test_json_is_one_object_and_nothing_else(pair: Pair, tmp_path: Path) -> None:
+def test_json_is_one_object_and_nothing_else(pair: SimulatedPair, tmp_path: Path) -> None:
     out = tmp_path / "x.tif"
     commands = [
         ["fuse", *pair_options(pair), "--out", str(out), "--json", "--level", "1", "--no-calibrate"],
@@ -136,7 +136,7 @@ def test_methods_lists_all_with_paper_and_family(capsys: pytest.CaptureFixture[s
 
 
 def test_plan_reads_no_pixels(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import geofuse.run.patch_reading as patches
 
@@ -167,7 +167,7 @@ def test_inspect_shows_bands_grids_and_radiometry(landsat: Path, capsys: pytest.
 
 
 def test_the_plan_shrinks_the_tile_to_the_memory_but_never_an_asked_one(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["plan", *pair_options(pair), "--workers", "2", "--json"]
     assert main([*command, "--memory", "2GiB"]) == 0
@@ -180,7 +180,7 @@ def test_the_plan_shrinks_the_tile_to_the_memory_but_never_an_asked_one(
 
 
 def test_too_small_a_disk_is_refused_before_reading(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from geofuse.landscape.camera import Camera, make_truth
-from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 from geofuse.version import __version__
 
 pytest.importorskip("hatchling", reason="the extra `test` is not installed")
@@ -172,7 +172,7 @@ def test_the_wheel_runs_where_the_user_has_flows(
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     """A tiny pair."""
     camera = Camera((0.3,) * 4, (0.15, 0.3, 0.3, 0.2), ratio=4.0, noise_sigma=1.0)
     truth = make_truth(256, rng=np.random.default_rng(5))
@@ -206,7 +206,7 @@ def served(programs: Path, folder: Path, catalog: str) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "sdist", "editable"])
 def test_each_install_fuses_publishes_and_serves(
-    builder: Path, source: Path, wheel: Path, tmp_path: Path, folder: Path, pair: Pair, kind: str
+    builder: Path, source: Path, wheel: Path, tmp_path: Path, folder: Path, pair: SimulatedPair, kind: str
 ) -> None:
     programs = installed(builder, kind, {"wheel": wheel, "sdist": source, "editable": ROOT}[kind], tmp_path)
     assert said(programs, folder, "--version").split() == ["geofuse", __version__]

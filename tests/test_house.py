@@ -100,7 +100,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         *("archive/footprints.py", "line/sources/stac_search.py", "rasters/valid_area.py", "scenes/aoi.py"),
         "serve/",
     ),
-    "starlette": ("serve/",),
+    "starlette": ("flows/server.py", "serve/"),
     "titiler": ("serve/maps/matrices.py",),
     "torch": ("nets/",),
     "tqdm": ("commands/",),
@@ -118,24 +118,7 @@ TABLES = {"commands", "methods/sharpen", "nets/arch", "scenes/readers", "scenes/
 MOST_POSITIONAL, MOST_ARGUMENTS = 5, 8
 ROUTES = {"get", "post", "put", "delete", "head", "api_route"}
 ENVIRONMENT = "config/surroundings.py"
-STILL = (
-    *("run/: 2", "rasters/: 17 files", "run/fuse.py", "run/planning.py"),
-    *(
-        "Axes:",
-        "Bench:",
-        "Box:",
-        "Bounds:",
-        "Bytes:",
-        "Entry:",
-        "Floats:",
-        "Found:",
-        "Image:",
-        "Index:",
-    ),
-    *("Job:", "Layout:", "Limits:", "Look:", "Mask:", "Message:", "Part:", "Picture:", "Place:"),
-    *("Points:", "Progress:", "Row:", "Run:", "Scene:", "Send:", "Settings:", "Shift:", "Span:"),
-    *("Style:", "Table:", "Tile:", "Tell:", "Token:", "Transform:", "Trial:", "_Seen:"),
-)
+STILL: tuple[str, ...] = ("run/: 2", "rasters/: 17 files", "run/fuse.py", "run/planning.py")
 """Faults that are known and being mended, by how they begin; the list only grows shorter."""
 GATED = ("rasters", "scenes", "archive", "run", "quality", "clips", "line", "learn", "pages")
 """Rooms whose branches the tests cover to 95 %, as the Makefile says."""

@@ -12,7 +12,7 @@ import pytest
 from geofuse.cli import main
 from geofuse.errors import GeofuseError
 from geofuse.internal import foreseen
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 
 STAGES = (
     "geofuse.rasters.sniffing.opened",
@@ -28,7 +28,7 @@ def boom(*_: object, **__: object) -> NoReturn:
     raise RuntimeError("a thing\nnobody thought of")
 
 
-def fuse(pair: Pair, out: Path) -> int:
+def fuse(pair: SimulatedPair, out: Path) -> int:
     words = ["fuse", "--pan", pair.pan, "--ms", pair.ms, "--out", out, "--method", "gsa", "--no-calibrate"]
     return main([*map(str, words), "--no-progress"])
 
@@ -44,7 +44,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_fault_of_our_own_is_a_line_and_a_report(
     stage: str,
-    pair: Pair,
+    pair: SimulatedPair,
     tmp_path: Path,
     reports: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -67,7 +67,7 @@ def test_a_fault_of_our_own_is_a_line_and_a_report(
 
 
 def test_a_fault_of_the_system_has_its_name(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def denied(*_: object, **__: object) -> NoReturn:
         raise PermissionError(13, "Permission denied", str(tmp_path / "secret"))

@@ -15,7 +15,7 @@ from geofuse.config.option import Option, flag_words, key_words, options_of
 from geofuse.config.sections import SECTIONS, SceneOptions, every_option
 from geofuse.errors import GeofuseError, UsageError
 from geofuse.methods import table
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 from geofuse.rasters.cog.spec import LEVELS, PREDICTED, CogSpec
 from geofuse.run.plan import fingerprint
 from geofuse.run.planning import make_plan
@@ -48,7 +48,7 @@ def test_the_table_of_the_test_is_whole() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", BY_METHOD)
 def test_every_option_is_heard_by_a_method_or_refused_naming_who_would(
-    pair: Pair, name: str, method: str
+    pair: SimulatedPair, name: str, method: str
 ) -> None:
     asked = {"method": method, name: BY_METHOD[name]}
     if name not in heard_by(method) and (method, name) != ("auto", "adapt"):
@@ -71,7 +71,7 @@ def test_every_option_is_heard_by_a_method_or_refused_naming_who_would(
         assert plain != other
 
 
-def test_networks_hear_what_they_are_told(pair: Pair, tmp_path: Path) -> None:
+def test_networks_hear_what_they_are_told(pair: SimulatedPair, tmp_path: Path) -> None:
     scene = open_pair(str(pair.pan), [str(pair.ms)])
     with pytest.raises(GeofuseError, match=r"none\.safetensors"):
         make_plan(scene, make_request(method="pan-gan-ms", network=tmp_path / "none.safetensors"))
@@ -82,7 +82,7 @@ def test_networks_hear_what_they_are_told(pair: Pair, tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("name", BY_CODEC)
 def test_every_option_of_the_encoding_is_heard_by_a_codec_or_refused(
-    pair: Pair, name: str, codec: str
+    pair: SimulatedPair, name: str, codec: str
 ) -> None:
     needs = every_option()[name].needs
     assert needs is not None

@@ -18,7 +18,7 @@ from geofuse.cli import main
 from geofuse.errors import PluginError
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.nets.weights import load_weights
-from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 from geofuse.tables import check_plugins, plugins_in
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,12 +69,12 @@ def site(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     truth = make_truth(512, rng=np.random.default_rng(8))
     return write_pair(tmp_path_factory.mktemp("pair"), truth, CAMERA, slant_deg=0.0, seed=8)
 
 
-def fuse(pair: Pair, out: Path, *more: str) -> int:
+def fuse(pair: SimulatedPair, out: Path, *more: str) -> int:
     images = ["--pan", str(pair.pan), "--ms", str(pair.ms)]
     return main(["fuse", *images, "--out", str(out), "--no-progress", "--workers", "1", *more])
 
@@ -111,7 +111,7 @@ def test_what_is_broken_is_listed_with_the_reason(
     assert "[plugin]" in capsys.readouterr().err
 
 
-def test_its_method_fuses_and_its_metric_judges(site: Path, pair: Pair, tmp_path: Path) -> None:
+def test_its_method_fuses_and_its_metric_judges(site: Path, pair: SimulatedPair, tmp_path: Path) -> None:
     out = tmp_path / "sharp.tif"
     assert fuse(pair, out, "--method", "sample-detail", "--no-calibrate") == 0
     record = json.loads(out.with_suffix(".json").read_text())
@@ -128,7 +128,7 @@ def test_its_method_fuses_and_its_metric_judges(site: Path, pair: Pair, tmp_path
 
 
 def test_its_network_learns_and_fuses(
-    site: Path, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    site: Path, pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("torch")
     (tmp_path / "sample.yaml").write_text(TRAINING)
@@ -153,7 +153,7 @@ def test_its_network_learns_and_fuses(
 
 def test_another_version_is_another_product_and_a_missing_one_is_named(
     installed: Path,
-    pair: Pair,
+    pair: SimulatedPair,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -187,7 +187,7 @@ def test_another_version_is_another_product_and_a_missing_one_is_named(
 
 
 def test_its_reader_opens_its_deliveries_and_its_sensor_says_what_they_are(
-    site: Path, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    site: Path, pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "delivery"
     folder.mkdir()

@@ -11,8 +11,8 @@ from geofuse.api.answers import Product, Report
 from geofuse.api.scenes import PathText
 
 if TYPE_CHECKING:
-    from geofuse.archive.catalog_index import Entry
-    from geofuse.clips.clip import Tell
+    from geofuse.archive.catalog_index import CatalogEntry
+    from geofuse.clips.clip import TellPixels
     from geofuse.config.sections import Access
 
 LIMIT = 100
@@ -84,7 +84,7 @@ def search(catalog: PathText, **wanted: Unpack[SearchKeywords]) -> Report:
     return Report(f"{len(found)} items of {folder}", collection_of(folder, found, limit))
 
 
-def collection_of(folder: Path, found: Sequence[Entry], limit: int) -> dict[str, object]:
+def collection_of(folder: Path, found: Sequence[CatalogEntry], limit: int) -> dict[str, object]:
     """Return the first items of those found as a GeoJSON FeatureCollection."""
     from geofuse.archive.catalog import load
 
@@ -93,7 +93,7 @@ def collection_of(folder: Path, found: Sequence[Entry], limit: int) -> dict[str,
     return {"type": "FeatureCollection", "features": items, **counts}
 
 
-def find_items(folder: Path, **wanted: Unpack[SearchKeywords]) -> list[Entry]:
+def find_items(folder: Path, **wanted: Unpack[SearchKeywords]) -> list[CatalogEntry]:
     """Return all entries of a catalogue that fit, by time."""
     from geofuse.archive.catalog import find
     from geofuse.archive.catalog_index import Query
@@ -141,7 +141,7 @@ def clip(
     catalog: PathText | None = None,
     licensed: bool = False,
     overwrite: bool = False,
-    progress: Tell | None = None,
+    progress: TellPixels | None = None,
     **wish: Unpack[ClipKeywords],
 ) -> Report:
     """Cut a piece out of a product on its own grid, without resampling, as `geofuse clip --json`; writes ``out``.

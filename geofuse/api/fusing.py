@@ -13,7 +13,7 @@ from geofuse.api.answers import Planned, Product, Report
 from geofuse.api.scenes import PathText, opened
 
 if TYPE_CHECKING:
-    from geofuse.nets.training.steps import Tell
+    from geofuse.nets.training.schedule import TellStep
     from geofuse.run.arrays import DataArray
     from geofuse.run.progress import Progress
     from geofuse.run.request import (
@@ -148,7 +148,7 @@ def make_product(
     overwrite: bool = False,
     work: PathText | None = None,
     progress: Progress | None = None,
-    steps: Tell | None = None,
+    steps: TellStep | None = None,
 ) -> Product:
     """Carry out a request: adapt weights where asked for, calibrate, plan, fuse, write."""
     from dataclasses import replace
@@ -194,7 +194,7 @@ def adapt(
     ms: PathText | Sequence[PathText] | None = None,
     *,
     start: str | None = None,
-    steps: Tell | None = None,
+    steps: TellStep | None = None,
     **options: Unpack[MeasureKeywords],
 ) -> Report:
     """Adapt the weights of a network to a scene, by the scene itself, as `geofuse adapt --json`; writes ``out``.

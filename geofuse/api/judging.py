@@ -188,11 +188,11 @@ def simulate_from(
     ``ratio`` is coarse over fine pixel size, 1 to 8; ``shift_px`` (dy, dx) in fine pixels; ``mtf_gains`` at the coarse
     Nyquist frequency, one or one a band; ``noise_sigma`` in DN. Raises UsageError, AreaError, MemoryLimitError.
     """
-    from geofuse.quality.simulate_from_image import Look, simulate_from_fine
+    from geofuse.quality.simulate_from_image import Viewing, simulate_from_fine
     from geofuse.run.request import known_only
 
     known_only(LookKeywords, look)
-    found = simulate_from_fine(os.fspath(raster), Look(**look), Path(out), overwrite=overwrite)
+    found = simulate_from_fine(os.fspath(raster), Viewing(**look), Path(out), overwrite=overwrite)
     return Report(f"simulated pair in {os.fspath(out)}", found)
 
 

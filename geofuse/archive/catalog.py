@@ -21,7 +21,7 @@ from typing import Any
 
 from geofuse.archive.catalog_assets import old_versions, remove_drafts, sweep
 from geofuse.archive.catalog_index import (
-    Entry,
+    CatalogEntry,
     Query,
     discard_index,
     entries_of,
@@ -141,13 +141,13 @@ def version_folder(item: dict[str, Any]) -> str:
     return f"v{item['properties']['version']}"
 
 
-def find(folder: Path, query: Query | None = None) -> list[Entry]:
+def find(folder: Path, query: Query | None = None) -> list[CatalogEntry]:
     """Return the items a query finds, all without one, by time of acquisition."""
     with opened_index(checked(folder)) as index:
         return entries_of(index, query)
 
 
-def find_item(folder: Path, item_id: str) -> Entry:
+def find_item(folder: Path, item_id: str) -> CatalogEntry:
     """Return an item by its id; raises UsageError, with the nearest id, where there is none."""
     known = {entry.id: entry for entry in find(folder)}
     if item_id not in known:
@@ -157,7 +157,7 @@ def find_item(folder: Path, item_id: str) -> Entry:
     return known[item_id]
 
 
-def load(folder: Path, entry: Entry) -> dict[str, Any]:
+def load(folder: Path, entry: CatalogEntry) -> dict[str, Any]:
     """Read an entry's item; raises UsageError where it is gone meanwhile."""
     item = read_json(folder / entry.href)
     if item is None:
@@ -255,9 +255,9 @@ def settle(folder: Path) -> int:
         return len(entries)
 
 
-def _settle_links(folder: Path, index: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+def _settle_links(folder: Path, index: sqlite3.Connection, entries: Sequence[CatalogEntry]) -> None:
     """Write the collections and the catalogue for these entries; an item is linked after it is there."""
-    by_sensor: dict[str, list[Entry]] = {}
+    by_sensor: dict[str, list[CatalogEntry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.id):
         by_sensor.setdefault(entry.collection, []).append(entry)
     for sensor, held_items in sorted(by_sensor.items()):
@@ -301,7 +301,7 @@ def _title(sensor: str) -> str:
     return sensor_named(sensor).title if sensor in SENSORS else sensor
 
 
-def _collection(index: sqlite3.Connection, sensor: str, entries: Sequence[Entry]) -> dict[str, Any]:
+def _collection(index: sqlite3.Connection, sensor: str, entries: Sequence[CatalogEntry]) -> dict[str, Any]:
     import pystac
 
     rights = rights_of(sensor)

@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogEntry:
     """What the index knows of one item."""
 
     id: str
@@ -221,7 +221,7 @@ def seconds(moment: str) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
-def entries_of(index: sqlite3.Connection, query: Query | None = None) -> list[Entry]:
+def entries_of(index: sqlite3.Connection, query: Query | None = None) -> list[CatalogEntry]:
     """Return the entries a query finds, all without one: by time of acquisition, then by id."""
     query = query or Query()
     where: list[str] = []
@@ -240,7 +240,7 @@ def entries_of(index: sqlite3.Connection, query: Query | None = None) -> list[En
         turns = [turn for by in (0.0, 360.0) for turn in (east + by, west + by)]
         where.append("south <= ? AND north >= ? AND (west <= ? AND east >= ? OR west <= ? AND east >= ?)")
         values += [north, south, *turns]
-    names = ", ".join(Entry.__slots__)
+    names = ", ".join(CatalogEntry.__slots__)
     tests = " AND ".join(where) or "1"
     rows = index.execute(
         f"SELECT {names}, footprint FROM items WHERE {tests} ORDER BY start, id", values
@@ -249,7 +249,7 @@ def entries_of(index: sqlite3.Connection, query: Query | None = None) -> list[En
         rows = [
             row for row, met in zip(rows, meets([row[-1] for row in rows], query.area), strict=True) if met
         ]
-    return [Entry(*row[:-1]) for row in rows]
+    return [CatalogEntry(*row[:-1]) for row in rows]
 
 
 def footprint_rows(index: sqlite3.Connection) -> list[Sequence[Any]]:

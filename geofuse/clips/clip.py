@@ -34,7 +34,7 @@ LOW, HIGH = 2.0, 98.0
 """Percentiles of the product that a picture's stretch takes where none is given."""
 MOST_GROWTH = 4.0
 """Of the number of pixels, when reprojected."""
-Tell = Callable[[int, int], None]
+TellPixels = Callable[[int, int], None]
 """Called with pixels done and pixels in all; may raise, which stops the clip."""
 
 
@@ -325,7 +325,9 @@ def parsed_ranges(text: str) -> tuple[tuple[float, float], ...]:
     return tuple((span[0], span[1]) for span in spans)
 
 
-def blocks(cut: Cut, tell: Tell, side: int = BLOCK_PX) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+def blocks(
+    cut: Cut, tell: TellPixels, side: int = BLOCK_PX
+) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
     """Yield the clip's pixels (bands, h, w) as they are to be stored, by blocks, with first row and column.
 
     The blocks are `side` long but at the end, by rows from the top.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.clips.clip import BLOCK_PX, Cut, Tell, blocks, valid_of
+from geofuse.clips.clip import BLOCK_PX, Cut, TellPixels, blocks, valid_of
 from geofuse.errors import AreaError, ConfigError, LimitError
 from geofuse.files import replacing, write_bytes, write_faults
 from geofuse.rasters.cog import assemble, encode_tile, write_part, write_plain
@@ -31,7 +31,7 @@ PAM = """<PAMDataset>
 """
 
 
-def write_cog_clip(cut: Cut, out: Path, tell: Tell) -> None:
+def write_cog_clip(cut: Cut, out: Path, tell: TellPixels) -> None:
     """Write a COG, tile by tile."""
     spec, side = cut.spec, BLOCK_PX
     pixel = spec.bands * np.dtype(spec.dtype).itemsize
@@ -53,12 +53,12 @@ def write_cog_clip(cut: Cut, out: Path, tell: Tell) -> None:
             assemble(draft, spec, parts, tile_px=side)
 
 
-def write_gtiff_clip(cut: Cut, out: Path, tell: Tell) -> None:
+def write_gtiff_clip(cut: Cut, out: Path, tell: TellPixels) -> None:
     """Write a plain GeoTIFF."""
     write_plain(out, cut.spec, blocks(cut, tell))
 
 
-def write_picture_clip(cut: Cut, out: Path, tell: Tell) -> None:
+def write_picture_clip(cut: Cut, out: Path, tell: TellPixels) -> None:
     """Write an 8-bit picture with its world file, its coordinate system and a note that states the stretch."""
     form = cut.form.key
     if cut.pixels > PICTURE_PX or (form == "jpeg" and max(cut.spec.height, cut.spec.width) > JPEG_SIDE_PX):
@@ -199,7 +199,7 @@ def _variable(name: str) -> str:
     return f"band_{name}" if not name or name[0].isdigit() else name.replace(" ", "_").replace("/", "_")
 
 
-def write_netcdf_clip(cut: Cut, out: Path, tell: Tell) -> None:
+def write_netcdf_clip(cut: Cut, out: Path, tell: TellPixels) -> None:
     """Write NetCDF 4: a variable for each band, stored values with scale, offset and fill."""
     try:
         import h5netcdf
@@ -232,7 +232,7 @@ def write_netcdf_clip(cut: Cut, out: Path, tell: Tell) -> None:
                 variable[row : row + plane.shape[0], col : col + plane.shape[1]] = plane
 
 
-def write_zarr_clip(cut: Cut, out: Path, tell: Tell) -> None:
+def write_zarr_clip(cut: Cut, out: Path, tell: TellPixels) -> None:
     """Write Zarr (format 2, which all readers know) in a zip: a variable for each band."""
     try:
         import zarr
@@ -281,7 +281,7 @@ def _array(root: Any, name: str, values: NDArray[Any], said: dict[str, Any]) -> 
     array[...] = values
 
 
-_WRITERS: dict[str, Callable[[Cut, Path, Tell], None]] = {
+_WRITERS: dict[str, Callable[[Cut, Path, TellPixels], None]] = {
     "cog": write_cog_clip,
     "gtiff": write_gtiff_clip,
     "jpeg": write_picture_clip,
@@ -292,7 +292,7 @@ _WRITERS: dict[str, Callable[[Cut, Path, Tell], None]] = {
 """By format."""
 
 
-def write_clip(cut: Cut, out: Path, tell: Tell) -> None:
+def write_clip(cut: Cut, out: Path, tell: TellPixels) -> None:
     """Write a clip at `out`, whole or not at all; a picture's world file and notes lie beside it, or all in a zip.
 
     Raises WriteError, ChangedError where the product is replaced meanwhile, and whatever `tell` raises.

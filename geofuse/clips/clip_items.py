@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from geofuse.archive import catalog
 from geofuse.archive.catalog_assets import intact
 from geofuse.archive.rights import rights_of
-from geofuse.clips.clip import FORMATS, Credit, Cut, Tell, Wish, plan_clip
+from geofuse.clips.clip import FORMATS, Credit, Cut, TellPixels, Wish, plan_clip
 from geofuse.clips.clip_files import write_clip
 from geofuse.errors import AccessError, ExistsError, UsageError, VerifyError
 from geofuse.files import read_json
@@ -64,7 +64,7 @@ def plan_item_clip(
     return plan_clip(path, bands, wish, credit)
 
 
-def write_item_clip(cut: Cut, out: Path, tell: Tell, *, overwrite: bool = False) -> ClipFacts:
+def write_item_clip(cut: Cut, out: Path, tell: TellPixels, *, overwrite: bool = False) -> ClipFacts:
     """Write a clip and tell what it is; ExistsError where the file is there already."""
     if out.exists() and not overwrite:
         raise ExistsError("there is such a file", do="choose another, or --overwrite", path=str(out))

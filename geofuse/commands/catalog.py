@@ -14,7 +14,7 @@ from geofuse.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geofuse.archive.catalog_index import Entry
+    from geofuse.archive.catalog_index import CatalogEntry
 
 PUBLISH_EXAMPLES = """\
   geofuse publish sharp.tif --catalog archive
@@ -194,7 +194,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def _told(entry: CatalogEntry) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     start = datetime.fromtimestamp(entry.start, UTC)
@@ -212,7 +212,7 @@ def _told(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _entries_text(entries: Sequence[Entry]) -> str:
+def _entries_text(entries: Sequence[CatalogEntry]) -> str:
     from geofuse.pages.terminal import table
 
     rows = [

@@ -101,7 +101,7 @@ def _from_scene(arguments: argparse.Namespace) -> dict[str, Any]:
 def _from_fine(arguments: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
-    from geofuse.quality.simulate_from_image import Look, simulate_from_fine
+    from geofuse.quality.simulate_from_image import Viewing, simulate_from_fine
 
     if arguments.path or arguments.pan or arguments.ms:
         raise UsageError("--fine and a scene", wanted="one of them")
@@ -120,5 +120,5 @@ def _from_fine(arguments: argparse.Namespace) -> dict[str, Any]:
         "window": arguments.window,
         "nodata": arguments.nodata,
     }
-    look = Look(**{name: value for name, value in asked.items() if value is not None})
+    look = Viewing(**{name: value for name, value in asked.items() if value is not None})
     return simulate_from_fine(arguments.fine, look, Path(arguments.out), overwrite=arguments.overwrite)

@@ -54,7 +54,7 @@ def _up(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from geofuse.config import state_folder
-    from geofuse.flows.up.place import Place
+    from geofuse.flows.up.place import UpPlaces
     from geofuse.flows.up.running import has_page, missing, run_up
 
     if arguments.no_page:
@@ -65,7 +65,7 @@ def _up(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"`geofuse up` needs {lacking}", wanted="the extra `flows`", do="pip install 'geofuse[flows]'"
         )
-    place = Place(
+    place = UpPlaces(
         state=state_folder(config) / "up",
         host=arguments.host,
         port=arguments.port,

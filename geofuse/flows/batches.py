@@ -18,8 +18,8 @@ from geofuse.flows import run_pages
 from geofuse.flows.eventlog import record
 from geofuse.flows.process_labels import mark_run
 from geofuse.flows.scene import run_here
-from geofuse.flows.settings import Settings, config_of, event_log
-from geofuse.flows.ui_progress import Table, show_table
+from geofuse.flows.settings import ConfigValue, config_of, event_log
+from geofuse.flows.ui_progress import GrowingTable, show_table
 from geofuse.line.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
 from geofuse.line.reprocess import stale_items, start_anew
 from geofuse.line.scene_ref import SceneRef
@@ -32,7 +32,7 @@ def _batch_name() -> str:
 
 @flow(name="fuse-batch", flow_run_name=_batch_name, persist_result=False)
 def fuse_batch(
-    config: Settings, manifest: str, dry_run: bool = False, summary: str | None = None
+    config: ConfigValue, manifest: str, dry_run: bool = False, summary: str | None = None
 ) -> State[Any]:
     """Fuse the scenes of a CSV manifest, the urgent first; `dry_run` says what it would cost.
 
@@ -68,7 +68,7 @@ def fuse_batch(
 
 @flow(name="reprocess", flow_run_name="reprocess", persist_result=False)
 def reprocess(
-    config: Settings, everything: bool = False, own: bool = False, sensor: str | None = None
+    config: ConfigValue, everything: bool = False, own: bool = False, sensor: str | None = None
 ) -> State[Any]:
     """Fuse again what of a catalogue is out of date under this configuration, or `everything` of it.
 
@@ -94,7 +94,7 @@ class _Seen:
     """The scenes of a batch that ended so far, in a table that grows."""
 
     def __init__(self, name: str, count: int) -> None:
-        self.table, self.count = Table(name), count
+        self.table, self.count = GrowingTable(name), count
         self.done: list[Outcome] = []
 
     def run(self, config: RunConfig, ref: SceneRef) -> Outcome:

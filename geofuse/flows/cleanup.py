@@ -10,18 +10,18 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from geofuse.flows.eventlog import record, rotate
-from geofuse.flows.settings import Settings, config_of, event_log
+from geofuse.flows.settings import ConfigValue, config_of, event_log
 from geofuse.line.cleaning import clean
 
 
 @task(task_run_name="clean", cache_policy=NO_CACHE, persist_result=False)
-def clean_now(config: Settings, dry_run: bool) -> dict[str, Any]:
+def clean_now(config: ConfigValue, dry_run: bool) -> dict[str, Any]:
     """Remove what the retention of the configuration lets go."""
     return clean(config_of(config), dry_run=dry_run)
 
 
 @flow(name="clean-up", flow_run_name="clean up", persist_result=False)
-def clean_up(config: Settings, dry_run: bool = False) -> State[Any]:
+def clean_up(config: ConfigValue, dry_run: bool = False) -> State[Any]:
     """Remove parts, downloads and old versions beyond their retention; `dry_run` only says what."""
     done = clean_now(config, dry_run)
     log = event_log(config_of(config))

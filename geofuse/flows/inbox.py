@@ -17,9 +17,9 @@ from geofuse.errors import GeofuseError
 from geofuse.flows.eventlog import call_hooks, read_events, record
 from geofuse.flows.process_labels import mark_run
 from geofuse.flows.scene import retry_helps, run_here
-from geofuse.flows.settings import DEPLOYED_AS, Settings, config_of, event_log
+from geofuse.flows.settings import DEPLOYED_AS, ConfigValue, config_of, event_log
 from geofuse.flows.ui_progress import show_table
-from geofuse.line.scene_ledger import PUBLISHED, REJECTED, UNPUBLISHED, Row, rows
+from geofuse.line.scene_ledger import PUBLISHED, REJECTED, UNPUBLISHED, LedgerRow, rows
 from geofuse.line.scene_ref import ref_to_json
 from geofuse.line.sources.inbox import Scan, scan
 
@@ -27,7 +27,7 @@ DEPLOYMENT = f"fuse-scene/{DEPLOYED_AS}"
 
 
 @task(name="look", task_run_name="look", cache_policy=NO_CACHE, persist_result=False)
-def look(config: Settings) -> Scan:
+def look(config: ConfigValue) -> Scan:
     """Look at the inbox: what is ready, what waits, what is parked."""
     return scan(config_of(config))
 
@@ -41,7 +41,7 @@ def look(config: Settings) -> Scan:
     retry_delay_seconds=[10, 60],
     retry_condition_fn=retry_helps,
 )
-def download(config: Settings) -> int:
+def download(config: ConfigValue) -> int:
     """Search a STAC source and download what is new; returns how many scenes there are."""
     from geofuse.line.sources.stac import fetch
 
@@ -50,7 +50,7 @@ def download(config: Settings) -> int:
 
 
 @flow(name="watch-inbox", flow_run_name="look at the inbox", persist_result=False)
-def watch_inbox(config: Settings) -> State[Any]:
+def watch_inbox(config: ConfigValue) -> State[Any]:
     """Start a `fuse-scene` run for every new whole scene in the inbox, or of a STAC source; move nothing.
 
     A scene that has a run under way gets no second one. Products that a person decided about since go on.
@@ -77,7 +77,7 @@ def watch_inbox(config: Settings) -> State[Any]:
     return Completed(name="SourceAway" if notes else "Completed", message=message)
 
 
-def start(config: Settings, checked: RunConfig, row: Row) -> bool:
+def start(config: ConfigValue, checked: RunConfig, row: LedgerRow) -> bool:
     """Start a run for a scene, unless one is under way; says whether it did.
 
     Two watchers at a time start one: a run's key is the scene's key and how many runs it had before.
@@ -122,7 +122,7 @@ def go_on_with_decided(config: RunConfig) -> int:
     return count
 
 
-def tell_parked(config: RunConfig, parked: tuple[Row, ...]) -> None:
+def tell_parked(config: RunConfig, parked: tuple[LedgerRow, ...]) -> None:
     """Tell log and hooks of scenes that need a person, once each."""
     log = event_log(config)
     told = {
@@ -137,6 +137,6 @@ def tell_parked(config: RunConfig, parked: tuple[Row, ...]) -> None:
             call_hooks(config.hooks.on_failure, log, facts)
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: LedgerRow) -> dict[str, Any]:
     names = ("name", "state", "verdict", "code", "reason", "attempts", "item")
     return {name: getattr(row, name) for name in names}

@@ -25,7 +25,7 @@ from geofuse.errors import GeofuseError
 from geofuse.flows import run_pages
 from geofuse.flows.eventlog import call_hooks, record
 from geofuse.flows.process_labels import mark_run
-from geofuse.flows.settings import Scene, Settings, config_of, event_log, ref_of
+from geofuse.flows.settings import ConfigValue, SceneValue, config_of, event_log, ref_of
 from geofuse.flows.ui_progress import name_run, progress_bar, show_page, teller
 from geofuse.line.decisions import decide
 from geofuse.line.events import Tell, now_event, quiet
@@ -73,7 +73,7 @@ def retry_helps(_task: Any, _run: Any, state: State[Any]) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def work_on(stage: str, config: Settings, scene: dict[str, Any]) -> dict[str, Any]:
+def work_on(stage: str, config: ConfigValue, scene: dict[str, Any]) -> dict[str, Any]:
     """Do one stage of a scene; one that an earlier run finished is taken over, and says so."""
     checked = config_of(config)
     ref = ref_of(checked, scene)
@@ -126,7 +126,7 @@ def crashed(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     on_cancellation=[crashed],
     persist_result=False,
 )
-def fuse_scene(config: Settings, scene: Scene = None) -> State[Any]:
+def fuse_scene(config: ConfigValue, scene: SceneValue = None) -> State[Any]:
     """Fuse one scene into the catalogue: inspect, calibrate, plan, fuse, mosaic, assess, accept, publish.
 
     `config` is the path of a configuration, or its values; `scene` a folder or archive, or a reference, where
@@ -159,7 +159,7 @@ class SceneWork:
     """The configuration, checked."""
     ref: SceneRef
     """The scene, its digest taken."""
-    settings: Settings
+    settings: ConfigValue
     """The configuration as the flow was given it: what its tasks are given."""
     key: str
     """Of the inputs and the configuration."""

@@ -8,21 +8,21 @@ from typing import Any
 from geofuse.config import RunConfig, config_from, load_config, state_folder
 from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_of_path, scene_ref, with_digest
 
-Settings = str | dict[str, Any]
+ConfigValue = str | dict[str, Any]
 """A configuration: the path of its file, or its values."""
-Scene = str | dict[str, Any] | None
+SceneValue = str | dict[str, Any] | None
 """A scene: a path, a reference as JSON, or what the configuration names."""
 
 DEPLOYED_AS = "geofuse"
 """Name of every deployment: `fuse-scene/geofuse`."""
 
 
-def config_of(config: Settings) -> RunConfig:
+def config_of(config: ConfigValue) -> RunConfig:
     """Read a configuration from a file's path, or check one that came as values."""
     return load_config(config) if isinstance(config, str) else config_from(config)
 
 
-def ref_of(config: RunConfig, scene: Scene, *, digest: bool = True) -> SceneRef:
+def ref_of(config: RunConfig, scene: SceneValue, *, digest: bool = True) -> SceneRef:
     """Say which scene is meant; with `digest` its files are read to their end, unless that was done before."""
     if not scene:
         return scene_ref(config, digest=digest)

@@ -167,7 +167,7 @@ def show_page(key: str, markdown: str, description: str) -> None:
     patiently(call, "page")
 
 
-class Table:
+class GrowingTable:
     """A table artifact that grows with a run."""
 
     def __init__(self, key: str) -> None:
@@ -192,7 +192,7 @@ class Table:
 
 def show_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
     """Leave a table with the run."""
-    Table(key).show(rows, description)
+    GrowingTable(key).show(rows, description)
 
 
 def name_run(name: str) -> None:

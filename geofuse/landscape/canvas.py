@@ -14,9 +14,9 @@ from geofuse.geometry import AxisMap, Slices, cubic_taps
 from geofuse.landscape.materials import Spectrum
 
 Plane = NDArray[np.float32]
-Points = NDArray[np.float64]
+Outline = NDArray[np.float64]
 Rng = np.random.Generator
-Place = tuple[float, float]
+Spot = tuple[float, float]
 
 SUN = (0.80, 0.60)
 """Direction towards the sun, rows and columns: from the lower right."""
@@ -37,7 +37,7 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class LandLayout:
     """Where the lines of the landscape run, as a row for each column or a column for each row (N,)."""
 
     size: int
@@ -50,7 +50,7 @@ class Layout:
     """Row of the main road at each column."""
     byway: Plane
     """Column of the second road at each row."""
-    centre: Place
+    centre: Spot
     """Where the two roads meet, and the village stands."""
     radius: float
     """The village's, px."""
@@ -100,7 +100,7 @@ def lay(land: Land, cover: NDArray[Any], spectrum: Spectrum, *, at: Slices, shad
         ground += cover * (np.float32(spectrum[band]) * shade - ground)
 
 
-def window(size: int, middle: Place, reach: float) -> tuple[Slices, Plane, Plane]:
+def window(size: int, middle: Spot, reach: float) -> tuple[Slices, Plane, Plane]:
     """Return the part of the image around a place, and each pixel's rows and columns from it."""
     (r0, r1), (c0, c1) = (
         np.clip((math.floor(m - reach), math.ceil(m + reach) + 1), 0, size).tolist() for m in middle
@@ -111,7 +111,7 @@ def window(size: int, middle: Place, reach: float) -> tuple[Slices, Plane, Plane
 
 
 def block(
-    size: int, middle: Place, sides: tuple[float, float], degrees: float
+    size: int, middle: Spot, sides: tuple[float, float], degrees: float
 ) -> tuple[Slices, Plane, Plane, Plane]:
     """Return a turned rectangle: its window, the distance outside it, each pixel's place along and across."""
     cos, sin = np.float32(math.cos(math.radians(degrees))), np.float32(math.sin(math.radians(degrees)))
@@ -121,13 +121,13 @@ def block(
     return at, outside, u, v
 
 
-def beside(place: Place, heading: float, away: float) -> Place:
+def beside(place: Spot, heading: float, away: float) -> Spot:
     """Return the place `away` px to the right of one who looks from `place` along `heading`, degrees."""
     turn = math.radians(heading)
     return place[0] + away * math.cos(turn), place[1] - away * math.sin(turn)
 
 
-def stations(points: Points, spacing: float, rng: Rng) -> Iterator[tuple[Place, float]]:
+def stations(points: Outline, spacing: float, rng: Rng) -> Iterator[tuple[Spot, float]]:
     """Walk along a line (K, 2) in about equal steps: yield places and the heading there, degrees."""
     ways = np.diff(points, axis=0)
     lengths = np.hypot(ways[:, 0], ways[:, 1])

@@ -12,7 +12,7 @@ from geofuse.geometry import Slices
 from geofuse.landscape.canvas import (
     SUN,
     Land,
-    Layout,
+    LandLayout,
     Noise,
     Plane,
     Rng,
@@ -68,7 +68,7 @@ def make_truth(size: int, *, rng: Rng, bands: int = 4) -> Plane:
     return _through_air(land, noise, rng)
 
 
-def _lay_out(rng: Rng, size: int) -> Layout:
+def _lay_out(rng: Rng, size: int) -> LandLayout:
     t = np.arange(size, dtype=np.float64) / size
     phase = rng.uniform(0.0, 2.0 * math.pi, 4)
     tilt = rng.uniform(-0.12, 0.12, 2)
@@ -84,7 +84,7 @@ def _lay_out(rng: Rng, size: int) -> Layout:
         row = float(np.interp(column, t, highway))
         column = float(np.interp(row, t, byway))
     lines = [(line * size).astype(np.float32) for line in (river, highway, byway)]
-    return Layout(
+    return LandLayout(
         size, lines[0], half.astype(np.float32), lines[1], lines[2], (row * size, column * size), 0.17 * size
     )
 
@@ -106,7 +106,7 @@ def _soften(plane: Plane, side: float) -> Plane:
     return out
 
 
-def _fill_water(land: Land, layout: Layout, noise: Noise, at: Slices) -> None:
+def _fill_water(land: Land, layout: LandLayout, noise: Noise, at: Slices) -> None:
     middle, broad = noise.middle[at], noise.broad[at]
     slope = np.gradient(layout.river)
     across = np.abs(np.arange(at[0].start, at[0].stop, dtype=np.float32)[:, None] - layout.river[None, :])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from geofuse.geometry import Slices
 from geofuse.landscape.canvas import (
     Land,
-    Layout,
+    LandLayout,
     Noise,
     Plane,
     Rng,
@@ -22,7 +22,7 @@ from geofuse.landscape.canvas import (
     strips,
     window,
 )
-from geofuse.landscape.materials import CROPS, GARDENS, GRAVEL, LEAF, MEADOW, WOODLOT, Crop
+from geofuse.landscape.materials import CROPS, GARDENS, GRAVEL, LEAF, MEADOW, WOODLOT, FieldCrop
 
 HEADLAND_PX = 15.0
 LANE_SPACING_PX = 46.0
@@ -67,7 +67,7 @@ class Grown:
     """1 where trees grow (n, m)."""
 
 
-def plough(land: Land, layout: Layout, noise: Noise, rng: Rng) -> None:
+def plough(land: Land, layout: LandLayout, noise: Noise, rng: Rng) -> None:
     """Lay out fields on both sides of the main road, each side's in a direction of its own."""
     size = layout.size
     unit = float(np.clip(size / 7.0, 36.0, 210.0))
@@ -89,7 +89,7 @@ def plough(land: Land, layout: Layout, noise: Noise, rng: Rng) -> None:
         _farm_strip(land, _grow(u + bend, v - bend, parcels, part), part, at)
 
 
-def settle(land: Land, layout: Layout, noise: Noise, rng: Rng) -> None:
+def settle(land: Land, layout: LandLayout, noise: Noise, rng: Rng) -> None:
     """Put the village's gardens under its houses and streets."""
     around, _, _ = window(layout.size, layout.centre, 1.4 * layout.radius)
     parcels = _parcels(rng, 420, 30.0, GARDENS, land.light.shape[0])
@@ -110,7 +110,7 @@ def settle(land: Land, layout: Layout, noise: Noise, rng: Rng) -> None:
         land.taken[at] *= 1.0 - inside
 
 
-def village_edge(layout: Layout, row: Any, col: Any, broad: Any) -> Plane:
+def village_edge(layout: LandLayout, row: Any, col: Any, broad: Any) -> Plane:
     """Return how far out of the village a place lies: under 1 inside."""
     away = np.hypot(row - layout.centre[0], 0.85 * (col - layout.centre[1]))
     return np.asarray(away / layout.radius + 0.09 * broad, dtype=np.float32)
@@ -153,7 +153,7 @@ def _cut(rng: Rng, side: int, unit: float) -> Iterator[tuple[tuple[int, ...], tu
             pile.append(((v0, v1, at, u1), (kinds[0], kinds[1], kind, kinds[3]), depth + 1))
 
 
-def _parcels(rng: Rng, side: int, unit: float, crops: tuple[Crop, ...], bands: int) -> Parcels:
+def _parcels(rng: Rng, side: int, unit: float, crops: tuple[FieldCrop, ...], bands: int) -> Parcels:
     label = np.empty((side, side), np.int16)
     near_u, near_v, near_track, near_hedge = (np.empty((side, side), np.float32) for _ in range(4))
     count = 0

@@ -58,7 +58,7 @@ CARS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Crop:
+class FieldCrop:
     """What grows on a kind of parcel, and how it is worked."""
 
     plant: Spectrum
@@ -77,24 +77,24 @@ class Crop:
     """How bare the tractor's lanes are."""
 
 
-WOODLOT = Crop(MEADOW, SOIL, (0.80, 1.00), 0.07, 0.00, 0.08)
+WOODLOT = FieldCrop(MEADOW, SOIL, (0.80, 1.00), 0.07, 0.00, 0.08)
 CROPS = (
     WOODLOT,
-    Crop(MEADOW, SOIL, (0.84, 1.00), 0.22, 0.01, 0.08),
-    Crop(LUSH, SOIL, (0.78, 0.98), 0.14, 0.03, 0.08, 0.22),
-    Crop(MAIZE, SOIL, (0.70, 0.95), 0.13, 0.07, 0.08),
-    Crop(CEREAL, STUBBLE, (0.40, 0.95), 0.15, 0.04, 0.16, 0.30),
-    Crop(RAPE, LUSH, (0.30, 0.80), 0.04, 0.03, 0.12, 0.25),
-    Crop(STUBBLE, SOIL, (0.30, 0.85), 0.09, 0.13, 0.14),
-    Crop(SOIL, DARK_SOIL, (0.30, 0.90), 0.08, 0.10, 0.20),
-    Crop(CLAY, SOIL, (0.30, 0.95), 0.05, 0.10, 0.20),
-    Crop(MAIZE, SOIL, (0.22, 0.45), 0.05, 0.14, 0.10),
-    Crop(LEAF, STUBBLE, (0.45, 0.55), 0.03, 0.33, 0.06),
-    Crop(PANEL, MEADOW, (0.60, 0.64), 0.01, 0.50, 0.00),
+    FieldCrop(MEADOW, SOIL, (0.84, 1.00), 0.22, 0.01, 0.08),
+    FieldCrop(LUSH, SOIL, (0.78, 0.98), 0.14, 0.03, 0.08, 0.22),
+    FieldCrop(MAIZE, SOIL, (0.70, 0.95), 0.13, 0.07, 0.08),
+    FieldCrop(CEREAL, STUBBLE, (0.40, 0.95), 0.15, 0.04, 0.16, 0.30),
+    FieldCrop(RAPE, LUSH, (0.30, 0.80), 0.04, 0.03, 0.12, 0.25),
+    FieldCrop(STUBBLE, SOIL, (0.30, 0.85), 0.09, 0.13, 0.14),
+    FieldCrop(SOIL, DARK_SOIL, (0.30, 0.90), 0.08, 0.10, 0.20),
+    FieldCrop(CLAY, SOIL, (0.30, 0.95), 0.05, 0.10, 0.20),
+    FieldCrop(MAIZE, SOIL, (0.22, 0.45), 0.05, 0.14, 0.10),
+    FieldCrop(LEAF, STUBBLE, (0.45, 0.55), 0.03, 0.33, 0.06),
+    FieldCrop(PANEL, MEADOW, (0.60, 0.64), 0.01, 0.50, 0.00),
 )
 GARDENS = (
-    Crop(MEADOW, SOIL, (0.70, 1.00), 0.42, 0.02, 0.10),
-    Crop(LUSH, SOIL, (0.60, 1.00), 0.34, 0.02, 0.10),
-    Crop(SOIL, MEADOW, (0.20, 0.70), 0.12, 0.18, 0.12),
-    Crop(GRAVEL, MEADOW, (0.20, 0.60), 0.12, 0.00, 0.16),
+    FieldCrop(MEADOW, SOIL, (0.70, 1.00), 0.42, 0.02, 0.10),
+    FieldCrop(LUSH, SOIL, (0.60, 1.00), 0.34, 0.02, 0.10),
+    FieldCrop(SOIL, MEADOW, (0.20, 0.70), 0.12, 0.18, 0.12),
+    FieldCrop(GRAVEL, MEADOW, (0.20, 0.60), 0.12, 0.00, 0.16),
 )

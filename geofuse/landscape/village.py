@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from geofuse.landscape.canvas import (
     SUN,
     Land,
-    Layout,
+    LandLayout,
     Noise,
-    Place,
+    Outline,
     Plane,
-    Points,
     Rng,
+    Spot,
     beside,
     block,
     either,
@@ -39,14 +39,14 @@ from geofuse.landscape.materials import (
     Spectrum,
 )
 
-Road = tuple[Points, float]
+Road = tuple[Outline, float]
 """Points (K, 2) along it, and half its width, px."""
 
 STREET_HALF_PX, BYWAY_HALF_PX, HIGHWAY_HALF_PX = 2.9, 4.0, 5.2
 ROAD_REACH_PX = 10.0
 
 
-def pave(land: Land, layout: Layout, noise: Noise, rng: Rng) -> list[Road]:
+def pave(land: Land, layout: LandLayout, noise: Noise, rng: Rng) -> list[Road]:
     """Lay the roads, the main one last; return them."""
     size = layout.size
     t = np.arange(-24.0, size + 48.0, 24.0)
@@ -81,7 +81,7 @@ def pave(land: Land, layout: Layout, noise: Noise, rng: Rng) -> list[Road]:
     return roads
 
 
-def build(land: Land, layout: Layout, noise: Noise, roads: list[Road], rng: Rng) -> None:
+def build(land: Land, layout: LandLayout, noise: Noise, roads: list[Road], rng: Rng) -> None:
     """Build houses along the streets, farms along the second road, and works beside the main one."""
     size = layout.size
     _church(land, layout, rng)
@@ -110,7 +110,7 @@ def park_cars(land: Land, roads: list[Road], rng: Rng) -> None:
             _car(land, rng, beside(place, heading, half * (0.75 if street else 0.45) * either(rng)), heading)
 
 
-def _streets(layout: Layout, rng: Rng) -> list[Points]:
+def _streets(layout: LandLayout, rng: Rng) -> list[Outline]:
     """The village's streets: some along the main road, some across, no two alike."""
     row, col = layout.centre
     gap = float(np.clip(0.38 * layout.radius, 58.0, 88.0))
@@ -135,7 +135,7 @@ def _streets(layout: Layout, rng: Rng) -> list[Points]:
     return lines
 
 
-def _path(points: Points, size: int) -> tuple[Plane, Plane]:
+def _path(points: Outline, size: int) -> tuple[Plane, Plane]:
     """Distance from a line, px, up to a road's reach, and how far along it the nearest place is (N, N)."""
     near = np.full((size, size), np.float32(ROAD_REACH_PX))
     along = np.zeros((size, size), np.float32)
@@ -155,7 +155,7 @@ def _path(points: Points, size: int) -> tuple[Plane, Plane]:
 
 
 def _house(
-    land: Land, rng: Rng, at_place: Place, sides: tuple[float, float], degrees: float, *, gabled: bool
+    land: Land, rng: Rng, at_place: Spot, sides: tuple[float, float], degrees: float, *, gabled: bool
 ) -> None:
     """One building: a gabled roof with a bright and a dark side, or a flat one with a parapet and boxes."""
     at, outside, u, v = block(land.height.shape[0], at_place, sides, degrees)
@@ -181,7 +181,7 @@ def _house(
         land.height[at] += 1.8 * (box > 0.5)
 
 
-def _free(land: Land, middle: Place, sides: tuple[float, float], degrees: float) -> bool:
+def _free(land: Land, middle: Spot, sides: tuple[float, float], degrees: float) -> bool:
     """Tell whether a building fits: ground inside the image that nothing has taken."""
     at, outside, _, _ = block(land.height.shape[0], middle, sides, degrees)
     ground = outside < 0.0
@@ -190,7 +190,7 @@ def _free(land: Land, middle: Place, sides: tuple[float, float], degrees: float)
 
 def _yard(
     land: Land,
-    middle: Place,
+    middle: Spot,
     sides: tuple[float, float],
     degrees: float,
     *,
@@ -202,7 +202,7 @@ def _yard(
     land.wood[at] *= outside > 2.0
 
 
-def _plot(land: Land, rng: Rng, middle: Place, heading: float) -> None:
+def _plot(land: Land, rng: Rng, middle: Spot, heading: float) -> None:
     """A house on its plot, sometimes with a shed or a pool behind."""
     degrees = heading + rng.normal(0.0, 3.0) + 90.0 * (rng.random() < 0.3)
     sides = (rng.uniform(15.0, 24.0), rng.uniform(11.0, 15.0))
@@ -226,7 +226,7 @@ def _plot(land: Land, rng: Rng, middle: Place, heading: float) -> None:
         np.maximum(land.taken[at], outside < 1.0, out=land.taken[at])
 
 
-def _church(land: Land, layout: Layout, rng: Rng) -> None:
+def _church(land: Land, layout: LandLayout, rng: Rng) -> None:
     """A church on its square, where the roads meet."""
     middle = (layout.centre[0] + 34.0, layout.centre[1] + 40.0)
     if not _free(land, middle, (46.0, 30.0), 0.0):
@@ -239,7 +239,7 @@ def _church(land: Land, layout: Layout, rng: Rng) -> None:
     np.maximum(land.taken[at], outside < 3.0, out=land.taken[at])
 
 
-def _farm(land: Land, rng: Rng, middle: Place, heading: float) -> None:
+def _farm(land: Land, rng: Rng, middle: Spot, heading: float) -> None:
     """A yard with a few barns around it."""
     if not _free(land, middle, (70.0, 50.0), heading):
         return
@@ -251,7 +251,7 @@ def _farm(land: Land, rng: Rng, middle: Place, heading: float) -> None:
         _house(land, rng, place, sides, heading + 90.0 * end, gabled=rng.random() < 0.7)
 
 
-def _works(land: Land, rng: Rng, middle: Place, heading: float) -> None:
+def _works(land: Land, rng: Rng, middle: Spot, heading: float) -> None:
     """Halls on a paved yard, and the cars of those who work there."""
     scale = min(1.0, land.height.shape[0] / 2048.0)
     long, deep = 290.0 * scale, 180.0 * scale
@@ -270,7 +270,7 @@ def _works(land: Land, rng: Rng, middle: Place, heading: float) -> None:
                 )
 
 
-def _car(land: Land, rng: Rng, place: Place, heading: float) -> None:
+def _car(land: Land, rng: Rng, place: Spot, heading: float) -> None:
     at, outside, u, _ = block(land.height.shape[0], place, (6.6, 2.7), heading)
     glass = 1.0 - 0.5 * (np.abs(u - 0.8) < 0.7)
     lay(land, np.clip(0.5 - outside, 0.0, 1.0), CARS[int(rng.integers(len(CARS)))], shade=glass, at=at)

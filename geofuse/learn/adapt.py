@@ -25,7 +25,7 @@ from geofuse.nets.training.averaged import weights_of
 from geofuse.nets.training.data import TrainingPair, renamed
 from geofuse.nets.training.draws import Places, places_in, representative
 from geofuse.nets.training.residual import Diet, MsTrainer, Objective, judged_of, residual_of
-from geofuse.nets.training.schedule import Schedule
+from geofuse.nets.training.schedule import Schedule, TellStep
 from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.plan import Plan
@@ -76,7 +76,7 @@ def adapt(
     *,
     weights: str | None = None,
     schedule: Schedule = SCHEDULE,
-    tell: steps.Tell = steps.quiet,
+    tell: TellStep = steps.quiet,
 ) -> Adapted:
     """Adapt a network's weights to a scene and write them to ``out``, with their card beside them.
 
@@ -140,7 +140,7 @@ def _known(out: Path, key: str, kind: str) -> Adapted | None:
 
 
 def _learn(
-    net: Generator, plan: Plan, scene_id: str, schedule: Schedule, tell: steps.Tell
+    net: Generator, plan: Plan, scene_id: str, schedule: Schedule, tell: TellStep
 ) -> tuple[dict[str, Any], Verdict]:
     """Train the network in place, or leave it as it is where it was better before; returns facts and the verdict."""
     pairs = pairs_of(reduced_views(plan, scene_id), cast(BlockSpec, net.spec))
@@ -239,7 +239,7 @@ def _verdict(net: Generator, pairs: Sequence[TrainingPair]) -> Verdict:
 
 
 def adapted_request(
-    scene: Scene, request: Request, out: Path, *, tell: steps.Tell = steps.quiet
+    scene: Scene, request: Request, out: Path, *, tell: TellStep = steps.quiet
 ) -> tuple[Request, Adapted]:
     """Adapt to the scene that is to be fused into ``out``; returns the request with the weights in it.
 

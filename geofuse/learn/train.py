@@ -16,14 +16,14 @@ from geofuse.nets.table import build, designed, network_of, spec_values, trainer
 from geofuse.nets.training import distributed, steps
 from geofuse.nets.training.averaged import weights_of
 from geofuse.nets.training.checkpoints import CHECKPOINT, TrainingState
-from geofuse.nets.training.schedule import Lesson, Schedule
+from geofuse.nets.training.schedule import Lesson, Schedule, TellStep
 from geofuse.nets.training.steps import Trainer
 from geofuse.nets.weights import Card, card_values, read_card, save_weights
 from geofuse.pages import training_pictures as pictures
 from geofuse.version import __version__
 
 
-def train(config: TrainConfig, *, overwrite: bool = False, tell: steps.Tell = steps.quiet) -> dict[str, Any]:
+def train(config: TrainConfig, *, overwrite: bool = False, tell: TellStep = steps.quiet) -> dict[str, Any]:
     """Train what a configuration asks for; returns the card's values, with the weights' path and SHA-256.
 
     Writes into ``config.folder``: pairs, checkpoints, curve, samples, NAME.safetensors and its card, NAME.json.
@@ -67,7 +67,7 @@ def _trainer(config: TrainConfig, rank: int) -> tuple[Trainer, list[Source]]:
     return trainer, found.sources
 
 
-def _told(config: TrainConfig, folder: Path, tell: steps.Tell) -> steps.Tell:
+def _told(config: TrainConfig, folder: Path, tell: TellStep) -> TellStep:
     """Also write TensorBoard's events, where they are wanted."""
     if not config.tensorboard:
         return tell

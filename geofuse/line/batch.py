@@ -24,10 +24,10 @@ from geofuse.files import read_json, write_bytes
 from geofuse.line.events import Tell, quiet
 from geofuse.line.inbox_run import run_or_tell
 from geofuse.line.pipeline_faults import may_retry
-from geofuse.line.scene_ledger import FAILED, JUDGED, Row, digested, ledger, select
+from geofuse.line.scene_ledger import FAILED, JUDGED, LedgerRow, digested, ledger, select
 from geofuse.line.scene_ref import SceneRef, opened, scene_key, scene_ref
 from geofuse.line.scene_run import COST, Outcome
-from geofuse.line.stage_records import JOBS, Job, job_folder, product_path
+from geofuse.line.stage_records import JOBS, SceneJob, job_folder, product_path
 from geofuse.run.planning import make_plan, plan_summary
 from geofuse.run.request import request_of
 
@@ -177,7 +177,7 @@ def _estimate(row: BatchRow, rate: float) -> dict[str, Any]:
         return {**told, **nothing, "code": fault.code, "message": str(fault)}
     summary = plan_summary(plan)
     mpx = plan.grid.height * plan.grid.width / 1e6
-    job = Job(row.config, "KEY", Path())
+    job = SceneJob(row.config, "KEY", Path())
     written = summary["output_bytes_estimate"]
     return {
         **told,
@@ -264,7 +264,7 @@ def _done(row: BatchRow) -> tuple[BatchRow, Outcome | None]:
     return replace(row, ref=ref), _outcome(before) if before else None
 
 
-def _outcome(row: Row) -> Outcome:
+def _outcome(row: LedgerRow) -> Outcome:
     return Outcome(
         row.name, row.key, row.state, row.verdict, (row.reason,) if row.reason else (), row.out, row.item
     )

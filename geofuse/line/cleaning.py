@@ -16,7 +16,7 @@ from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import LockedError
 from geofuse.files import read_json, write_faults
 from geofuse.line.pipeline import report_files
-from geofuse.line.scene_ledger import JUDGED, PUBLISHED, REJECTED, RUNNING, UNPUBLISHED, Row, rows
+from geofuse.line.scene_ledger import JUDGED, PUBLISHED, REJECTED, RUNNING, UNPUBLISHED, LedgerRow, rows
 from geofuse.line.stage_records import JOBS, job_folder
 from geofuse.locks import locked
 from geofuse.rasters.ledger import json_path, mask_path, png_path
@@ -123,7 +123,7 @@ def _products(config: RunConfig, now: float) -> Iterator[Rubbish]:
                 yield Rubbish("products", path, path.stat().st_size)
 
 
-def _kept_by_catalog(config: RunConfig, row: Row) -> bool:
+def _kept_by_catalog(config: RunConfig, row: LedgerRow) -> bool:
     """Whether the scene's item is there and its files are whole."""
     said = (read_json(job_folder(config, row.key) / "publish.json") or {}).get("answer") or {}
     if not config.catalog.folder or not said.get("item"):

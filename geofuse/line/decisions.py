@@ -12,12 +12,12 @@ from geofuse.errors import UsageError
 from geofuse.files import read_json, write_json
 from geofuse.line.events import Tell, quiet
 from geofuse.line.pipeline import run_stage
-from geofuse.line.scene_ledger import CONFIGURATION, REVIEWED, Row, ledger, put, rows
+from geofuse.line.scene_ledger import CONFIGURATION, REVIEWED, LedgerRow, ledger, put, rows
 from geofuse.line.scene_run import outcome_of
 from geofuse.line.stage_records import job_folder
 
 
-def waiting(config: RunConfig) -> list[Row]:
+def waiting(config: RunConfig) -> list[LedgerRow]:
     """Return the scenes whose products wait for a person."""
     return [row for row in rows(config) if row.state == REVIEWED]
 
@@ -45,7 +45,7 @@ def decide(config: RunConfig, scene: str, *, by: str, accept: bool, tell: Tell =
     return {"name": row.name, "key": row.key, "state": outcome.state, "item": outcome.item, **said}
 
 
-def _own_config(config: RunConfig, row: Row) -> RunConfig:
+def _own_config(config: RunConfig, row: LedgerRow) -> RunConfig:
     """Return the configuration that the scene was run with."""
     found = read_json(job_folder(config, row.key) / CONFIGURATION)
     if found is None:
@@ -57,7 +57,7 @@ def _own_config(config: RunConfig, row: Row) -> RunConfig:
     return config_from(found)
 
 
-def _find(config: RunConfig, scene: str) -> Row:
+def _find(config: RunConfig, scene: str) -> LedgerRow:
     found = waiting(config)
     names = [
         row

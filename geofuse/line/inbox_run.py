@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError, LockedError
 from geofuse.line.events import Tell, quiet
-from geofuse.line.scene_ledger import RUNNING, Row, died, ledger, row_of
+from geofuse.line.scene_ledger import RUNNING, LedgerRow, died, ledger, row_of
 from geofuse.line.scene_ref import SceneRef, source_of
 from geofuse.line.scene_run import Outcome, failed, run_scene
 from geofuse.line.sources.inbox import Scan, scan
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class InboxRun:
     """What a look at the inbox led to."""
 
     scan: Scan
@@ -28,7 +28,7 @@ class Shift:
     """Why the source of downloads, or an item of it, could not be had; what had arrived was run all the same."""
 
 
-def look_and_run(config: RunConfig, *, tell: Tell = quiet) -> Shift:
+def look_and_run(config: RunConfig, *, tell: Tell = quiet) -> InboxRun:
     """Fetch what is to be fetched, look, and run what is ready; faults of a scene end that scene alone.
 
     Raises what `scan` raises.
@@ -40,7 +40,7 @@ def look_and_run(config: RunConfig, *, tell: Tell = quiet) -> Shift:
         for row in found.ready
         if row.ref is not None and still_ready(config, row)
     ]
-    return Shift(found, tuple(outcomes), faults)
+    return InboxRun(found, tuple(outcomes), faults)
 
 
 def fetch_faults(config: RunConfig) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def fetch_faults(config: RunConfig) -> tuple[str, ...]:
         return (str(fault),)
 
 
-def still_ready(config: RunConfig, row: Row) -> bool:
+def still_ready(config: RunConfig, row: LedgerRow) -> bool:
     """Say whether nobody else took a scene up since it was found."""
     with ledger(config) as book:
         now = row_of(book, row.source, config)

@@ -24,7 +24,7 @@ from geofuse.line.pipeline_faults import fault_to_json
 from geofuse.line.scene_ledger import digested
 from geofuse.line.scene_ref import SceneRef, opened, scene_key, source_of, with_digest
 from geofuse.line.stage_records import (
-    Job,
+    SceneJob,
     claim_name,
     forget,
     job_folder,
@@ -56,7 +56,7 @@ STAGES = ("inspect", "calibrate", "plan", "fuse", "mosaic", "assess", "accept", 
 class Work:
     """What a stage is given."""
 
-    job: Job
+    job: SceneJob
     """The scene's records."""
     ref: SceneRef
     """The scene."""
@@ -78,7 +78,7 @@ def run_stage(name: str, config: RunConfig, ref: SceneRef, *, tell: Tell = quiet
         raise UsageError(f"stage {name!r}", wanted=", ".join(STAGES))
     ref = ref if ref.digest else with_digest(ref)
     key = scene_key(config, ref)
-    job = Job(config, key, job_folder(config, key))
+    job = SceneJob(config, key, job_folder(config, key))
     begun = time.monotonic()
     tell(now_event("stage_started", ref.name, key, name))
     try:
@@ -100,7 +100,7 @@ def run_stage(name: str, config: RunConfig, ref: SceneRef, *, tell: Tell = quiet
     return answer
 
 
-def _done_before(name: str, job: Job) -> dict[str, Any] | None:
+def _done_before(name: str, job: SceneJob) -> dict[str, Any] | None:
     """Return the answer of a stage that is done and whose work is still there."""
     found = known(job, name)
     if found is None:
@@ -198,13 +198,13 @@ def _stage_plan(work: Work) -> dict[str, Any]:
     return keep(work.job, "plan", answer, plan=plan_to_json(plan))
 
 
-def planned(job: Job) -> tuple[Plan, Path]:
+def planned(job: SceneJob) -> tuple[Plan, Path]:
     """Return a scene's plan and its product's place; UsageError before it is planned."""
     found = _needed(job, "plan")
     return plan_from_json(found["plan"]), Path(found["answer"]["out"])
 
 
-def _needed(job: Job, stage: str) -> dict[str, Any]:
+def _needed(job: SceneJob, stage: str) -> dict[str, Any]:
     found = known(job, stage)
     if found is None:
         raise UsageError(f"{stage} was not done", wanted="the stages in their order", path=str(job.folder))
@@ -306,7 +306,7 @@ def _stage_accept(work: Work) -> dict[str, Any]:
     return keep(work.job, "accept", answer)
 
 
-def decision_of(job: Job) -> dict[str, Any] | None:
+def decision_of(job: SceneJob) -> dict[str, Any] | None:
     """Return what a person said about a product that waits: by, accepted, at; None where nobody did."""
     found = read_json(job.folder / "decision.json")
     return found if found and {"by", "accepted", "at"} <= found.keys() else None
@@ -356,7 +356,7 @@ _STAGES: dict[str, Callable[[Work], dict[str, Any]]] = {
 }
 
 
-def _whole(job: Job, found: dict[str, Any]) -> bool:
+def _whole(job: SceneJob, found: dict[str, Any]) -> bool:
     """Whether the product is there as it was made."""
     out = Path(found["answer"]["out"])
     record = read_json(json_path(out))
@@ -375,17 +375,17 @@ def _sum_of(path: str, *stamp: int) -> str:
     return sha256_of(path)  # three stages ask for the same product, one after the other
 
 
-def _parts_whole(job: Job, found: dict[str, Any]) -> bool:
+def _parts_whole(job: SceneJob, found: dict[str, Any]) -> bool:
     """Whether the product is there; parts prove themselves, so without it they are looked at again."""
     mosaic = known(job, "mosaic")
     return mosaic is not None and _whole(job, mosaic)
 
 
-def _reports_there(job: Job, found: dict[str, Any]) -> bool:
+def _reports_there(job: SceneJob, found: dict[str, Any]) -> bool:
     return _parts_whole(job, found) and all(Path(path).is_file() for path in found["answer"]["files"])
 
 
-def _judged_still(job: Job, found: dict[str, Any]) -> bool:
+def _judged_still(job: SceneJob, found: dict[str, Any]) -> bool:
     """Whether the verdict is the one in the product's record, by today's profile, and nobody decided since."""
     answer = found["answer"]
     record = read_json(json_path(planned(job)[1])) or {}
@@ -397,7 +397,7 @@ def _judged_still(job: Job, found: dict[str, Any]) -> bool:
     return bool(answer["verdict"] != REVIEW or answer["decision"] == decision_of(job))
 
 
-def _published_still(job: Job, found: dict[str, Any]) -> bool:
+def _published_still(job: SceneJob, found: dict[str, Any]) -> bool:
     """Whether the catalogue has the item with this product and this verdict."""
     from geofuse.archive.catalog import read_item
 
@@ -414,7 +414,7 @@ def _published_still(job: Job, found: dict[str, Any]) -> bool:
     return bool(_barred(verdict) is None and tuple(said.get(name) for name in names) == wanted)
 
 
-_STILL: dict[str, Callable[[Job, dict[str, Any]], bool]] = {
+_STILL: dict[str, Callable[[SceneJob, dict[str, Any]], bool]] = {
     "fuse": _parts_whole,
     "mosaic": _whole,
     "assess": _reports_there,

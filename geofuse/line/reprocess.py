@@ -13,7 +13,7 @@ from geofuse.errors import GeofuseError, ProductError, UsageError
 from geofuse.files import read_json
 from geofuse.line.scene_ledger import CONFIGURATION, rows
 from geofuse.line.scene_ref import SceneRef, scene_key, with_digest
-from geofuse.line.stage_records import Job, forget, job_folder
+from geofuse.line.stage_records import SceneJob, forget, job_folder
 from geofuse.quality.accept import profile_for
 from geofuse.run.reopening import is_there, recorded_scene
 from geofuse.version import __version__
@@ -65,7 +65,7 @@ def stale_items(
 def start_anew(config: RunConfig, ref: SceneRef) -> None:
     """Let a scene's stages be done again although they were done; finished products of the same plan stay."""
     key = scene_key(config, ref)
-    forget(Job(config, key, job_folder(config, key)))
+    forget(SceneJob(config, key, job_folder(config, key)))
 
 
 def _own_config(config: RunConfig, key: str) -> RunConfig:

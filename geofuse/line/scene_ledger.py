@@ -56,7 +56,7 @@ CREATE TABLE sums (path TEXT PRIMARY KEY, stamp TEXT, sha256 TEXT) WITHOUT ROWID
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LedgerRow:
     """What the ledger knows of a scene under a configuration."""
 
     source: str
@@ -97,7 +97,7 @@ class Row:
     """The signature that was there when the contents were read."""
 
 
-_NAMES = tuple(Row.__slots__)
+_NAMES = tuple(LedgerRow.__slots__)
 
 
 def ledger_path(config: RunConfig) -> Path:
@@ -133,16 +133,16 @@ def _prepare(found: sqlite3.Connection) -> None:
     found.execute("COMMIT")
 
 
-def new_row(source: str, config: RunConfig, name: str) -> Row:
+def new_row(source: str, config: RunConfig, name: str) -> LedgerRow:
     """Return the row of something that was seen for the first time."""
     moment = time.time()
-    return Row(
+    return LedgerRow(
         *(source, config_digest(config), "", name, None, WAITING, "", "", "", 0, 0.0),
         *(moment, moment, "", "", "", moment, ""),
     )
 
 
-def put(book: sqlite3.Connection, row: Row) -> Row:
+def put(book: sqlite3.Connection, row: LedgerRow) -> LedgerRow:
     """Write a row; returns it as it is now."""
     row = replace(row, updated=time.time())
     values = asdict(row) | {"ref": json.dumps(ref_to_json(row.ref)) if row.ref else None}
@@ -153,13 +153,13 @@ def put(book: sqlite3.Connection, row: Row) -> Row:
     return row
 
 
-def _row(values: Sequence[Any]) -> Row:
+def _row(values: Sequence[Any]) -> LedgerRow:
     found = dict(zip(_NAMES, values, strict=True))
     ref = ref_from_json(json.loads(found["ref"])) if found["ref"] else None
-    return Row(**{**found, "ref": ref})
+    return LedgerRow(**{**found, "ref": ref})
 
 
-def select(book: sqlite3.Connection, where: str = "1", values: Sequence[Any] = ()) -> list[Row]:
+def select(book: sqlite3.Connection, where: str = "1", values: Sequence[Any] = ()) -> list[LedgerRow]:
     """Return rows by a condition, in the order in which they were seen."""
     found = book.execute(
         f"SELECT {', '.join(_NAMES)} FROM scenes WHERE {where} ORDER BY seen, source", values
@@ -167,7 +167,7 @@ def select(book: sqlite3.Connection, where: str = "1", values: Sequence[Any] = (
     return [_row(values) for values in found.fetchall()]
 
 
-def rows(config: RunConfig, *, all_configurations: bool = True) -> list[Row]:
+def rows(config: RunConfig, *, all_configurations: bool = True) -> list[LedgerRow]:
     """Return what the ledger knows, in the order in which it was seen; nothing where there is no ledger."""
     if not ledger_path(config).exists():
         return []
@@ -177,7 +177,7 @@ def rows(config: RunConfig, *, all_configurations: bool = True) -> list[Row]:
         return select(book, "config = ?", [config_digest(config)])
 
 
-def row_of(book: sqlite3.Connection, source: str, config: RunConfig) -> Row | None:
+def row_of(book: sqlite3.Connection, source: str, config: RunConfig) -> LedgerRow | None:
     """Return what is known of a place under a configuration."""
     found = select(book, "source = ? AND config = ?", [source, config_digest(config)])
     return found[0] if found else None
@@ -207,7 +207,7 @@ def digested(config: RunConfig, ref: SceneRef) -> SceneRef:
         raise ReadError(f"cannot be read: {fault.strerror}", path=source_of(ref)) from fault
 
 
-def row_to_json(row: Row) -> dict[str, Any]:
+def row_to_json(row: LedgerRow) -> dict[str, Any]:
     """Turn a row into JSON values."""
     return asdict(row) | {"ref": ref_to_json(row.ref) if row.ref else None}
 
@@ -216,9 +216,9 @@ def row_to_json(row: Row) -> dict[str, Any]:
 class Claim:
     """A scene that is being worked on: by this process, until it is settled or let go."""
 
-    row: Row
+    row: LedgerRow
     """What the ledger says."""
-    settled: Row | None = None
+    settled: LedgerRow | None = None
     """What it shall say."""
 
     def settle(self, **changes: Any) -> None:
@@ -255,12 +255,12 @@ def claimed(config: RunConfig, ref: SceneRef) -> Iterator[Claim]:
         _record(config, claim.settled or replace(row, state=READY, reason="let go before it was done"))
 
 
-def _record(config: RunConfig, row: Row) -> None:
+def _record(config: RunConfig, row: LedgerRow) -> None:
     with ledger(config) as book:
         put(book, row)
 
 
-def _after(row: Row, fault: BaseException, config: RunConfig) -> Row:
+def _after(row: LedgerRow, fault: BaseException, config: RunConfig) -> LedgerRow:
     """Return a row after a fault: later again, looked at again, or parked."""
     if isinstance(fault, KeyboardInterrupt | SystemExit):
         return replace(row, state=READY, attempts=row.attempts - 1, reason="stopped")
@@ -275,7 +275,7 @@ def _after(row: Row, fault: BaseException, config: RunConfig) -> Row:
     return replace(row, state=PARKED)
 
 
-def died(config: RunConfig, row: Row) -> bool:
+def died(config: RunConfig, row: LedgerRow) -> bool:
     """Say whether a scene that is said to be running is not: its lock is free."""
     try:
         with locked(job_folder(config, row.key) / "claim"):

@@ -26,7 +26,7 @@ _KEPT = ("decision.json", "configuration.json", "cost.json", FORMER)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SceneJob:
     """A scene under a configuration, and the folder that remembers it."""
 
     config: RunConfig
@@ -42,12 +42,12 @@ def job_folder(config: RunConfig, key: str) -> Path:
     return state_folder(config) / JOBS / key
 
 
-def record_path(job: Job, stage: str) -> Path:
+def record_path(job: SceneJob, stage: str) -> Path:
     """Return a stage's record."""
     return job.folder / f"{stage}.json"
 
 
-def known(job: Job, stage: str) -> dict[str, Any] | None:
+def known(job: SceneJob, stage: str) -> dict[str, Any] | None:
     """Return what this release recorded of a stage; None where it did not: the stage is done again."""
     found = read_json(record_path(job, stage))
     if found is None or (found.get("geofuse"), found.get("format")) != (__version__, FORMAT):
@@ -55,7 +55,7 @@ def known(job: Job, stage: str) -> dict[str, Any] | None:
     return found
 
 
-def keep(job: Job, stage: str, answer: dict[str, Any], **more: Any) -> dict[str, Any]:
+def keep(job: SceneJob, stage: str, answer: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Record a stage: its answer and what later stages need; returns the answer."""
     with write_faults(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def keep(job: Job, stage: str, answer: dict[str, Any], **more: Any) -> dict[str,
     return answer
 
 
-def forget(job: Job) -> None:
+def forget(job: SceneJob) -> None:
     """Forget all stages of a scene; decisions stay, and so does which product was its own."""
     made = read_json(record_path(job, "mosaic"))
     if made is not None and {"out", "sha256"} <= made["answer"].keys():
@@ -73,7 +73,7 @@ def forget(job: Job) -> None:
             path.unlink(missing_ok=True)
 
 
-def may_replace(job: Job, out: Path) -> bool:
+def may_replace(job: SceneJob, out: Path) -> bool:
     """Say whether a scene may put another product in the place of this one: by its configuration, or its own former.
 
     Its own is what its stages had made there before they were forgotten, byte for byte.
@@ -93,7 +93,7 @@ def remove_job(config: RunConfig, key: str) -> None:
     shutil.rmtree(job_folder(config, key), ignore_errors=True)
 
 
-def product_path(job: Job, scene: Scene, method: str) -> Path:
+def product_path(job: SceneJob, scene: Scene, method: str) -> Path:
     """Return where a product goes by the configuration's template."""
     values = {
         "scene": scene.scene_id,
@@ -107,7 +107,7 @@ def product_path(job: Job, scene: Scene, method: str) -> Path:
     return output_folder(job.config) / f"{job.config.output.name.format(**plain)[:200]}.tif"
 
 
-def claim_name(job: Job, out: Path) -> None:
+def claim_name(job: SceneJob, out: Path) -> None:
     """Make a product's name this scene's own; raises ExistsError where another scene has it.
 
     A claim ends with its product and its parts: who removes them frees the name.

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.geometry import Floats, Mask
 from geofuse.methods.base import Patch
 from geofuse.methods.observation import ShiftField
 from geofuse.methods.registration import (
     GAINS,
     LEAST_PIXELS,
-    Floats,
-    Mask,
-    Sample,
+    MatchSample,
     Shift,
     dot,
     dots,
@@ -168,7 +167,7 @@ def _prior(prior_gain: Sequence[float], usable: float) -> Estimate:
 
 
 def _described(
-    sample: Sample, shifts: Sequence[Shift], shift: Shift, *, gain: float, bounded: bool
+    sample: MatchSample, shifts: Sequence[Shift], shift: Shift, *, gain: float, bounded: bool
 ) -> Estimate:
     pan = pan_detail(sample, shift, gain)
     r2 = r2_of(sample.detail, gram_of(sample.detail), pan)
@@ -237,7 +236,7 @@ def _sandwich(losses: Sequence[Floats], cell: NDArray[np.int64], step: float) ->
     return math.sqrt(float((scores**2).sum())) / curvature if curvature > 0.0 else math.inf
 
 
-def _shift_sigma(sample: Sample, shift: Shift, gain: float) -> Shift:
+def _shift_sigma(sample: MatchSample, shift: Shift, gain: float) -> Shift:
     step, out = 0.25, []
     pan = pan_detail(sample, shift, gain)
     model = dots(sample.detail.T, solve(gram_of(sample.detail), dots(sample.detail, pan)))
@@ -255,7 +254,7 @@ def _shift_sigma(sample: Sample, shift: Shift, gain: float) -> Shift:
 # --- each band by itself ---
 
 
-def _band_gains(sample: Sample, shifts: Sequence[Shift]) -> tuple[list[float], list[float], list[float]]:
+def _band_gains(sample: MatchSample, shifts: Sequence[Shift]) -> tuple[list[float], list[float], list[float]]:
     """Return each band's own gain, its standard error and its R^2, from a profile over gains."""
     count = len(shifts)
     gains, sigmas, r2s = [0.0] * count, [math.inf] * count, [0.0] * count
@@ -276,7 +275,7 @@ def _band_gains(sample: Sample, shifts: Sequence[Shift]) -> tuple[list[float], l
     return gains, sigmas, r2s
 
 
-def _groups(sample: Sample, shift: Shift, gain: float) -> list[list[int]]:
+def _groups(sample: MatchSample, shift: Shift, gain: float) -> list[list[int]]:
     """Return bands that are shifted alike; one group where no difference can be told, the surest first."""
     bands = sample.detail.shape[0]
     steps = [-1.5, -0.75, 0.0, 0.75, 1.5]
@@ -305,7 +304,7 @@ def _groups(sample: Sample, shift: Shift, gain: float) -> list[list[int]]:
     return groups
 
 
-def _pan_weights(sample: Sample, pan: Floats) -> tuple[float, ...]:
+def _pan_weights(sample: MatchSample, pan: Floats) -> tuple[float, ...]:
     """Regress the degraded PAN on the bands, not negative, with outliers weighed down.
 
     On values with a constant, since PAN's response to broad land cover decides. Collinear bands share their

@@ -165,7 +165,7 @@ def fit_patches(
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class HeldPart:
     """A window, or half of one, to fit on or to be judged on."""
 
     window: Reduced
@@ -180,7 +180,7 @@ class Part:
     """The core, upsampled and back-projected without PAN."""
 
 
-Watch = Callable[[Part, NDArray[np.bool_], Mapping[str, NDArray[Any]]], None]
+Watch = Callable[[HeldPart, NDArray[np.bool_], Mapping[str, NDArray[Any]]], None]
 """Shown a held-out part, where in it may be judged (h, w), and products (B, h, w) by method."""
 
 
@@ -206,14 +206,14 @@ def try_methods(
     reach = max(halo.fine_px for halo in halos), max(halo.coarse_cpx for halo in halos)
     margin = margin_px(model, rounds, options)
     after = After(rounds)
-    folds: tuple[list[Part], list[Part]] = ([], [])
+    folds: tuple[list[HeldPart], list[HeldPart]] = ([], [])
     for number, window in enumerate(_richest(windows)):
         for own, inside in patches_of(window, reach, margin, 1 if len(windows) >= MANY else 2):
             where = slice(inside[0], inside[1]), slice(inside[2], inside[3])
             patch, core = _placed(own, inside, number)
             plain = fuse_patch(upsampling, patch, nothing, model, options=options, core=core, after=after)
             fold = folds[len(folds[0]) > len(folds[1])]
-            fold.append(Part(window, patch, core, where, plain))
+            fold.append(HeldPart(window, patch, core, where, plain))
     totals = {name: np.zeros((5, len(observation.mtf_gain))) for name in names}
     for judged, others in (folds, folds[::-1]):
         seen = [replace(one.patch, core=one.core, valid=_cut(one.patch, one.core)) for one in others]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import (
+    Axes,
     AxisMap,
     Window,
     cubic_taps,
@@ -24,7 +25,6 @@ from geofuse.geometry import (
 from geofuse.kernels.resample import resample_columns, resample_rows, resample_valid
 from geofuse.kernels.warp import degrade_warped, upsample_warped
 
-Axes = tuple[AxisMap, AxisMap]
 CUBIC_REACH_CPX = 2
 """Coarse pixels that Keys' kernel touches to either side of the pixel under a fine centre."""
 

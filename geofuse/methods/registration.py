@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import Window, gaussian_reach_px, gaussian_taps
+from geofuse.geometry import Floats, Mask, Window, gaussian_reach_px, gaussian_taps
 from geofuse.kernels.resample import resample
 from geofuse.methods.base import Patch
 from geofuse.methods.observation import axes_at
 from geofuse.methods.sharpen.closed_form import coarse_part, owned_window
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 Shift = tuple[float, float]
 SEARCH_PX = 3
 """The first grid of shifts, to either side of what the georeferences say."""
@@ -46,7 +44,7 @@ class MatchWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MatchSample:
     """All pixels that count, of all windows in a row: n of them, B bands."""
 
     windows: tuple[MatchWindow, ...]
@@ -66,7 +64,7 @@ def calibration_reach(ratio: float) -> tuple[int, int]:
     return FARTHEST_PX + 2 + gaussian_reach_px(GAINS[0], ratio) + math.ceil(ratio), 2
 
 
-def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> Sample:
+def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> MatchSample:
     """Gather the pixels of patches that count, given masks over their coarse planes of what may be used."""
     from scipy import ndimage  # a quarter of a second to load: only for who calibrates
 
@@ -89,7 +87,7 @@ def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> Sample:
         cells.append(count + cell[use])
         count += down * across
         total += use.size
-    return Sample(
+    return MatchSample(
         tuple(windows),
         np.concatenate(values, axis=1),
         np.concatenate(details, axis=1),
@@ -130,7 +128,7 @@ def highpass(planes: Floats) -> Floats:
     return out
 
 
-def varies(sample: Sample, shift: Shift, gain: float) -> bool:
+def varies(sample: MatchSample, shift: Shift, gain: float) -> bool:
     """Whether there is any structure to register by, in both images."""
     pan = pan_values(sample, shift, gain), pan_detail(sample, shift, gain)
     return all(
@@ -150,13 +148,13 @@ def _degraded(window: MatchWindow, shift: Shift, gain: float) -> Floats:
     return np.asarray(resample(patch.fine, rows, cols, patch.fine_origin)[0], np.float64)
 
 
-def pan_values(sample: Sample, shift: Shift, gain: float) -> Floats:
+def pan_values(sample: MatchSample, shift: Shift, gain: float) -> Floats:
     """Return the degraded PAN at the sample's pixels (n,)."""
     parts = [_degraded(w, shift, gain)[1:-1, 1:-1].ravel()[w.chosen] for w in sample.windows]
     return np.concatenate(parts)
 
 
-def pan_detail(sample: Sample, shift: Shift, gain: float) -> Floats:
+def pan_detail(sample: MatchSample, shift: Shift, gain: float) -> Floats:
     """Return the degraded PAN, high-passed, at the sample's pixels (n,)."""
     parts = [highpass(_degraded(w, shift, gain)[None])[0].ravel()[w.chosen] for w in sample.windows]
     return np.concatenate(parts)
@@ -207,7 +205,7 @@ def vertex(places: Sequence[float], heights: Floats) -> float:
 
 
 def search(
-    sample: Sample, start: Shift, gain: float, *, bands: Sequence[int] | None = None, near: bool = False
+    sample: MatchSample, start: Shift, gain: float, *, bands: Sequence[int] | None = None, near: bool = False
 ) -> tuple[Shift, float, bool]:
     """Find the shift and the joint gain of most R^2: a grid of whole pixels, then a simplex.
 
@@ -266,7 +264,7 @@ def _ring(centre: Shift, reach: int) -> list[Shift]:
     return [(centre[0] + dy, centre[1] + dx) for dy in steps for dx in steps]
 
 
-def without_outliers(sample: Sample, shift: Shift, gain: float) -> Sample:
+def without_outliers(sample: MatchSample, shift: Shift, gain: float) -> MatchSample:
     """Leave out pixels the regression misses by far: moving clouds, specular water, saturation."""
     pan = pan_detail(sample, shift, gain)
     weights = solve(gram_of(sample.detail), dots(sample.detail, pan))
@@ -275,7 +273,7 @@ def without_outliers(sample: Sample, shift: Shift, gain: float) -> Sample:
     return _only(sample, keep) if int(keep.sum()) >= LEAST_PIXELS else sample
 
 
-def largest(sample: Sample, count: int) -> Sample:
+def largest(sample: MatchSample, count: int) -> MatchSample:
     """Return the sample's windows with the most pixels that count: enough to find the neighbourhood."""
     sizes = [window.chosen.size for window in sample.windows]
     if len(sizes) <= count:
@@ -285,11 +283,13 @@ def largest(sample: Sample, count: int) -> Sample:
     return _only(sample, keep)
 
 
-def _only(sample: Sample, keep: Mask) -> Sample:
+def _only(sample: MatchSample, keep: Mask) -> MatchSample:
     ends = np.cumsum([window.chosen.size for window in sample.windows])[:-1]
     windows = tuple(
         replace(window, chosen=window.chosen[mine])
         for window, mine in zip(sample.windows, np.split(keep, ends), strict=True)
         if mine.any()
     )
-    return Sample(windows, sample.values[:, keep], sample.detail[:, keep], sample.cell[keep], sample.total)
+    return MatchSample(
+        windows, sample.values[:, keep], sample.detail[:, keep], sample.cell[keep], sample.total
+    )

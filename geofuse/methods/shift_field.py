@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from geofuse.geometry import Floats
 from geofuse.methods.observation import ShiftField
-from geofuse.methods.registration import Floats, Sample, Shift, dots, gram_of, pan_detail, r2_of, vertex
+from geofuse.methods.registration import MatchSample, Shift, dots, gram_of, pan_detail, r2_of, vertex
 
 LEAST_WINDOWS = 8
 STEPS_PX = (0.5, 0.75)
@@ -28,7 +29,7 @@ MOST_NODES = 9
 
 
 def drift(
-    sample: Sample, shift: Shift, gain: float, *, origin: tuple[int, int], size: tuple[int, int]
+    sample: MatchSample, shift: Shift, gain: float, *, origin: tuple[int, int], size: tuple[int, int]
 ) -> tuple[ShiftField | None, float]:
     """Return how far the shift departs from `shift` over the scene, and how far windows disagree even so, in pixels.
 
@@ -63,7 +64,7 @@ def _disagreement(found: Floats, model: Floats) -> float:
     return float(np.median(np.abs(found - model).max(axis=1)))
 
 
-def led(sample: Sample, field: ShiftField) -> Sample:
+def led(sample: MatchSample, field: ShiftField) -> MatchSample:
     """Return the sample with each window led by the field's value at its centre."""
     windows = tuple(
         replace(window, lead_px=field_at(field, *_centre(window.patch.core))) for window in sample.windows
@@ -71,7 +72,7 @@ def led(sample: Sample, field: ShiftField) -> Sample:
     return replace(sample, windows=windows)
 
 
-def centred(sample: Sample, shift: Shift, field: ShiftField) -> tuple[Shift, ShiftField]:
+def centred(sample: MatchSample, shift: Shift, field: ShiftField) -> tuple[Shift, ShiftField]:
     """Move the windows' mean departure from the field into the shift."""
     mean_y, mean_x = (float(mean) for mean in np.mean([window.lead_px for window in sample.windows], axis=0))
     mean_y, mean_x = round(mean_y, 4), round(mean_x, 4)
@@ -100,7 +101,7 @@ def _centre(core: Sequence[int]) -> tuple[float, float]:
     return 0.5 * (core[0] + core[1] - 1), 0.5 * (core[2] + core[3] - 1)
 
 
-def _own_shifts(sample: Sample, shift: Shift, gain: float, step: float, reach: int) -> Floats:
+def _own_shifts(sample: MatchSample, shift: Shift, gain: float, step: float, reach: int) -> Floats:
     """Return each window's own shift (W, 2), from its R^2 on a grid of shifts around the common one."""
     ends = np.cumsum([window.chosen.size for window in sample.windows])[:-1]
     details = np.split(sample.detail, ends, axis=1)

@@ -12,20 +12,9 @@ import numpy as np
 from scipy import ndimage
 
 from geofuse.errors import UsageError
-from geofuse.geometry import AxisMap, Taps, cubic_taps
+from geofuse.geometry import AxisMap, Floats, Mask, Taps, cubic_taps
 from geofuse.methods.resampling import resampled
-from geofuse.metrics.q2n import (
-    Floats,
-    Image,
-    Mask,
-    MeanSums,
-    check_pair,
-    mean,
-    means,
-    q2n,
-    q_pair_sums,
-    q_sums,
-)
+from geofuse.metrics.q2n import MeanSums, Planes, check_pair, mean, means, q2n, q_pair_sums, q_sums
 
 FLAT_WINDOW = 1e-12
 """Variance over mean square below which a window has no structure: above float64's rounding alone."""
@@ -38,7 +27,7 @@ def d_lambda_value(fused: MeanSums, upsampled: MeanSums) -> float:
     return float(np.abs(means(fused) - means(upsampled)).mean())
 
 
-def d_lambda(fused: Image, upsampled: Image, *, valid: Mask | None = None) -> float:
+def d_lambda(fused: Planes, upsampled: Planes, *, valid: Mask | None = None) -> float:
     """Return the spectral distortion: mean change of Q between band pairs from upsampled MS to fused, best 0.
 
     Images (B, H, W) on the fine grid. A single band has no pair: 0. NaN where no block is whole.
@@ -52,7 +41,9 @@ def d_s_value(fused_pan: MeanSums, upsampled_low: MeanSums) -> float:
     return float(np.abs(means(fused_pan) - means(upsampled_low)).mean())
 
 
-def d_s(fused: Image, pan: Image, *, upsampled: Image, pan_low: Image, valid: Mask | None = None) -> float:
+def d_s(
+    fused: Planes, pan: Planes, *, upsampled: Planes, pan_low: Planes, valid: Mask | None = None
+) -> float:
     """Return the spatial distortion: mean change of a band's Q with PAN from coarse to fine scale, best 0.
 
     fused, upsampled (B, H, W); pan, pan_low (1, H, W), the latter from `pan_low`: without its antialiasing
@@ -66,7 +57,7 @@ def qnr(d_lambda: float, d_s: float) -> float:
     return (1.0 - d_lambda) * (1.0 - d_s)
 
 
-def d_lambda_k(fused_low: Image, upsampled: Image, *, valid: Mask | None = None) -> float:
+def d_lambda_k(fused_low: Planes, upsampled: Planes, *, valid: Mask | None = None) -> float:
     """Return Khan's spectral distortion, best 0: 1 - Q2n of MTF-filtered fused against upsampled MS.
 
     fused_low (B, H, W) is filtered with the sensor's MTF per band but not decimated.
@@ -90,8 +81,8 @@ def d_rho_window(ratio: float) -> int:
 
 
 def d_rho_sums(
-    fused: Image,
-    pan: Image,
+    fused: Planes,
+    pan: Planes,
     *,
     ratio: float,
     valid: Mask | None = None,
@@ -120,7 +111,7 @@ def d_rho_sums(
     return MeanSums(total, int(counted.sum()))
 
 
-def d_rho(fused: Image, pan: Image, *, ratio: float, valid: Mask | None = None) -> float:
+def d_rho(fused: Planes, pan: Planes, *, ratio: float, valid: Mask | None = None) -> float:
     """Return the mean of 1 - local correlation of each band with PAN over sliding windows, in [0, 2], best 0.
 
     fused (B, H, W), pan (1, H, W). Source: Scarpa and Ciotola 2022, Remote Sensing 14(8), 1808, section 3.2.
@@ -128,7 +119,7 @@ def d_rho(fused: Image, pan: Image, *, ratio: float, valid: Mask | None = None) 
     return mean(d_rho_sums(fused, pan, ratio=ratio, valid=valid))
 
 
-def pan_low(pan: Image, *, axis_y: AxisMap, axis_x: AxisMap, coarse_shape: tuple[int, int]) -> Floats:
+def pan_low(pan: Planes, *, axis_y: AxisMap, axis_x: AxisMap, coarse_shape: tuple[int, int]) -> Floats:
     """Return PAN at the coarse scale, as D_s wants it: antialiased cubic to the coarse grid, cubic back.
 
     pan (P, H, W), `coarse_shape` (h, w) -> (P, H, W). The down-sampling kernel is Keys' cubic stretched by

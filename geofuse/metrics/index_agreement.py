@@ -13,7 +13,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from geofuse.metrics.q2n import Floats, Image, Mask, MeanSums
+from geofuse.geometry import Floats, Mask
+from geofuse.metrics.q2n import MeanSums, Planes
 
 TOLERANCE = 0.02
 """A change of an index that an analyst would notice: about the noise of a well calibrated sensor's NDVI."""
@@ -80,7 +81,7 @@ def index_names(names: Sequence[str], *, reflectance: bool) -> list[str]:
     ]
 
 
-def index_plane(key: str, planes: Mapping[str, Image], valid: Mask) -> tuple[Floats, Mask]:
+def index_plane(key: str, planes: Mapping[str, Planes], valid: Mask) -> tuple[Floats, Mask]:
     """Return an index (H, W) and where it is defined: valid, and its bands' sum not about zero.
 
     planes (H, W) by band name. Sources: see INDICES.
@@ -104,7 +105,7 @@ _FORMS: dict[str, Callable[[Floats, Floats], tuple[float, Floats]]] = {"evi2": _
 
 
 def index_sums(
-    key: str, observed: Mapping[str, Image], degraded: Mapping[str, Image], *, valid: Mask
+    key: str, observed: Mapping[str, Planes], degraded: Mapping[str, Planes], *, valid: Mask
 ) -> IndexSums:
     """Sum the differences of an index between the coarse image and the product degraded to its grid."""
     there, seen = index_plane(key, observed, valid)
@@ -123,7 +124,7 @@ def index_sums(
     )
 
 
-def index_mean_sums(key: str, planes: Mapping[str, Image], *, valid: Mask) -> MeanSums:
+def index_mean_sums(key: str, planes: Mapping[str, Planes], *, valid: Mask) -> MeanSums:
     """Sum an index over the pixels where it is defined."""
     values, defined = index_plane(key, planes, valid)
     return MeanSums(np.array([values[defined].sum()]), int(defined.sum()))

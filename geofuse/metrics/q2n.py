@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import UsageError
+from geofuse.geometry import Floats, Mask
 
 BLOCK = 32
 FLAT = 1e-26
 """Variance over squared mean below which a block counts as constant: far under any stored value's step."""
 
-Image = NDArray[Any]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float64]
+Planes = NDArray[Any]
 Sums = TypeVar("Sums")
 
 
@@ -72,7 +71,7 @@ def mean(sums: MeanSums) -> float:
     return float(means(sums).mean())
 
 
-def check_pair(first: Image, second: Image, valid: Mask | None) -> Mask:
+def check_pair(first: Planes, second: Planes, valid: Mask | None) -> Mask:
     """Return the validity plane (H, W) of two images (B, H, W), all true for None.
 
     The second may have one band. Raises UsageError where the shapes do not fit.
@@ -87,7 +86,7 @@ def check_pair(first: Image, second: Image, valid: Mask | None) -> Mask:
     return valid.astype(np.bool_, copy=False)
 
 
-def q_sums(reference: Image, fused: Image, *, valid: Mask | None = None) -> MeanSums:
+def q_sums(reference: Planes, fused: Planes, *, valid: Mask | None = None) -> MeanSums:
     """Sum Q over the blocks, per band; a second image of one band is compared with every band.
 
     Images (B, H, W), `valid` (H, W) where both hold. Source: as `q`.
@@ -104,7 +103,7 @@ def q_sums(reference: Image, fused: Image, *, valid: Mask | None = None) -> Mean
     return MeanSums(total, count)
 
 
-def q(reference: Image, fused: Image, *, valid: Mask | None = None) -> float:
+def q(reference: Planes, fused: Planes, *, valid: Mask | None = None) -> float:
     """Return Wang and Bovik's universal quality index, in [-1, 1], mean over 32 x 32 blocks, then bands.
 
     Images (B, H, W), `valid` (H, W) where both hold; NaN where no block is whole. A constant pair of blocks
@@ -114,7 +113,7 @@ def q(reference: Image, fused: Image, *, valid: Mask | None = None) -> float:
     return mean(q_sums(reference, fused, valid=valid))
 
 
-def q_pair_sums(image: Image, *, valid: Mask | None = None) -> MeanSums:
+def q_pair_sums(image: Planes, *, valid: Mask | None = None) -> MeanSums:
     """Sum Q between every two bands of an image (B, H, W) over the blocks: B (B - 1) / 2 totals."""
     first, second = np.triu_indices(image.shape[0], 1)
     total, count = np.zeros(first.size), 0
@@ -148,7 +147,7 @@ def hypercomplex_signs(count: int) -> NDArray[np.int8]:
 
 
 def q2n_sums(
-    reference: Image, fused: Image, *, valid: Mask | None = None, whole_dn: bool = False
+    reference: Planes, fused: Planes, *, valid: Mask | None = None, whole_dn: bool = False
 ) -> MeanSums:
     """Sum |Q2n| over the blocks: one total. Images (B, H, W), `valid` and `whole_dn` as in `q2n`."""
     ok = check_pair(reference, fused, valid)
@@ -163,7 +162,7 @@ def q2n_sums(
     return MeanSums(np.array([total]), count)
 
 
-def q2n(reference: Image, fused: Image, *, valid: Mask | None = None, whole_dn: bool = False) -> float:
+def q2n(reference: Planes, fused: Planes, *, valid: Mask | None = None, whole_dn: bool = False) -> float:
     """Return the hypercomplex quality index Q2n (Q4, Q8, ...), in [0, 1], mean over 32 x 32 blocks.
 
     Images (B, H, W) of any band count, padded with zero bands to the next 2^n; `valid` (H, W) where both
@@ -175,7 +174,7 @@ def q2n(reference: Image, fused: Image, *, valid: Mask | None = None, whole_dn: 
     return mean(q2n_sums(reference, fused, valid=valid, whole_dn=whole_dn))
 
 
-def _block_rows(images: tuple[Image, ...], valid: Mask) -> Iterator[tuple[Floats, ...]]:
+def _block_rows(images: tuple[Planes, ...], valid: Mask) -> Iterator[tuple[Floats, ...]]:
     """Yield each row of blocks as (n, B, 1024) per image, without the blocks that hold an invalid pixel."""
     height, across = valid.shape[0], valid.shape[1] // BLOCK
     for top in range(0, height - BLOCK + 1, BLOCK):
@@ -185,7 +184,7 @@ def _block_rows(images: tuple[Image, ...], valid: Mask) -> Iterator[tuple[Floats
             yield tuple(_blocks_of(image, top, across)[whole] for image in images)
 
 
-def _blocks_of(image: Image, top: int, across: int) -> Floats:
+def _blocks_of(image: Planes, top: int, across: int) -> Floats:
     bands = image.shape[0]
     strip = image[:, top : top + BLOCK, : across * BLOCK].reshape(bands, BLOCK, across, BLOCK)
     return strip.transpose(2, 0, 1, 3).reshape(across, bands, BLOCK * BLOCK).astype(np.float64)

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from geofuse.errors import UsageError
+from geofuse.geometry import Floats, Mask
 from geofuse.metrics.full_resolution import (
     d_lambda,
     d_lambda_k,
@@ -32,10 +33,8 @@ from geofuse.metrics.full_resolution import (
     qnr,
 )
 from geofuse.metrics.q2n import (
-    Floats,
-    Image,
-    Mask,
     MeanSums,
+    Planes,
     check_pair,
     mean,
     merge,
@@ -121,7 +120,7 @@ class CosineSums:
     """Sum of the fused image's squares."""
 
 
-def sam_sums(reference: Image, fused: Image, *, valid: Mask | None = None) -> MeanSums:
+def sam_sums(reference: Planes, fused: Planes, *, valid: Mask | None = None) -> MeanSums:
     """Sum the spectral angles, degrees, over valid pixels with two spectra that are not zero: one total."""
     total, count = 0.0, 0
     for x, y in _pixels(reference, fused, _same_bands(reference, fused, valid)):
@@ -135,7 +134,7 @@ def sam_sums(reference: Image, fused: Image, *, valid: Mask | None = None) -> Me
     return MeanSums(np.array([total]), count)
 
 
-def sam(reference: Image, fused: Image, *, valid: Mask | None = None) -> float:
+def sam(reference: Planes, fused: Planes, *, valid: Mask | None = None) -> float:
     """Return the mean spectral angle in degrees, best 0; zero spectra are skipped, NaN where none is left.
 
     Source: Yuhas, Goetz and Boardman 1992, Summaries of the Third Annual JPL Airborne Geoscience Workshop.
@@ -143,7 +142,7 @@ def sam(reference: Image, fused: Image, *, valid: Mask | None = None) -> float:
     return mean(sam_sums(reference, fused, valid=valid))
 
 
-def error_sums(reference: Image, fused: Image, *, valid: Mask | None = None) -> ErrorSums:
+def error_sums(reference: Planes, fused: Planes, *, valid: Mask | None = None) -> ErrorSums:
     """Sum what ERGAS and PSNR need over the valid pixels."""
     nothing = np.zeros(reference.shape[0])
     sums = ErrorSums(0, nothing, nothing, -math.inf)
@@ -161,7 +160,7 @@ def ergas_value(sums: ErrorSums, *, ratio: float) -> float:
     return 100.0 / ratio * math.sqrt(float(relative.mean()))
 
 
-def ergas(reference: Image, fused: Image, *, ratio: float, valid: Mask | None = None) -> float:
+def ergas(reference: Planes, fused: Planes, *, ratio: float, valid: Mask | None = None) -> float:
     """Return ERGAS, best 0: 100 / ratio times the root mean over bands of MSE over squared reference mean.
 
     `ratio` is coarse over fine pixel size (4 for most PAN + MS). A pedestal in the data lowers it.
@@ -179,7 +178,7 @@ def psnr_value(sums: ErrorSums, *, bits: int | None = None) -> float:
     return 10.0 * math.log10(peak * peak / mse) if mse > 0.0 else math.inf
 
 
-def psnr(reference: Image, fused: Image, *, valid: Mask | None = None, bits: int | None = None) -> float:
+def psnr(reference: Planes, fused: Planes, *, valid: Mask | None = None, bits: int | None = None) -> float:
     """Return the peak signal-to-noise ratio in dB, with the squared error pooled over bands.
 
     The peak is 2^bits - 1, or the reference's maximum where the depth is not stated.
@@ -194,7 +193,7 @@ def peak_of(sums: ErrorSums, *, bits: int | None = None) -> float:
 
 
 def scc_sums(
-    reference: Image, fused: Image, *, valid: Mask | None = None, core: tuple[slice, slice] = WHOLE
+    reference: Planes, fused: Planes, *, valid: Mask | None = None, core: tuple[slice, slice] = WHOLE
 ) -> CosineSums:
     """Sum products of Sobel magnitudes over `core`; a tile needs a halo of SCC_HALO_PX inside the image."""
     ok = _same_bands(reference, fused, valid)
@@ -216,7 +215,7 @@ def scc_value(sums: CosineSums) -> float:
     return sums.product / size if size > 0.0 else math.nan
 
 
-def scc(reference: Image, fused: Image, *, valid: Mask | None = None) -> float:
+def scc(reference: Planes, fused: Planes, *, valid: Mask | None = None) -> float:
     """Return the spatial correlation coefficient: the cosine of the Sobel magnitudes of all bands, best 1.
 
     The outermost pixel is cropped and the rest padded with zeros, as in the toolbox the field compares by.
@@ -226,8 +225,8 @@ def scc(reference: Image, fused: Image, *, valid: Mask | None = None) -> float:
 
 
 def ssim_sums(
-    reference: Image,
-    fused: Image,
+    reference: Planes,
+    fused: Planes,
     *,
     peak: float,
     valid: Mask | None = None,
@@ -247,7 +246,7 @@ def ssim_sums(
     return MeanSums(total, int(counted.sum()))
 
 
-def ssim(reference: Image, fused: Image, *, valid: Mask | None = None, bits: int | None = None) -> float:
+def ssim(reference: Planes, fused: Planes, *, valid: Mask | None = None, bits: int | None = None) -> float:
     """Return the structural similarity, best 1, mean over windows, then bands; NaN where no window is whole.
 
     Gaussian windows of 11 x 11, sigma 1.5, population variance; the peak is PSNR's.
@@ -257,7 +256,7 @@ def ssim(reference: Image, fused: Image, *, valid: Mask | None = None, bits: int
     return mean(ssim_sums(reference, fused, peak=peak, valid=valid))
 
 
-def r_sam(coarse: Image, degraded: Image, *, valid: Mask | None = None) -> float:
+def r_sam(coarse: Planes, degraded: Planes, *, valid: Mask | None = None) -> float:
     """Return the SAM, degrees, of the fused image degraded to the coarse grid against the observed one.
 
     Consistency in Wald's sense; back-projection lowers it by construction. Sources: Wald, Ranchin and
@@ -266,24 +265,24 @@ def r_sam(coarse: Image, degraded: Image, *, valid: Mask | None = None) -> float
     return sam(coarse, degraded, valid=valid)
 
 
-def r_ergas(coarse: Image, degraded: Image, *, ratio: float, valid: Mask | None = None) -> float:
+def r_ergas(coarse: Planes, degraded: Planes, *, ratio: float, valid: Mask | None = None) -> float:
     """Return the ERGAS of the degraded fused against the observed coarse image. Sources: as `r_sam`."""
     return ergas(coarse, degraded, ratio=ratio, valid=valid)
 
 
-def r_q2n(coarse: Image, degraded: Image, *, valid: Mask | None = None) -> float:
+def r_q2n(coarse: Planes, degraded: Planes, *, valid: Mask | None = None) -> float:
     """Return the Q2n of the degraded fused against the observed coarse image. Sources: as `r_sam`."""
     return q2n(coarse, degraded, valid=valid)
 
 
-def _same_bands(reference: Image, fused: Image, valid: Mask | None) -> Mask:
+def _same_bands(reference: Planes, fused: Planes, valid: Mask | None) -> Mask:
     ok = check_pair(reference, fused, valid)
     if reference.shape != fused.shape:
         raise UsageError(f"{fused.shape[0]} fused bands", wanted=f"{reference.shape[0]}, as in the reference")
     return ok
 
 
-def _pixels(reference: Image, fused: Image, ok: Mask) -> Iterator[tuple[Floats, Floats]]:
+def _pixels(reference: Planes, fused: Planes, ok: Mask) -> Iterator[tuple[Floats, Floats]]:
     """Yield the valid pixels (B, n) of a few rows at a time: temporaries stay in the processor's cache."""
     for top in range(0, ok.shape[0], STRIP_ROWS):
         rows = slice(top, top + STRIP_ROWS)
@@ -294,7 +293,7 @@ def _pixels(reference: Image, fused: Image, ok: Mask) -> Iterator[tuple[Floats, 
             )
 
 
-def _filled(band: Image, ok: Mask) -> Floats:
+def _filled(band: Planes, ok: Mask) -> Floats:
     """The band with 0 where it is invalid: windows that touch it are dropped, but NaN would spread."""
     return np.where(ok, band, 0).astype(np.float64)
 

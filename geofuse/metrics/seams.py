@@ -14,7 +14,8 @@ from typing import TypedDict
 import numpy as np
 
 from geofuse.errors import UsageError
-from geofuse.metrics.q2n import Floats, Image, Mask
+from geofuse.geometry import Floats, Mask
+from geofuse.metrics.q2n import Planes
 
 SEAM_HALO_PX = 5
 """Pixels to either side of a line that are looked at."""
@@ -41,7 +42,7 @@ class SeamSums:
     """Sum of the step beside the line (2, B)."""
 
 
-def seam_sums(strip: Image, valid: Mask, *, axis: int = 1) -> SeamSums:
+def seam_sums(strip: Planes, valid: Mask, *, axis: int = 1) -> SeamSums:
     """Sum the steps across one line: strip (B, n, 10) with the line in its middle, or (B, 10, n) for axis 0.
 
     `axis` is that of the plane which the line cuts. Segments count from the strip's first pixel; those that

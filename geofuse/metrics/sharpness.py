@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geofuse.metrics.q2n import Floats, Image, Mask
+from geofuse.geometry import Floats, Mask
+from geofuse.metrics.q2n import Planes
 
 EDGE_ROWS = 4
 """Edges are looked at on every fourth line: their spread is a mean over very many."""
@@ -42,8 +43,8 @@ def edge_reach_px(ratio: float) -> int:
 
 
 def sharpness_sums(
-    images: tuple[Image, Image, Image],
-    lows: tuple[Image, Image],
+    images: tuple[Planes, Planes, Planes],
+    lows: tuple[Planes, Planes],
     *,
     valid: Mask,
     ratio: float,
@@ -75,7 +76,7 @@ def sharpness_sums(
     return SharpnessSums(count, energy, edges[0], edges[1], products)
 
 
-def _energy(fused: Image, upsampled: Image, valid: Mask, core: tuple[slice, slice]) -> tuple[int, Floats]:
+def _energy(fused: Planes, upsampled: Planes, valid: Mask, core: tuple[slice, slice]) -> tuple[int, Floats]:
     """Count pixels that have a neighbour below and to the right, and sum their squared gradients."""
     seen = np.zeros_like(valid)
     seen[:-1, :-1] = valid[:-1, :-1] & valid[1:, :-1] & valid[:-1, 1:]

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import Slices, gaussian_reach_px
+from geofuse.geometry import Floats, Mask, Slices, gaussian_reach_px
 from geofuse.methods.sharpen.closed_form import gaussian_kernel
-from geofuse.metrics.q2n import Floats, Image, Mask, MeanSums
+from geofuse.metrics.q2n import MeanSums, Planes
 
 WHOLE: Slices = (slice(None), slice(None))
 SLACK = 1.1
@@ -44,9 +44,9 @@ def support_reach_px(gain: float, ratio: float) -> int:
 
 
 def unsupported(
-    image: Image,
-    pan: Image,
-    plain: Image,
+    image: Planes,
+    pan: Planes,
+    plain: Planes,
     *,
     gains: Sequence[float],
     ratio: float,

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from geofuse.geometry import AxisMap, Taps, Window, cubic_taps, gaussian_taps, reach_coarse, shifted
+from geofuse.geometry import Axes, Taps, Window, cubic_taps, gaussian_taps, reach_coarse, shifted
 
-Axes = tuple[AxisMap, AxisMap]
 Shifts = Sequence[tuple[float, float]]
 
 

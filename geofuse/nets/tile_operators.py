@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofuse.geometry import AxisMap, Window
-from geofuse.nets.operators import Axes, Resampler, down, round_trip, up
+from geofuse.geometry import Axes, AxisMap, Window
+from geofuse.nets.operators import Resampler, down, round_trip, up
 from geofuse.nets.transfer import upload
 
 PHASE_DIGITS = 9

@@ -14,9 +14,9 @@ from geofuse.metrics.metric import Metric, grows, html_text
 from geofuse.metrics.table import installed
 from geofuse.pages import charts
 from geofuse.pages.assessment_pictures import (
+    Detail,
     MapPicture,
     Overview,
-    Place,
     gradient_stops,
     look,
     picture_of,
@@ -120,7 +120,7 @@ def _length(crs: str, size: float) -> str:
     return f"{size:g} m" if '"metre"' in crs else f"{size:g} units"
 
 
-def _hero(place: Place) -> str:
+def _hero(place: Detail) -> str:
     row0, row1, col0, col1 = place.window
     return (
         '<figure style="margin-top:30px"><div class="swipe">'
@@ -134,7 +134,7 @@ def _hero(place: Place) -> str:
     )
 
 
-def _where(place: Place) -> str:
+def _where(place: Detail) -> str:
     row0, row1, col0, col1 = place.window
     return f"Rows {row0}\N{EN DASH}{row1 - 1}, columns {col0}\N{EN DASH}{col1 - 1}"
 
@@ -204,7 +204,7 @@ def _metric_row(metric: Metric, value: float | None, baseline: Mapping[str, Any]
     )
 
 
-def _places(assessment: Assessment, overview: Overview, places: Sequence[Place]) -> str:
+def _places(assessment: Assessment, overview: Overview, places: Sequence[Detail]) -> str:
     height, width = overview.size_px
     top, left = assessment.subject.fused.origin
     boxes, pins, blocks = [], [], []
@@ -243,7 +243,7 @@ def _main_map(assessment: Assessment) -> str:
     return f"<figure>{_painted(title, unit, f'{title}. {words} Brighter is worse.', picture)}</figure>"
 
 
-def _trio(at: int, place: Place) -> str:
+def _trio(at: int, place: Detail) -> str:
     row0, row1, col0, col1 = place.window
     titles = {"upsampled MS": place.before, "PAN": place.pan, "fused": place.after}
     figures = "".join(

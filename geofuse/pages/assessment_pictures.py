@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import Window
+from geofuse.geometry import Bytes, Window
 from geofuse.quality.assessment.maps import LocalMap
 from geofuse.quality.assessment.subject import Subject, read_region
 from geofuse.quality.assessment.values import Assessment
@@ -29,11 +29,9 @@ LIGHTNESS, CHROMA, HUE_DEG = (0.22, 0.94), (0.08, 0.13), (290.0, 95.0)
 
 WORST_BY = ("ergas", "r_ergas")
 
-Bytes = NDArray[np.uint8]
-
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Detail:
     """A detail of the product, as three pictures of one size with one stretch."""
 
     title: str
@@ -85,7 +83,7 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def look(assessment: Assessment) -> tuple[Overview, Place, list[Place]]:
+def look(assessment: Assessment) -> tuple[Overview, Detail, list[Detail]]:
     """Make the pictures of a product: the whole of it, a wide detail, and the places worth a look.
 
     These are where the picture has most edges and colours, and where the local metric is worst.
@@ -178,7 +176,7 @@ def worst_place(assessment: Assessment) -> tuple[float, float] | None:
     )
 
 
-def _place(subject: Subject, window: Window, title: str, *, photo: bool = False) -> Place:
+def _place(subject: Subject, window: Window, title: str, *, photo: bool = False) -> Detail:
     region = read_region(subject, window)
     core = (slice(None), *region.core)
     valid = region.valid[region.core]
@@ -188,8 +186,8 @@ def _place(subject: Subject, window: Window, title: str, *, photo: bool = False)
     width = valid.shape[1]
     pictures = [alike[:, :width], pan, alike[:, width:]]
     if photo:
-        return Place(title, window, *(data_uri(jpeg_of(picture), "jpeg") for picture in pictures))
-    return Place(title, window, *(data_uri(png_of(picture), "png") for picture in pictures))
+        return Detail(title, window, *(data_uri(jpeg_of(picture), "jpeg") for picture in pictures))
+    return Detail(title, window, *(data_uri(png_of(picture), "png") for picture in pictures))
 
 
 def picture_of(local: LocalMap, shape: tuple[int, int]) -> MapPicture | None:

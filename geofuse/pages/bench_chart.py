@@ -17,7 +17,7 @@ LETTER, LINE = 7.0, 15.0
 """Width of a letter and height of a line of the labels' 12 px."""
 FAR = 1.6
 """Values beyond this many times the middle one are drawn at the upper edge, so that the rest can be told apart."""
-Box = tuple[float, float, float, float]
+ChartBox = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def _mark(row: Mapping[str, Any], point: Point, key: str, title: str) -> str:
 
 def _labels(rows: Sequence[Mapping[str, Any]], points: Sequence[Point]) -> list[str]:
     """Name each method once, at its best row, wherever there is room; the marks' tips name all."""
-    taken: list[Box] = [(point.x - 6, point.y - 6, point.x + 6, point.y + 6) for point in points]
+    taken: list[ChartBox] = [(point.x - 6, point.y - 6, point.x + 6, point.y + 6) for point in points]
     named: set[str] = set()
     parts = []
     first = sorted(range(len(rows)), key=lambda at: (rows[at]["method"] != "auto", at))
@@ -177,7 +177,7 @@ def _labels(rows: Sequence[Mapping[str, Any]], points: Sequence[Point]) -> list[
     return parts
 
 
-def _free(name: str, point: Point, taken: Sequence[Box]) -> tuple[Box, float, str] | None:
+def _free(name: str, point: Point, taken: Sequence[ChartBox]) -> tuple[ChartBox, float, str] | None:
     """Return the first box beside a point that meets none that is taken, its text's x and anchor."""
     wide = LETTER * len(name)
     x, y = point.x, point.y
@@ -198,5 +198,5 @@ def _free(name: str, point: Point, taken: Sequence[Box]) -> tuple[Box, float, st
     return None
 
 
-def _meet(one: Box, two: Box) -> bool:
+def _meet(one: ChartBox, two: ChartBox) -> bool:
     return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]

@@ -26,7 +26,7 @@ from geofuse.pages.bench_table import (
     markdown,
     name_of,
 )
-from geofuse.quality.bench import Bench, Picture
+from geofuse.quality.bench import Bench, BenchPicture
 from geofuse.rasters.preview import contact_sheet, png_of, stretch
 
 RAMP = (
@@ -56,7 +56,7 @@ def write_bench(bench: Bench, folder: Path, commands: Sequence[str]) -> dict[str
     return found
 
 
-def shown_alike(pictures: Sequence[Picture]) -> list[NDArray[np.uint8]]:
+def shown_alike(pictures: Sequence[BenchPicture]) -> list[NDArray[np.uint8]]:
     """Stretch all colour pictures as the reference, or the upsampled MS, PAN by itself: (h, w, 4) each."""
     model = [picture for picture in pictures if picture.rounds is None][-1]
     return [
@@ -69,7 +69,7 @@ def shown_alike(pictures: Sequence[Picture]) -> list[NDArray[np.uint8]]:
     ]
 
 
-def error_maps(pictures: Sequence[Picture]) -> tuple[list[NDArray[np.uint8] | None], float]:
+def error_maps(pictures: Sequence[BenchPicture]) -> tuple[list[NDArray[np.uint8] | None], float]:
     """Colour the errors on one scale, (h, w, 3) each or None; returns them and the scale's end in percent."""
     errors = {picture.name: picture.error for picture in pictures if picture.error is not None}
     if not errors:
@@ -88,7 +88,7 @@ def heat(share: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 def page_of(
     found: Mapping[str, Any],
-    pictures: Sequence[Picture],
+    pictures: Sequence[BenchPicture],
     *,
     colours: Sequence[NDArray[np.uint8]],
     errors: Sequence[NDArray[np.uint8] | None],
@@ -248,11 +248,11 @@ def _line(row: Mapping[str, Any], columns: Sequence[Column], best: Mapping[str, 
     )
 
 
-def _title(picture: Picture) -> str:
+def _title(picture: BenchPicture) -> str:
     return picture.name + (f" + {picture.rounds} bp" if picture.rounds else "")
 
 
-def _gallery(pictures: Sequence[Picture], colours: Sequence[NDArray[np.uint8]]) -> str:
+def _gallery(pictures: Sequence[BenchPicture], colours: Sequence[NDArray[np.uint8]]) -> str:
     figures = [
         _figure(picture, colour, "input" if picture.rounds is None else "product")
         for picture, colour in zip(pictures, colours, strict=True)
@@ -260,7 +260,7 @@ def _gallery(pictures: Sequence[Picture], colours: Sequence[NDArray[np.uint8]]) 
     return f'<div class="gallery">{"".join(figures)}</div>'
 
 
-def _figure(picture: Picture, colour: NDArray[np.uint8], kind: str, more: str = "") -> str:
+def _figure(picture: BenchPicture, colour: NDArray[np.uint8], kind: str, more: str = "") -> str:
     height, width = colour.shape[:2]
     title = _title(picture)
     return (
@@ -274,7 +274,7 @@ def _data(png: bytes) -> str:
 
 
 def _errors(
-    pictures: Sequence[Picture], errors: Sequence[NDArray[np.uint8] | None], top_percent: float
+    pictures: Sequence[BenchPicture], errors: Sequence[NDArray[np.uint8] | None], top_percent: float
 ) -> str:
     figures = [
         _figure(picture, error, "map", f" <span>{picture.error.mean():.1f} %</span>")

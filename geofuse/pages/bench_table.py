@@ -9,9 +9,8 @@ from typing import Any
 from geofuse.metrics.metric import Metric, grows, plain_text, titled
 from geofuse.metrics.table import installed
 from geofuse.pages.terminal import table
+from geofuse.quality.bench_order import BenchRow
 from geofuse.tables import OWN
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,13 @@ def columns_of(protocol: str) -> tuple[Column, ...]:
     return (COST, *(() if reduced else (MEAN_PLACE,)), *map(column_of, metrics))
 
 
-def best_of(rows: Sequence[Row], column: Column) -> float | None:
+def best_of(rows: Sequence[BenchRow], column: Column) -> float | None:
     """Return the best value of a column, as it is printed; None where nothing was measured."""
     values = [round(row[column.key], column.digits) for row in rows if row.get(column.key) is not None]
     return (max if column.grows else min)(values, default=None)
 
 
-def cell(row: Row, column: Column) -> str:
+def cell(row: BenchRow, column: Column) -> str:
     """Write a value.
 
     >>> cell({"mean_place": 1.23456}, MEAN_PLACE), cell({}, MEAN_PLACE)
@@ -80,13 +79,13 @@ def cell(row: Row, column: Column) -> str:
     return "" if value is None else f"{value:.{column.digits}f}"
 
 
-def is_best(row: Row, column: Column, best: float | None) -> bool:
+def is_best(row: BenchRow, column: Column, best: float | None) -> bool:
     """Say whether a row's printed value is the best of its column."""
     value = row.get(column.key)
     return value is not None and round(value, column.digits) == best
 
 
-def name_of(row: Row) -> str:
+def name_of(row: BenchRow) -> str:
     """Write a row's method, and what auto stands for."""
     return f"auto ({row['is'] or '?'})" if row["method"] == "auto" else str(row["method"])
 

@@ -49,7 +49,7 @@ SMALL_PX = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class BenchPicture:
     """One image of the pair, or one product, at the place that is shown."""
 
     name: str
@@ -70,7 +70,7 @@ class Bench:
 
     found: dict[str, Any]
     """bench.json."""
-    pictures: tuple[Picture, ...]
+    pictures: tuple[BenchPicture, ...]
     """PAN, upsampled MS and reference first, then the products in the order of the rows."""
 
     def __repr__(self) -> str:
@@ -242,7 +242,7 @@ class _Clock:
 
 def _judged(
     stage: Stage, name: str, count: int | None, *, place: Path, show: _Show
-) -> tuple[dict[str, Any], Picture | None]:
+) -> tuple[dict[str, Any], BenchPicture | None]:
     """Make one product and score it; returns its row and its picture."""
     row: dict[str, Any] = {
         "case": (name, count),
@@ -302,7 +302,7 @@ class _Show:
         if stage.reference is not None and ok.any():
             self.means = stage.reference[:, ok].mean(axis=1)[:, None, None]
 
-    def inputs(self) -> list[Picture]:
+    def inputs(self) -> list[BenchPicture]:
         """Return PAN, the upsampled MS and the reference."""
         ground, reference = self.stage.ground, self.stage.reference
         pan = np.repeat(ground.pan, 3, axis=0)
@@ -310,18 +310,19 @@ class _Show:
         if reference is not None:
             images.append(("reference", reference[self.rgb], self.stage.reference_valid))
         return [
-            Picture(name, None, image[self.cut].copy(), ok[self.cut].copy()) for name, image, ok in images
+            BenchPicture(name, None, image[self.cut].copy(), ok[self.cut].copy())
+            for name, image, ok in images
         ]
 
     def product(
         self, name: str, rounds: int, fused: NDArray[np.float64], valid: NDArray[np.bool_]
-    ) -> Picture:
+    ) -> BenchPicture:
         """Return a product's place, with its error."""
         error = None
         if self.stage.reference is not None and self.means is not None:
             apart = np.abs(fused[self.cut] - self.stage.reference[self.cut]) / np.abs(self.means)
             error = 100.0 * np.where(valid[self.cut], apart.mean(axis=0), 0.0)
-        return Picture(name, rounds, fused[self.rgb][self.cut].copy(), valid[self.cut].copy(), error)
+        return BenchPicture(name, rounds, fused[self.rgb][self.cut].copy(), valid[self.cut].copy(), error)
 
 
 def _facts(stage: Stage, source: Plan, protocol: str, notes: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from geofuse.metrics.metric import grows
 from geofuse.metrics.table import find
 
-Row = Mapping[str, Any]
+BenchRow = Mapping[str, Any]
 FULL_ORDER = ("d_s", "d_rho", "r_ergas", "r_q2n")
 """Two spatial, two spectral. Of all sets of up to four, their mean place agreed best with the ERGAS against the truth
 where that is known: Spearman .93 (Landsat, reduced) and .96 (simulated from Sentinel-2), both with and without
@@ -29,7 +29,7 @@ def sorted_rows(rows: Sequence[dict[str, Any]], protocol: str) -> list[dict[str,
     return sorted(rows, key=lambda row: (row.get(key) is None or "error" in row, row.get(key) or 0.0))
 
 
-def _places(rows: Sequence[Row], name: str) -> list[float]:
+def _places(rows: Sequence[BenchRow], name: str) -> list[float]:
     """Return each row's place by a metric, 1 the best, equal values sharing theirs; unmeasured ones last."""
     sign = -1.0 if grows(find(name)) else 1.0
     values = [float("inf") if row.get(name) is None else sign * row[name] for row in rows]

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from geofuse.errors import PluginError
-from geofuse.geometry import AxisMap, Window, gaussian_sigma_px
+from geofuse.geometry import Axes, AxisMap, Window, gaussian_sigma_px
 from geofuse.kernels.resample import fill
 from geofuse.methods.observation import (
-    Axes,
     Observation,
     axes_at,
     degrade_bands,

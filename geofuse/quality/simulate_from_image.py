@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import AreaError, MemoryLimitError, UsageError
-from geofuse.geometry import Window, covered, gaussian_taps, shifted
+from geofuse.geometry import Axes, Window, covered, gaussian_taps, shifted
 from geofuse.landscape.camera import Camera, camera_axes, observe
-from geofuse.methods.observation import Axes
 from geofuse.methods.resampling import resampled
 from geofuse.quality.simulate_wald import (
     LEAST_SIDE_CPX,
@@ -43,7 +42,7 @@ WORK_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Viewing:
     """How a fine raster is to be looked at."""
 
     ratio: float = 4.0
@@ -68,7 +67,9 @@ class Look:
     """Value that marks invalid pixels, instead of the raster's tag."""
 
 
-def simulate_from_fine(raster: str, look: Look, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:
+def simulate_from_fine(
+    raster: str, look: Viewing, folder: Path, *, overwrite: bool = False
+) -> dict[str, Any]:
     """Look at a fine raster; write pan.tif, ms.tif, reference.tif and simulation.json; returns the last's content.
 
     The reference is the raster itself, cut to what the MS covers; PAN lies on its grid. The georeference of
@@ -158,7 +159,7 @@ def _bands(facts: RasterFacts) -> list[Band]:
     return found
 
 
-def _camera(look: Look, bands: int) -> Camera:
+def _camera(look: Viewing, bands: int) -> Camera:
     """Turn what is asked for into a camera of so many bands; raises UsageError for what does not fit them."""
     if not 1.0 <= look.ratio <= 8.0:
         raise UsageError(f"--ratio {look.ratio:g}", wanted="1 to 8")

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from geofuse.errors import AreaError, ExistsError, UsageError, WriteError
 from geofuse.files import write_json
-from geofuse.geometry import EDGE_TOLERANCE_CPX, AxisMap, Window, covered, moved
+from geofuse.geometry import EDGE_TOLERANCE_CPX, Axes, AxisMap, Window, covered, moved
 from geofuse.kernels.finish import finish
 from geofuse.landscape.camera import coarse_size
-from geofuse.methods.observation import Axes, Observation, degrade_bands, degrade_reach_bands
+from geofuse.methods.observation import Observation, degrade_bands, degrade_reach_bands
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.rasters.image import Band, Grid, Image
 from geofuse.rasters.pixels import file_of, input_sha256, read_window

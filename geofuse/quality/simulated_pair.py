@@ -27,7 +27,7 @@ BITS = 11
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class SimulatedPair:
     """A simulated delivery."""
 
     pan: Path
@@ -40,7 +40,7 @@ class Pair:
 
 def write_pair(
     folder: Path, truth: NDArray[np.float32], camera: Camera, *, slant_deg: float, seed: int
-) -> Pair:
+) -> SimulatedPair:
     """See a landscape (4, H, W) and write pan.tif, ms.tif, truth.tif; nodata 0 beyond a slanted border."""
     axes = camera_axes(camera)
     height, width = truth.shape[1:]
@@ -48,7 +48,7 @@ def write_pair(
     fine_valid = slanted_valid(height, width, angle_deg=slant_deg)
     coarse_valid = slanted_valid(height, width, angle_deg=slant_deg, axes=axes)
     coarse_size_m = PAN_SIZE_M * camera.ratio
-    pair = Pair(folder / "pan.tif", folder / "ms.tif", folder / "truth.tif")
+    pair = SimulatedPair(folder / "pan.tif", folder / "ms.tif", folder / "truth.tif")
     for path, image, valid, size_m in (
         (pair.pan, pan, fine_valid, PAN_SIZE_M),
         (pair.ms, ms, coarse_valid, coarse_size_m),
@@ -78,7 +78,7 @@ def _write(path: Path, image: NDArray[np.float32], valid: NDArray[np.bool_], siz
     write_cog(path, np.ascontiguousarray(np.moveaxis(stored, 0, -1)), spec)
 
 
-def open_simulated(pair: Pair) -> Scene:
+def open_simulated(pair: SimulatedPair) -> Scene:
     """Open a written pair."""
     return open_pair(str(pair.pan), [str(pair.ms)])
 

@@ -23,7 +23,7 @@ WIDE_DTYPES = ("int32", "uint32", "float64")
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class PieceTile:
     """A file and what it covers; a band's piece without the band."""
 
     path: str
@@ -38,7 +38,7 @@ class Tile:
 class Group:
     """Bands that lie in the same files, and are read together."""
 
-    tiles: tuple[Tile, ...]
+    tiles: tuple[PieceTile, ...]
     """The files, in the order of the bands' pieces."""
     positions: tuple[int, ...]
     """Places of its bands among those asked for; none where the files only mask."""
@@ -53,7 +53,7 @@ def float_type(bands: Sequence[Band]) -> np.dtype[np.floating]:
 
 def groups_of(image: Image, indices: Sequence[int]) -> list[Group]:
     """Group bands by the files they lie in, in the order asked for; files that only mask follow, each alone."""
-    found: dict[tuple[Tile, ...], list[int]] = {}
+    found: dict[tuple[PieceTile, ...], list[int]] = {}
     for position, index in enumerate(indices):
         found.setdefault(tuple(map(_tile, image.bands[index].pieces)), []).append(position)
     groups = [
@@ -68,16 +68,16 @@ def groups_of(image: Image, indices: Sequence[int]) -> list[Group]:
     return groups
 
 
-def _tile(piece: Piece) -> Tile:
-    return Tile(piece.path, piece.subdataset, piece.window)
+def _tile(piece: Piece) -> PieceTile:
+    return PieceTile(piece.path, piece.subdataset, piece.window)
 
 
-def _masking(image: Image) -> list[Tile]:
+def _masking(image: Image) -> list[PieceTile]:
     """Return the files that mask: those with a mask of their own, then those of alpha."""
     if not (image.masks or image.alpha):
         return []
     known = {piece.path: _tile(piece) for band in image.bands for piece in band.pieces}
-    return [*(known.get(path, Tile(path, "", None)) for path in image.masks), *map(_tile, image.alpha)]
+    return [*(known.get(path, PieceTile(path, "", None)) for path in image.masks), *map(_tile, image.alpha)]
 
 
 def mosaic(image: Image, group: Group, window: Window) -> tuple[list[NDArray[Any]], NDArray[np.bool_]]:
@@ -110,7 +110,10 @@ def mosaic(image: Image, group: Group, window: Window) -> tuple[list[NDArray[Any
 
 
 def _check_equal(
-    group: Group, tile: Tile, owner: NDArray[np.int32], pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]
+    group: Group,
+    tile: PieceTile,
+    owner: NDArray[np.int32],
+    pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]],
 ) -> None:
     """Refuse a tile whose pixels differ from those of the tiles under it."""
     apart = np.zeros(owner.shape, np.bool_)
@@ -128,7 +131,7 @@ def _check_equal(
         )
 
 
-def _shared(tile: Tile, window: Window) -> tuple[tuple[slice, slice], Window] | None:
+def _shared(tile: PieceTile, window: Window) -> tuple[tuple[slice, slice], Window] | None:
     """Return what a tile has of a window: slices into the window, and the window in the tile; None if nothing."""
     if tile.window is None:
         rows, cols = slice(0, window[1] - window[0]), slice(0, window[3] - window[2])
@@ -166,7 +169,7 @@ def stored(image: Image, index: int, window: Window) -> NDArray[Any]:
     return np.zeros((window[1] - window[0], window[3] - window[2]), band.dtype) if out is None else out
 
 
-def _driver(image: Image, tile: Tile) -> str:
+def _driver(image: Image, tile: PieceTile) -> str:
     """Return the driver a tile is opened with; raises FormatError for a subdataset of a format without."""
     name = image.drivers[tile.path]
     if tile.subdataset and not driver_named(name).subdatasets:
@@ -177,7 +180,7 @@ def _driver(image: Image, tile: Tile) -> str:
 
 
 def _part(
-    image: Image, group: Group, tile: Tile, window: Window
+    image: Image, group: Group, tile: PieceTile, window: Window
 ) -> tuple[list[NDArray[Any]], NDArray[np.bool_]]:
     """Read one file's bands as stored, and where it says all of them are valid; the window is the file's."""
     indices = [_index_in(band, tile) for band in group.bands]
@@ -204,11 +207,11 @@ def _part(
     return reading(path, _driver(image, tile), work, window)
 
 
-def _index_in(band: Band, tile: Tile) -> int:
+def _index_in(band: Band, tile: PieceTile) -> int:
     return next(piece.index for piece in band.pieces if _tile(piece) == tile)
 
 
-def _same_size(dataset: Any, image: Image, tile: Tile) -> None:
+def _same_size(dataset: Any, image: Image, tile: PieceTile) -> None:
     """Raise ChangedError where a file has not the size that its image says it has."""
     wanted = image.grid.height, image.grid.width
     if tile.window is not None:

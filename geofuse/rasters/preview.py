@@ -14,10 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from geofuse.errors import UsageError
-from geofuse.geometry import Window
-
-Bytes = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
+from geofuse.geometry import Bytes, Mask, Window
 
 QUICKLOOK_MAX_PX = 1024
 BALANCE = 0.5

@@ -18,7 +18,7 @@ SAME_GRID_PX = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TileLayout:
     """How tiles make one grid."""
 
     grid: Grid
@@ -29,7 +29,7 @@ class Layout:
     """What each covers of the grid."""
 
 
-def laid_out(tiles: Sequence[RasterFacts], *, gaps: bool = False) -> Layout:
+def laid_out(tiles: Sequence[RasterFacts], *, gaps: bool = False) -> TileLayout:
     """Lay tiles out on the one grid that they all lie on; overlaps are allowed, and compared when they are read.
 
     With `gaps` places that no tile covers are allowed: they are nodata. Raises, naming the tile, PixelError for
@@ -52,7 +52,7 @@ def laid_out(tiles: Sequence[RasterFacts], *, gaps: bool = False) -> Layout:
         shifted_grid(first.grid, (top, left), size) if origin is None else shifted_grid(origin, (0, 0), size)
     )
     order = sorted(range(len(tiles)), key=lambda at: (windows[at][0], windows[at][2]))
-    layout = Layout(grid, tuple(tiles[at] for at in order), tuple(windows[at] for at in order))
+    layout = TileLayout(grid, tuple(tiles[at] for at in order), tuple(windows[at] for at in order))
     if not gaps:
         _check_whole(layout)
     return layout
@@ -92,7 +92,7 @@ def _corner(first: RasterFacts, tile: RasterFacts) -> tuple[int, int]:
     return row, col
 
 
-def _check_whole(layout: Layout) -> None:
+def _check_whole(layout: TileLayout) -> None:
     """Raise ProductError where a place is covered by no tile."""
     rows = sorted({edge for window in layout.windows for edge in window[:2]})
     cols = sorted({edge for window in layout.windows for edge in window[2:]})

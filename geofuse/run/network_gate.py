@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.methods.base import About
-from geofuse.methods.hold_out import Part, Trial
+from geofuse.methods.hold_out import HeldPart, Trial
 from geofuse.metrics.q2n import MeanSums, merge
 from geofuse.metrics.unsupported_detail import allowed, reduced_sums, shares
 from geofuse.nets.shares import block_sums, judge
@@ -41,7 +41,7 @@ class Gate:
     made: list[MeanSums] = field(default_factory=list)
     """The same of the network's product."""
 
-    def __call__(self, part: Part, ok: NDArray[np.bool_], products: Mapping[str, NDArray[Any]]) -> None:
+    def __call__(self, part: HeldPart, ok: NDArray[np.bool_], products: Mapping[str, NDArray[Any]]) -> None:
         """Take a held-out part in."""
         if self.about.name not in products or self.about.rival not in products:
             return

@@ -31,7 +31,7 @@ HIDING_FLAGS = 2 | 4 | 8 | 16 | 32
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Candidate:
     """What the coarse image shows in a candidate window."""
 
     core: Window
@@ -81,7 +81,7 @@ def _candidates(stratum: Window, side_y: int, side_x: int) -> list[Window]:
     return list(out)
 
 
-def look_at(plan: Plan, core: Window) -> Look:
+def look_at(plan: Plan, core: Window) -> Candidate:
     """Look at the coarse image under a core: what is usable, and how much structure it has."""
     from scipy import ndimage  # a quarter of a second to load: only where a sample is looked at
 
@@ -90,10 +90,10 @@ def look_at(plan: Plan, core: Window) -> Look:
     usable = usable_coarse(plan, values, valid, (*rows, *cols))
     inner = ndimage.minimum_filter(usable, 3)[1:-1, 1:-1]
     if not inner.any():
-        return Look(core, usable, 0.0)
+        return Candidate(core, usable, 0.0)
     detail = np.abs(highpass(values.astype(np.float64))[:, inner]).mean(axis=1)
     level = np.abs(values[:, usable].astype(np.float64)).mean(axis=1) + 1e-9
-    return Look(core, usable, float(inner.sum() * np.median(detail / level)))
+    return Candidate(core, usable, float(inner.sum() * np.median(detail / level)))
 
 
 def _under(plan: Plan, core: Window) -> tuple[tuple[int, int], tuple[int, int]]:

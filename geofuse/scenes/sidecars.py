@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from geofuse.errors import FormatError, GeofuseError
+from geofuse.geometry import Transform
 from geofuse.rasters import sniffing
 
 SMALL_BYTES = 64 << 10
@@ -58,7 +59,6 @@ _IMD_BANDS = {
     "BAND_N2": "nir2",
 }
 
-Transform = tuple[float, float, float, float, float, float]
 T = TypeVar("T")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServeLimits:
     """How much at once; each bound is said to whoever meets it."""
 
     requests: int = 96
@@ -90,7 +90,7 @@ class Settings:
     """The session cookie goes over TLS only."""
     audit: Path | None = None
     """Log of who fetched what, JSON lines; None: CATALOG.audit.jsonl beside the catalogue."""
-    limits: Limits = field(default_factory=Limits)
+    limits: ServeLimits = field(default_factory=ServeLimits)
     """How much at once."""
 
 

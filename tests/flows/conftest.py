@@ -16,7 +16,7 @@ from operating import Server, started_server
 
 from geofuse.config import RunConfig, config_from
 from geofuse.landscape.camera import Camera, make_truth
-from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def small_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def small_pair(tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     """A simulated pair: PAN 512 x 512, MS 128 x 128 x 4."""
     camera = Camera((0.3,) * 4, (0.15, 0.3, 0.3, 0.2), ratio=4.0, noise_sigma=1.0)
     truth = make_truth(512, rng=np.random.default_rng(5))
@@ -44,7 +44,7 @@ def small_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 @pytest.fixture
-def drop(small_pair: Pair) -> Callable[..., Path]:
+def drop(small_pair: SimulatedPair) -> Callable[..., Path]:
     """Copy the pair into an inbox as one more scene."""
 
     def dropped(inbox: Path, name: str) -> Path:

@@ -18,7 +18,7 @@ import psutil
 
 from geofuse.config import child_surroundings
 from geofuse.flows.up.children import Child, server_command
-from geofuse.flows.up.place import Place, prefect_settings
+from geofuse.flows.up.place import UpPlaces, prefect_settings
 from geofuse.flows.up.running import wait_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def free_port() -> int:
 class Server:
     """A Prefect server of its own."""
 
-    place: Place
+    place: UpPlaces
     child: Child
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class Server:
 def started_server(folder: Path, **more: Any) -> Iterator[Server]:
     """Start a server on a port of its own, and end it."""
     folder.mkdir(parents=True, exist_ok=True)
-    place = Place(folder, port=free_port(), **more)
+    place = UpPlaces(folder, port=free_port(), **more)
     around = child_surroundings({**prefect_settings(place), "PYTHONPATH": str(ROOT)})
     server = Server(place, Child("server", server_command(place), around, folder / "server.log"))
     server.start()
@@ -82,7 +82,7 @@ def started_server(folder: Path, **more: Any) -> Iterator[Server]:
 @contextmanager
 def geofuse_up(
     folder: Path, *options: str, before: Sequence[str] = ()
-) -> Iterator[tuple[subprocess.Popen[str], Place]]:
+) -> Iterator[tuple[subprocess.Popen[str], UpPlaces]]:
     """Run `geofuse up` on free ports with its folders under `folder`; yields it once it says it is ready.
 
     The folder it stands in has a package `flows` of its own, as many users' have. `before`: a command that runs it,
@@ -91,7 +91,7 @@ def geofuse_up(
     own = folder / "flows"
     own.mkdir(exist_ok=True)
     (own / "__init__.py").write_text("raise RuntimeError('somebody else's flows')\n")
-    place = Place(folder / "catalog.state" / "up", port=free_port())
+    place = UpPlaces(folder / "catalog.state" / "up", port=free_port())
     command = [*before, sys.executable, "-m", "geofuse.cli", "up", "--inbox", str(folder / "inbox")]
     command += ["--catalog", str(folder / "catalog"), "--port", str(place.port), *options]
     process = subprocess.Popen(

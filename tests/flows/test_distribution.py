@@ -24,7 +24,7 @@ from geofuse.flows.eventlog import read_events
 from geofuse.flows.scene import fuse_scene
 from geofuse.flows.settings import event_log
 from geofuse.landscape.camera import Camera, make_truth
-from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 from geofuse.rasters.ledger import parts_dir
 from geofuse.run.executors import executor
 
@@ -97,7 +97,7 @@ def test_a_cluster_that_speaks_tls_makes_the_same_bytes(
 
 
 @pytest.fixture(scope="module")
-def large_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def large_pair(tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     """A pair of PAN 4096 x 4096: the landscape of 1024 pixels sixteen times."""
     camera = Camera((0.3,) * 4, (0.15, 0.3, 0.3, 0.2), ratio=4.0, noise_sigma=1.0)
     truth = np.tile(make_truth(1024, rng=np.random.default_rng(5)), (1, 4, 4))
@@ -105,7 +105,7 @@ def large_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 @pytest.fixture
-def large(large_pair: Pair, tmp_path: Path) -> Path:
+def large(large_pair: SimulatedPair, tmp_path: Path) -> Path:
     """Its folder."""
     folder = tmp_path / "large"
     folder.mkdir()

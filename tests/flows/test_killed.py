@@ -27,14 +27,14 @@ from geofuse.flows.process_labels import PID
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.line.scene_ref import ref_of_path, with_digest
 from geofuse.line.scene_run import run_scene
-from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 PARTS = "catalog.state/products/.*.parts/*.part"
 
 
 @pytest.fixture(scope="module")
-def broad_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def broad_pair(tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     """A pair whose fusion takes a while: PAN 4096 x 4096."""
     camera = Camera((0.3,) * 4, (0.15, 0.3, 0.3, 0.2), ratio=4.0, noise_sigma=1.0)
     truth = np.tile(make_truth(1024, rng=np.random.default_rng(5)), (1, 4, 4))
@@ -42,7 +42,7 @@ def broad_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 @pytest.fixture
-def broad(broad_pair: Pair, tmp_path: Path) -> Callable[[Path], Path]:
+def broad(broad_pair: SimulatedPair, tmp_path: Path) -> Callable[[Path], Path]:
     """Drop it into a folder."""
 
     def drop(inbox: Path) -> Path:

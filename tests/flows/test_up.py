@@ -30,7 +30,7 @@ from prefect.settings import temporary_settings
 from geofuse.archive.catalog import find
 from geofuse.config import config_from
 from geofuse.errors import UsageError
-from geofuse.flows.up.place import Place, checked_place
+from geofuse.flows.up.place import UpPlaces, checked_place
 from geofuse.flows.up.renewal import renewals
 from geofuse.line.scene_ledger import rows
 
@@ -48,7 +48,7 @@ FLAGS = [
 
 
 @contextmanager
-def asked(place: Place) -> Iterator[SyncPrefectClient]:
+def asked(place: UpPlaces) -> Iterator[SyncPrefectClient]:
     """Speak to a server from this process."""
     settings = {"api.url": place.api, "client.max_retries": 3, "home": place.state / "test-client"}
     with temporary_settings(updates=settings), get_client(sync_client=True) as client:
@@ -72,20 +72,20 @@ def configured(folder: Path, text: str = "") -> str:
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        (Place(Path(), host="0.0.0.0"), "no authentication"),
-        (Place(Path(), host="::"), "no authentication"),
-        (Place(Path(), host="operations.example.org"), "no authentication"),
-        (Place(Path(), auth="secret"), "no colon"),
+        (UpPlaces(Path(), host="0.0.0.0"), "no authentication"),
+        (UpPlaces(Path(), host="::"), "no authentication"),
+        (UpPlaces(Path(), host="operations.example.org"), "no authentication"),
+        (UpPlaces(Path(), auth="secret"), "no colon"),
     ],
 )
-def test_a_server_for_everybody_without_authentication_is_refused(place: Place, words: str) -> None:
+def test_a_server_for_everybody_without_authentication_is_refused(place: UpPlaces, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         checked_place(place)
 
 
 def test_a_taken_port_is_said_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="is taken"):
-        checked_place(Place(Path(), port=taken.getsockname()[1]))
+        checked_place(UpPlaces(Path(), port=taken.getsockname()[1]))
 
 
 def test_the_command_says_why_it_refuses(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_dropped_landsat_scene_goes_into_the_catalogue_by_itself(landsat: Path
         assert not [child for child in children if child.is_running()], "nothing is left behind"
 
 
-def see(place: Place, run: FlowRun, folder: Path) -> None:
+def see(place: UpPlaces, run: FlowRun, folder: Path) -> None:
     """Look at the run in a browser, which may speak to nobody but the server; keep the screenshots."""
     if not Path(BROWSER).exists():
         return

@@ -23,7 +23,7 @@ from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen import ridge_penalty
 from geofuse.methods.sharpen.one_scale_down import there_and_back
 from geofuse.methods.sharpen.ridge import RIDGE
-from geofuse.methods.sharpen.ridge_penalty import Trial
+from geofuse.methods.sharpen.ridge_penalty import PenaltyTrial
 from geofuse.methods.sums import NormalEquations, merge
 from geofuse.methods.table import METHODS, get
 from geofuse.metrics.reference import ergas
@@ -414,7 +414,7 @@ def test_a_feature_that_is_only_rounding_is_left_out() -> None:
 
 def test_the_cautious_of_equals_is_chosen() -> None:
     trials = [
-        Trial(features, penalty, (own, 2.0 * own))
+        PenaltyTrial(features, penalty, (own, 2.0 * own))
         for features, penalty, own in (
             (29, 1e-2, 0.420),
             (29, 1e-3, 0.404),

@@ -22,7 +22,7 @@ from geofuse.metrics.table import METRICS, find, installed, measured_by, row_of
 from geofuse.quality.accept import judged, measured, profile_for
 from geofuse.quality.measuring import BLOCK_PX, Views
 from geofuse.quality.measuring import measured as measured_on
-from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 from tests.run.scenery import pixels
 
 CAMERA = Camera(mtf_gains=(0.3,) * 4, pan_weights=(0.15, 0.3, 0.3, 0.2), ratio=4.0, noise_sigma=1.0)
@@ -80,7 +80,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     truth = make_truth(640, rng=np.random.default_rng(5))
     return write_pair(tmp_path_factory.mktemp("pair"), truth, CAMERA, slant_deg=6.0, seed=5)
 
@@ -175,7 +175,7 @@ def test_blocks_are_averaged_by_their_valid_pixels(site: Path) -> None:
     assert math.isnan(measured_on(find("spread"), Views({"fused": image}, np.zeros_like(valid), 4.0)))
 
 
-def test_assess_measures_and_shows_them(site: Path, pair: Pair, tmp_path: Path, capsys: Any) -> None:
+def test_assess_measures_and_shows_them(site: Path, pair: SimulatedPair, tmp_path: Path, capsys: Any) -> None:
     install(site, {**ROWS, "broken": "BROKEN"})
     words = ["--pan", str(pair.pan), "--ms", str(pair.ms)]
     out, page = tmp_path / "f.tif", tmp_path / "f.html"
@@ -213,7 +213,7 @@ def test_assess_measures_and_shows_them(site: Path, pair: Pair, tmp_path: Path, 
     assert judged(profile_for(str(profile), ""), numbers)["verdict"] == "REJECT"
 
 
-def test_bench_measures_and_shows_them(site: Path, pair: Pair, tmp_path: Path, capsys: Any) -> None:
+def test_bench_measures_and_shows_them(site: Path, pair: SimulatedPair, tmp_path: Path, capsys: Any) -> None:
     install(site, {**ROWS, "broken": "BROKEN"})
     folder = tmp_path / "bench"
     words = ["bench", "--pan", str(pair.pan), "--ms", str(pair.ms), "--methods", "exp", "--no-progress"]

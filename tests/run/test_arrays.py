@@ -13,7 +13,7 @@ import rioxarray  # noqa: F401
 import geofuse
 from geofuse.cli import main
 from geofuse.errors import ConfigError, UsageError
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_window_reads_only_what_it_needs(
     assert sum((r1 - r0) * (c1 - c0) for r0, r1, c0, c1 in windows) < 700 * 700 * 1.5
 
 
-def test_the_scene_is_measured_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scene_is_measured_once(pair: SimulatedPair, monkeypatch: pytest.MonkeyPatch) -> None:
     import geofuse.run.arrays as arrays
 
     fits = []

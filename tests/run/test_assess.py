@@ -24,7 +24,7 @@ from geofuse.metrics.rows import BUILT_IN
 from geofuse.quality.assess import assess, assess_subject, cell_px
 from geofuse.quality.assessment.subject import comparable, open_subject
 from geofuse.quality.assessment.values import Assessment
-from geofuse.quality.simulated_pair import Pair, open_simulated, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, open_simulated, write_pair
 from geofuse.run.executors import Serial, Threads
 from tests.conftest import CAMERA
 from tests.run.scenery import CORNER, UTM, fuse, north_up, pixels, write
@@ -33,7 +33,9 @@ SIZE = (576, 544)
 GAIN = CAMERA.mtf_gains[0]
 
 
-def made(folder: Path, truth: np.ndarray, size: tuple[int, int], *, slant_deg: float) -> tuple[Pair, Path]:
+def made(
+    folder: Path, truth: np.ndarray, size: tuple[int, int], *, slant_deg: float
+) -> tuple[SimulatedPair, Path]:
     """A simulated pair and its product, made by the closed form with the sensor table's figures."""
     part = np.ascontiguousarray(truth[:, 400 : 400 + size[0], 300 : 300 + size[1]])
     pair = write_pair(folder, part, CAMERA, slant_deg=slant_deg, seed=5)
@@ -42,33 +44,33 @@ def made(folder: Path, truth: np.ndarray, size: tuple[int, int], *, slant_deg: f
 
 
 @pytest.fixture(scope="module")
-def whole(truth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pair, Path]:
+def whole(truth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulatedPair, Path]:
     """Every pixel is valid."""
     return made(tmp_path_factory.mktemp("whole"), truth, SIZE, slant_deg=0.0)
 
 
 @pytest.fixture(scope="module")
-def slanted(truth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pair, Path]:
+def slanted(truth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulatedPair, Path]:
     """With a slanted border of nodata."""
     return made(tmp_path_factory.mktemp("slanted"), truth, (384, 352), slant_deg=8.0)
 
 
 @pytest.fixture(scope="module")
-def values(whole: tuple[Pair, Path]) -> dict[str, Any]:
+def values(whole: tuple[SimulatedPair, Path]) -> dict[str, Any]:
     """The assessment of the whole one against its truth."""
     pair, fused = whole
     return assess(fused, open_simulated(pair), reference=pair.truth).values
 
 
 @pytest.fixture(scope="module")
-def bordered(slanted: tuple[Pair, Path]) -> Assessment:
+def bordered(slanted: tuple[SimulatedPair, Path]) -> Assessment:
     """The assessment of the slanted one against its truth."""
     pair, fused = slanted
     return assess(fused, open_simulated(pair), reference=pair.truth)
 
 
 @pytest.fixture(scope="module")
-def arrays(whole: tuple[Pair, Path]) -> dict[str, np.ndarray]:
+def arrays(whole: tuple[SimulatedPair, Path]) -> dict[str, np.ndarray]:
     """The images as plain arrays, and U and D(F) by another road than the product's."""
     pair, fused = whole
     axes = camera_axes(CAMERA)
@@ -128,7 +130,7 @@ def test_without_a_reference_the_numbers_are_those_of_whole_arrays(
 
 
 def test_consistency_is_that_of_the_product_degraded_by_another_road(
-    whole: tuple[Pair, Path], values: dict[str, Any], arrays: dict[str, np.ndarray]
+    whole: tuple[SimulatedPair, Path], values: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
     pair, fused = whole
     row0, row1, col0, col1 = comparable(open_subject(fused, open_simulated(pair)))
@@ -174,7 +176,7 @@ def test_tiles_and_threads_change_no_number(bordered: Assessment) -> None:
         np.testing.assert_allclose(local.values, other.maps[name].values, rtol=1e-6, atol=1e-9)
 
 
-def test_nodata_is_respected_everywhere(slanted: tuple[Pair, Path], bordered: Assessment) -> None:
+def test_nodata_is_respected_everywhere(slanted: tuple[SimulatedPair, Path], bordered: Assessment) -> None:
     (pair, fused), found = slanted, bordered
     image, truth = pixels(fused).astype(np.float64), pixels(pair.truth).astype(np.float64)
     valid = (image != 0).all(axis=0) & (truth != 0).all(axis=0) & (pixels(pair.pan)[0] != 0)
@@ -186,7 +188,7 @@ def test_nodata_is_respected_everywhere(slanted: tuple[Pair, Path], bordered: As
     assert math.isnan(corner)
 
 
-def test_the_truth_itself_is_perfect(whole: tuple[Pair, Path]) -> None:
+def test_the_truth_itself_is_perfect(whole: tuple[SimulatedPair, Path]) -> None:
     pair, _ = whole
     found = assess(pair.truth, open_simulated(pair), reference=pair.truth).values
     assert (found["sam"], found["ergas"], found["psnr"]) == (pytest.approx(0.0, abs=1e-6), 0.0, None)
@@ -196,7 +198,7 @@ def test_the_truth_itself_is_perfect(whole: tuple[Pair, Path]) -> None:
 
 
 def test_upsampling_gains_nothing_and_distorts_nothing(
-    whole: tuple[Pair, Path], tmp_path: Path, values: dict[str, Any]
+    whole: tuple[SimulatedPair, Path], tmp_path: Path, values: dict[str, Any]
 ) -> None:
     pair, _ = whole
     plain = fuse(tmp_path / "exp.tif", pair.pan, pair.ms, "--method", "exp", "--no-calibrate")
@@ -221,7 +223,7 @@ def copy_with(path: Path, out: Path, change: Any) -> Path:
 
 
 def test_planted_seams_are_found_and_a_clean_product_has_none(
-    whole: tuple[Pair, Path], tmp_path: Path, values: dict[str, Any]
+    whole: tuple[SimulatedPair, Path], tmp_path: Path, values: dict[str, Any]
 ) -> None:
     pair, fused = whole
 
@@ -242,7 +244,7 @@ def test_planted_seams_are_found_and_a_clean_product_has_none(
     assert values["seam"]["segments"] == 18 + 17
 
 
-def test_a_changed_index_shows_as_its_bias(whole: tuple[Pair, Path], tmp_path: Path) -> None:
+def test_a_changed_index_shows_as_its_bias(whole: tuple[SimulatedPair, Path], tmp_path: Path) -> None:
     pair, fused = whole
 
     def greener(planes: np.ndarray) -> np.ndarray:
@@ -271,7 +273,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_another_scale_is_noticed(small: Path, tmp_path: Path) -> None:
-    pair = Pair(small / "pan.tif", small / "ms.tif", small / "ms.tif")
+    pair = SimulatedPair(small / "pan.tif", small / "ms.tif", small / "ms.tif")
     tenfold = write(tmp_path / "tenfold.tif", 10 * np.repeat(pixels(pair.pan), 3, axis=0), north_up(1.0))
     warnings = assess(tenfold, open_simulated(pair)).values["warnings"]
     assert any("1 is 9." in text or "1 is 10" in text for text in warnings if "as bright as" in text)
@@ -292,13 +294,13 @@ def test_a_product_on_another_grid_is_refused(
     small: Path, tmp_path: Path, transform: Affine, crs: str, shape: tuple[int, int], text: str
 ) -> None:
     out = write(tmp_path / "other.tif", np.full((3, *shape), 5, np.uint16), transform, crs=crs)
-    pair = Pair(small / "pan.tif", small / "ms.tif", out)
+    pair = SimulatedPair(small / "pan.tif", small / "ms.tif", out)
     with pytest.raises(GeorefError, match=text):
         open_subject(out, open_simulated(pair))
 
 
 def test_bands_must_be_told_and_fit(small: Path, tmp_path: Path) -> None:
-    pair = Pair(small / "pan.tif", small / "ms.tif", small / "ms.tif")
+    pair = SimulatedPair(small / "pan.tif", small / "ms.tif", small / "ms.tif")
     two = write(tmp_path / "two.tif", np.full((2, 96, 96), 200, np.uint16), north_up(1.0))
     with pytest.raises(BandError, match="2 bands; wanted 3"):
         open_subject(two, open_simulated(pair))
@@ -308,14 +310,14 @@ def test_bands_must_be_told_and_fit(small: Path, tmp_path: Path) -> None:
         open_subject(three, open_simulated(pair), reference=two)
 
 
-def test_the_record_says_which_bands(slanted: tuple[Pair, Path]) -> None:
+def test_the_record_says_which_bands(slanted: tuple[SimulatedPair, Path]) -> None:
     pair, fused = slanted
     with pytest.raises(BandError, match="leave --bands out"):
         open_subject(fused, open_simulated(pair), bands=["red", "green", "blue", "nir"])
 
 
 def test_a_part_of_the_scene_is_assessed_where_it_lies(
-    whole: tuple[Pair, Path], arrays: dict[str, np.ndarray], tmp_path: Path
+    whole: tuple[SimulatedPair, Path], arrays: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     pair, fused = whole
     top, left, height, width = 64, 96, 320, 352
@@ -338,7 +340,7 @@ def test_a_part_of_the_scene_is_assessed_where_it_lies(
     )
 
 
-def test_a_product_without_a_record_is_calibrated(whole: tuple[Pair, Path], tmp_path: Path) -> None:
+def test_a_product_without_a_record_is_calibrated(whole: tuple[SimulatedPair, Path], tmp_path: Path) -> None:
     pair, fused = whole
     plain = copy_with(fused, tmp_path / "plain.tif", lambda planes: planes)
     subject = open_subject(plain, open_simulated(pair))
@@ -422,14 +424,16 @@ def test_the_terminal_says_units_and_best_values(
     ],
 )
 def test_wrong_words_are_refused(
-    slanted: tuple[Pair, Path], capsys: pytest.CaptureFixture[str], words: list[str], text: str
+    slanted: tuple[SimulatedPair, Path], capsys: pytest.CaptureFixture[str], words: list[str], text: str
 ) -> None:
     pair, fused = slanted
     assert main(["assess", str(fused), "--pan", str(pair.pan), "--ms", str(pair.ms), *words]) == 2
     assert text in capsys.readouterr().err
 
 
-def test_an_unknown_pedestal_is_said(slanted: tuple[Pair, Path], whole: tuple[Pair, Path]) -> None:
+def test_an_unknown_pedestal_is_said(
+    slanted: tuple[SimulatedPair, Path], whole: tuple[SimulatedPair, Path]
+) -> None:
     pair, fused = slanted
     subject = open_subject(fused, open_simulated(pair))
     assert not subject.known

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geofuse.cli import main
 from geofuse.landscape.camera import Camera
 from geofuse.methods.table import METHODS
-from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 from tests.conftest import CAMERA
 from tests.methods import test_fields as fields
 
@@ -45,18 +45,18 @@ def pixels(path: Path) -> NDArray[np.float64]:
         return source.read().astype(np.float64)
 
 
-def files(pair: Pair) -> list[str]:
+def files(pair: SimulatedPair) -> list[str]:
     return ["--pan", str(pair.pan), "--ms", str(pair.ms)]
 
 
 @pytest.fixture(scope="module")
-def shifted(truth: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def shifted(truth: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     """A pair whose MS is displaced against what its georeference says."""
     folder = tmp_path_factory.mktemp("shifted")
     return write_pair(folder, truth[:, :768, :768], SHIFTED, slant_deg=0.0, seed=5)
 
 
-def test_report_of_a_shifted_pair(shifted: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_of_a_shifted_pair(shifted: SimulatedPair, capsys: pytest.CaptureFixture[str]) -> None:
     found = calibrate(capsys, *files(shifted))
     assert found["shift_px"] == pytest.approx(SHIFTED.shift_px, abs=0.05)
     assert max(found["shift_sigma_px"]) < 0.05
@@ -70,7 +70,7 @@ def test_report_of_a_shifted_pair(shifted: Pair, capsys: pytest.CaptureFixture[s
     assert keys <= found.keys()
 
 
-def test_the_shift_is_undone(shifted: Pair, truth: NDArray[np.float32], tmp_path: Path) -> None:
+def test_the_shift_is_undone(shifted: SimulatedPair, truth: NDArray[np.float32], tmp_path: Path) -> None:
     """With calibration the error is within 3 % of that with the true shift, and far below that without."""
     expected = truth[:, :768, :768]
     errors = {}
@@ -114,7 +114,7 @@ def test_a_drift_over_the_scene_is_undone(data_dir: Path, tmp_path: Path) -> Non
     assert (tmp_path / "tiles.tif").read_bytes() == (tmp_path / "0.tif").read_bytes()
 
 
-def test_record_tells_what_was_found_and_used(shifted: Pair, tmp_path: Path) -> None:
+def test_record_tells_what_was_found_and_used(shifted: SimulatedPair, tmp_path: Path) -> None:
     record = fuse(tmp_path / "out.tif", *files(shifted))
     assert record["observation"]["origin"] == "calibration"
     assert record["observation"]["shift_px"] == pytest.approx(SHIFTED.shift_px, abs=0.05)
@@ -131,7 +131,7 @@ def test_record_tells_what_was_found_and_used(shifted: Pair, tmp_path: Path) -> 
 
 
 def test_a_second_run_does_not_calibrate_again(
-    shifted: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shifted: SimulatedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out.tif"
     first = fuse(out, *files(shifted))
@@ -149,7 +149,7 @@ def test_a_second_run_does_not_calibrate_again(
 
 @pytest.mark.parametrize("method", ["auto", "mtf-glp-hpm-r"])
 def test_bytes_do_not_depend_on_tiles_workers_or_scheduler(
-    shifted: Pair, tmp_path: Path, method: str, dask_address: str
+    shifted: SimulatedPair, tmp_path: Path, method: str, dask_address: str
 ) -> None:
     sums = set()
     for number, words in enumerate(

@@ -23,7 +23,7 @@ import geofuse.rasters.cog.objects as objects
 import geofuse.run.delivery as delivery
 import geofuse.run.engine as engine
 from geofuse.cli import main
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 
 OPTIONS = ("--no-calibrate", "--method", "exp", "--compress", "none")
 """A product of four pieces: 29 MB."""
@@ -114,12 +114,12 @@ def server(running: Server, surroundings: Path) -> Server:
 
 
 @pytest.fixture(scope="module")
-def reference(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reference(pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same product on a disk."""
     return fuse(tmp_path_factory.mktemp("disk") / "x.tif", pair.pan, pair.ms, *OPTIONS)
 
 
-def put(pair: Pair, *options: str, out: str = OUT) -> int:
+def put(pair: SimulatedPair, *options: str, out: str = OUT) -> int:
     return status(out, pair.pan, pair.ms, *OPTIONS, *options)  # type: ignore[arg-type]
 
 
@@ -139,7 +139,11 @@ def check(server: Server, reference: Path, work: Path) -> None:
 
 
 def test_a_product_in_a_store_is_the_one_on_a_disk(
-    server: Server, pair: Pair, reference: Path, surroundings: Path, capsys: pytest.CaptureFixture[str]
+    server: Server,
+    pair: SimulatedPair,
+    reference: Path,
+    surroundings: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert put(pair) == 0
     check(server, reference, surroundings)
@@ -160,7 +164,12 @@ def test_a_product_in_a_store_is_the_one_on_a_disk(
 
 
 def test_workers_of_a_cluster_write_the_parts_and_one_uploads_the_product(
-    server: Server, pair: Pair, reference: Path, tmp_path: Path, surroundings: Path, dask_address: str
+    server: Server,
+    pair: SimulatedPair,
+    reference: Path,
+    tmp_path: Path,
+    surroundings: Path,
+    dask_address: str,
 ) -> None:
     shared = tmp_path / "shared"
     assert put(pair, "--scheduler", dask_address) == 2, "the user's cache is no shared folder"
@@ -171,7 +180,7 @@ def test_workers_of_a_cluster_write_the_parts_and_one_uploads_the_product(
 
 def test_a_run_killed_while_it_uploads_goes_on_without_fusing_again(
     server: Server,
-    pair: Pair,
+    pair: SimulatedPair,
     reference: Path,
     surroundings: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -206,7 +215,7 @@ def test_a_run_killed_while_it_uploads_goes_on_without_fusing_again(
 @pytest.mark.parametrize("by", ["verify", "the next run"])
 def test_a_run_killed_between_the_tif_and_its_companions_is_finished(
     server: Server,
-    pair: Pair,
+    pair: SimulatedPair,
     reference: Path,
     surroundings: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -226,7 +235,7 @@ def test_a_run_killed_between_the_tif_and_its_companions_is_finished(
 
 def test_a_fault_in_an_upload_leaves_no_pieces_behind(
     server: Server,
-    pair: Pair,
+    pair: SimulatedPair,
     reference: Path,
     surroundings: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -250,7 +259,7 @@ def test_a_fault_in_an_upload_leaves_no_pieces_behind(
 
 def test_a_server_that_stalls_costs_time_and_one_that_is_away_a_second_run(
     server: Server,
-    pair: Pair,
+    pair: SimulatedPair,
     reference: Path,
     surroundings: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -284,7 +293,7 @@ def test_a_server_that_stalls_costs_time_and_one_that_is_away_a_second_run(
 
 def test_stores_that_do_not_let_us_in_are_named_before_the_work(
     server: Server,
-    pair: Pair,
+    pair: SimulatedPair,
     surroundings: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -323,7 +332,7 @@ def test_stores_that_do_not_let_us_in_are_named_before_the_work(
     "out", ["ftp://host/x.tif", "s3://", "s3://b", "s3://b/", "s3://b/x.png", "s3://b//x.tif"]
 )
 def test_addresses_that_are_none_are_refused(
-    pair: Pair, out: str, capsys: pytest.CaptureFixture[str], surroundings: Path
+    pair: SimulatedPair, out: str, capsys: pytest.CaptureFixture[str], surroundings: Path
 ) -> None:
     assert put(pair, out=out) == 2
     assert "[usage]" in fault(capsys)
@@ -338,7 +347,7 @@ def test_no_product_needs_more_pieces_than_a_store_takes(size: int) -> None:
 
 @pytest.mark.parametrize("harm", ["flip", "lose"])
 def test_verify_reads_every_byte_in_the_store(
-    server: Server, pair: Pair, harm: str, surroundings: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, pair: SimulatedPair, harm: str, surroundings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert put(pair, "--window", "0", "0", "300", "300") == 0
     assert main(["verify", OUT]) == 0

@@ -17,19 +17,19 @@ from rio_cogeo.cogeo import cog_validate
 from scenery import north_up, pixels, record, status, write
 
 from geofuse.cli import main
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 
 WINDOW = ("--window", "0", "0", "1101", "677")
 """Of a size that is a multiple of nothing, with two overviews."""
 
 
-def made(pair: Pair, out: Path, *options: str) -> Path:
+def made(pair: SimulatedPair, out: Path, *options: str) -> Path:
     assert status(out, pair.pan, pair.ms, *WINDOW, "--no-calibrate", "--method", "exp", *options) == 0
     return out
 
 
 @pytest.fixture(scope="module")
-def pair(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     """The pair with its slanted borders, and nothing at all in the first block."""
     with rasterio.open(pair.ms) as file:
         ms, place, crs = file.read(), file.transform, file.crs
@@ -39,7 +39,9 @@ def pair(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 @pytest.fixture(scope="module")
-def plain(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def plain(
+    pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """The pixels (B, H, W) with nothing asked for, and which of them are valid (H, W)."""
     out = made(pair, tmp_path_factory.mktemp("plain") / "x.tif", "--compress", "none")
     with rasterio.open(out) as file:
@@ -82,7 +84,10 @@ def halved(values: NDArray[Any], valid: NDArray[np.bool_]) -> tuple[NDArray[Any]
     ids=" ".join,
 )
 def test_every_reader_sees_the_same_pixels_valid_in_the_same_places(
-    pair: Pair, tmp_path: Path, plain: tuple[NDArray[Any], NDArray[np.bool_]], options: tuple[str, ...]
+    pair: SimulatedPair,
+    tmp_path: Path,
+    plain: tuple[NDArray[Any], NDArray[np.bool_]],
+    options: tuple[str, ...],
 ) -> None:
     values, valid = plain
     out = made(pair, tmp_path / "a.tif", *options, "--tile", "512")
@@ -128,7 +133,7 @@ def test_every_reader_sees_the_same_pixels_valid_in_the_same_places(
 @pytest.mark.parametrize("option", ["--sparse", "--mask"])
 @pytest.mark.parametrize("size", [("1025", "513"), ("513", "1")], ids=" x ".join)
 def test_tiles_and_blocks_of_one_pixel(
-    pair: Pair, tmp_path: Path, size: tuple[str, str], option: str
+    pair: SimulatedPair, tmp_path: Path, size: tuple[str, str], option: str
 ) -> None:
     """The last row and column of tiles, of blocks and of overview blocks are one pixel wide."""
     words = ["--window", "150", "500", *size, "--no-calibrate", "--method", "exp", option]
@@ -184,7 +189,11 @@ def test_alpha_and_masks_let_every_value_stand(tmp_path: Path) -> None:
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_what_no_file_holds_is_refused_by_name(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], says: str
+    pair: SimulatedPair,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    says: str,
 ) -> None:
     level = () if "--compress" in options else ("--compress", "zstd")
     assert status(tmp_path / "x.tif", pair.pan, pair.ms, "--no-calibrate", *options, *level) == 2
@@ -195,7 +204,7 @@ def test_what_no_file_holds_is_refused_by_name(
 
 
 def test_the_encoding_is_part_of_the_plan_and_of_what_a_product_is(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inputs = ["--pan", str(pair.pan), "--ms", str(pair.ms)]
     assert main(["plan", *inputs, "--mask", "--sparse", "--bigtiff"]) == 0
@@ -214,7 +223,7 @@ def test_the_encoding_is_part_of_the_plan_and_of_what_a_product_is(
 
 @pytest.mark.parametrize("option", ["--alpha", "--mask"])
 def test_products_with_alpha_or_mask_are_assessed_as_others_are(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+    pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     found = []
     for name, options in (("a", (option,)), ("b", ())):

@@ -24,7 +24,7 @@ import geofuse.run.executors as executors
 import geofuse.run.fuse as fusing
 from geofuse.cli import main
 from geofuse.errors import CorruptError, UsageError, WorkerError
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 from geofuse.rasters.ledger import json_path, parts_dir, png_path
 from geofuse.run.executors import Dask, Executor, Serial, Threads, executor
 from geofuse.run.tiles import Tile, tiles_of
@@ -35,7 +35,7 @@ needs_strace = pytest.mark.skipif(
 )
 
 
-def command(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> list[str]:
+def command(pair: SimulatedPair, out: Path, *more: str, calibrated: bool = False) -> list[str]:
     base = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), "--no-progress"]
     look = [] if calibrated else ["--no-calibrate"]
     return [*base, "--tile", "512", "--level", "1", *look, *more]
@@ -160,7 +160,7 @@ SLOW = ("--window", "200", "200", "1000", "1000", "--level", "12")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def undisturbed(pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """What comes of them when nothing happens."""
     out = tmp_path_factory.mktemp("undisturbed") / "x.tif"
     assert main(command(pair, out, *SLOW)) == 0
@@ -168,7 +168,7 @@ def undisturbed(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def test_a_worker_killed_in_a_run_costs_nothing_but_time(
-    pair: Pair, tmp_path: Path, cluster: Dask, undisturbed: bytes
+    pair: SimulatedPair, tmp_path: Path, cluster: Dask, undisturbed: bytes
 ) -> None:
     out = tmp_path / "x.tif"
     victims = list(cluster.client.run(os.getpid).values())
@@ -226,7 +226,7 @@ def test_workers_that_die_before_they_are_up_are_no_endless_wait() -> None:
 
 
 def test_a_cluster_that_ends_in_a_run_is_one_line(
-    pair: Pair, tmp_path: Path, capfd: pytest.CaptureFixture[str], undisturbed: bytes
+    pair: SimulatedPair, tmp_path: Path, capfd: pytest.CaptureFixture[str], undisturbed: bytes
 ) -> None:
     out = tmp_path / "x.tif"
     with executor("dask", 1) as runner:
@@ -252,7 +252,7 @@ def test_a_cluster_that_ends_in_a_run_is_one_line(
 
 
 def test_workers_of_another_release_are_refused(
-    pair: Pair,
+    pair: SimulatedPair,
     tmp_path: Path,
     cluster: Dask,
     monkeypatch: pytest.MonkeyPatch,
@@ -294,7 +294,7 @@ def test_workers_without_geofuse_are_named(tmp_path: Path) -> None:
 # --- storage ---------------------------------------------------------------------------------------------------
 
 
-def traced(pair: Pair, out: Path, trace: Path, *inject: str) -> subprocess.CompletedProcess[str]:
+def traced(pair: SimulatedPair, out: Path, trace: Path, *inject: str) -> subprocess.CompletedProcess[str]:
     """Fuse in a process of its own, its reads of PAN traced or failing; they are counted thread by thread."""
     calls = "read,pread64,readv,preadv"
     watched = [
@@ -312,7 +312,7 @@ def traced(pair: Pair, out: Path, trace: Path, *inject: str) -> subprocess.Compl
 
 
 @needs_strace
-def test_storage_that_fails_under_a_run_is_a_read_error(pair: Pair, tmp_path: Path) -> None:
+def test_storage_that_fails_under_a_run_is_a_read_error(pair: SimulatedPair, tmp_path: Path) -> None:
     """At the first byte, in the header, while calibrating, in the last pixels; one that passes does no harm."""
     reference, trace = tmp_path / "reference.tif", tmp_path / "trace"
     assert traced(pair, reference, trace).returncode == 0
@@ -353,7 +353,7 @@ def longer(path: Path) -> None:
     "harm", [Path.unlink, cut, another, longer], ids=["deleted", "cut", "replaced", "grown"]
 )
 def test_an_input_harmed_in_a_run_is_named_and_nothing_is_published(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    pair: SimulatedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     harm: Callable[[Path], Any], role: str, moment: str,
 ) -> None:  # fmt: skip
     files = {name: shutil.copy2(getattr(pair, name), tmp_path / f"{name}.tif") for name in ("pan", "ms")}
@@ -375,7 +375,7 @@ def test_an_input_harmed_in_a_run_is_named_and_nothing_is_published(
     out.parent.mkdir()
     monkeypatch.setattr(module, step, meddle)
     options = ["--workers", "1", "--window", "256", "256", "512", "512", "--method", "gsa"]
-    arguments = [*command(Pair(Path(files["pan"]), Path(files["ms"]), pair.truth), out), *options]
+    arguments = [*command(SimulatedPair(Path(files["pan"]), Path(files["ms"]), pair.truth), out), *options]
     assert main(arguments) == 4
     text = fault(capsys)
     assert "[changed]" in text or "[read]" in text

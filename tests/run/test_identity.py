@@ -10,13 +10,13 @@ import rasterio
 
 from geofuse.cli import main
 from geofuse.methods.table import METHODS
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 
 WINDOW = ("--window", "90", "0", "1100", "560")
 """Three rows of 512-px tiles, two of 1024-px ones and two columns or one, over a slanted border of nodata."""
 
 
-def fused(pair: Pair, out: Path, *options: str) -> str:
+def fused(pair: SimulatedPair, out: Path, *options: str) -> str:
     """Fuse by the command line; return the product's checksum."""
     arguments = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), "--no-progress"]
     level = () if "none" in options or "lzw" in options else ("--level", "1")
@@ -39,7 +39,7 @@ def fused(pair: Pair, out: Path, *options: str) -> str:
     ),
 )
 def test_bytes_do_not_depend_on_how_the_work_is_cut(
-    pair: Pair, tmp_path: Path, dask_address: str, method: str, words: tuple[str, ...], others: bool
+    pair: SimulatedPair, tmp_path: Path, dask_address: str, method: str, words: tuple[str, ...], others: bool
 ) -> None:
     cuts = [
         ("--tile", "512", "--scheduler", "serial"),
@@ -55,13 +55,13 @@ def test_bytes_do_not_depend_on_how_the_work_is_cut(
     assert len(sums) == 1
 
 
-def test_a_local_dask_cluster_gives_the_same_bytes(pair: Pair, tmp_path: Path) -> None:
+def test_a_local_dask_cluster_gives_the_same_bytes(pair: SimulatedPair, tmp_path: Path) -> None:
     words = ("--no-calibrate", "--tile", "512")
     local = fused(pair, tmp_path / "a.tif", *words, "--scheduler", "dask", "--workers", "2")
     assert local == fused(pair, tmp_path / "b.tif", *words, "--scheduler", "serial")
 
 
-def test_sixteen_threads_give_the_same_bytes(pair: Pair, tmp_path: Path) -> None:
+def test_sixteen_threads_give_the_same_bytes(pair: SimulatedPair, tmp_path: Path) -> None:
     """More than there are tiles, or cores."""
     words = ("--no-calibrate", "--method", "gsa", "--tile", "512")
     wide = fused(pair, tmp_path / "a.tif", *words, "--workers", "16")
@@ -69,7 +69,7 @@ def test_sixteen_threads_give_the_same_bytes(pair: Pair, tmp_path: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def zstd(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def zstd(pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The product in the default codec."""
     out = tmp_path_factory.mktemp("zstd") / "z.tif"
     fused(pair, out, "--no-calibrate")
@@ -78,7 +78,7 @@ def zstd(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("codec", ["deflate", "lzw", "none"])
 def test_every_codec_is_as_deterministic_and_lossless(
-    pair: Pair, tmp_path: Path, zstd: Path, codec: str
+    pair: SimulatedPair, tmp_path: Path, zstd: Path, codec: str
 ) -> None:
     words = ("--no-calibrate", "--compress", codec)
     small = fused(pair, tmp_path / "a.tif", *words, "--tile", "512")

@@ -24,7 +24,7 @@ from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import CorruptError, GeofuseError, ProductError
 from geofuse.files import write_json
 from geofuse.line.inbox_run import look_and_run, run_or_tell
-from geofuse.line.scene_ledger import Row, claimed, ledger, put, rows
+from geofuse.line.scene_ledger import LedgerRow, claimed, ledger, put, rows
 from geofuse.line.scene_ref import SceneRef
 from geofuse.line.sources.inbox import scan
 from geofuse.line.sources.manifest import check_manifest
@@ -145,7 +145,7 @@ def test_the_same_scene_gives_one_product_however_often_it_comes(deliveries: Pat
     assert len(scan(other, clock=at(2000)).ready) == 1
 
 
-def _ref(row: Row) -> SceneRef:
+def _ref(row: LedgerRow) -> SceneRef:
     assert row.ref is not None
     return row.ref
 
@@ -241,14 +241,14 @@ def test_a_died_run_is_taken_up_again_but_not_for_ever(deliveries: Path, inbox: 
         assert states(config)["one"] == ("running", "")
     for attempt in (1, 2):
         with ledger(config) as book:  # what a killed process leaves: a row, and a lock that nobody holds
-            put(book, Row(**{**_fields(rows(config)[0]), "state": "running", "attempts": attempt}))
+            put(book, LedgerRow(**{**_fields(rows(config)[0]), "state": "running", "attempts": attempt}))
         found = scan(config)
         assert len(found.ready) == (attempt == 1)
     assert (found.parked[0].code, found.parked[0].reason) == ("worker", "its run died 2 times")
 
 
-def _fields(row: Row) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in Row.__slots__}
+def _fields(row: LedgerRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in LedgerRow.__slots__}
 
 
 def test_a_fault_of_the_storage_is_tried_again_later_then_parked(deliveries: Path, inbox: Path) -> None:
@@ -345,7 +345,7 @@ def _small_files_only() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
-def _in_a_child(config: RunConfig, row: Row, folder: Path, **options: Any) -> subprocess.Popen[bytes]:
+def _in_a_child(config: RunConfig, row: LedgerRow, folder: Path, **options: Any) -> subprocess.Popen[bytes]:
     values = config_to_json(config)
     ref = _ref(row)
     values["scene"] = {**values["scene"], "path": ref.path}

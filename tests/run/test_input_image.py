@@ -14,7 +14,7 @@ from rasterio.windows import from_bounds
 
 from geofuse.archive.publishing import Wishes, publish
 from geofuse.cli import main
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 from geofuse.rasters.cog import validate_cog
 from tests.run.scenery import fuse
 
@@ -28,7 +28,7 @@ def published(catalog: Path, product: Path, wishes: Wishes = DAY) -> tuple[dict[
     return json.loads(path.read_text()), path.parent
 
 
-def test_it_is_the_ms_of_the_products_area_bit_for_bit(pair: Pair, tmp_path: Path) -> None:
+def test_it_is_the_ms_of_the_products_area_bit_for_bit(pair: SimulatedPair, tmp_path: Path) -> None:
     ms = shutil.copy(pair.ms, tmp_path / "ms.tif")
     pan = shutil.copy(pair.pan, tmp_path / "pan.tif")
     out = fuse(
@@ -65,7 +65,7 @@ def test_landsats_is_cut_from_its_own_bands(landsat: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("what", ["gone", "changed"])
 def test_without_its_files_the_product_is_published_all_the_same(
-    pair: Pair, tmp_path: Path, what: str
+    pair: SimulatedPair, tmp_path: Path, what: str
 ) -> None:
     ms = shutil.copy(pair.ms, tmp_path / "ms.tif")
     pan = shutil.copy(pair.pan, tmp_path / "pan.tif")

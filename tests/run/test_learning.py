@@ -20,7 +20,7 @@ from geofuse.files import sha256_of  # noqa: E402
 from geofuse.landscape.camera import make_truth  # noqa: E402
 from geofuse.nets.weights import load_weights, read_card  # noqa: E402
 from geofuse.quality.scoring import read_raster  # noqa: E402
-from geofuse.quality.simulated_pair import Pair, write_pair  # noqa: E402
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = """\
@@ -43,7 +43,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     folder = tmp_path_factory.mktemp("scene")
     truth = make_truth(512, rng=np.random.default_rng(11))
     return write_pair(folder, truth, CAMERA, slant_deg=0.0, seed=1)
@@ -86,7 +86,7 @@ def test_a_changed_configuration_is_refused_and_then_begins_anew(
     assert "[exists]" in capsys.readouterr().err
 
 
-def test_a_scene_is_fused_with_the_trained_weights(tiny: Path, scene: Pair, tmp_path: Path) -> None:
+def test_a_scene_is_fused_with_the_trained_weights(tiny: Path, scene: SimulatedPair, tmp_path: Path) -> None:
     out = tmp_path / "sharp.tif"
     weights = str(tiny / "tiny" / "tiny.safetensors")
     command = ["fuse", "--pan", str(scene.pan), "--ms", str(scene.ms), "--method", "pan-gan-ms"]
@@ -127,7 +127,9 @@ def test_the_configurations_that_come_along_are_whole(path: Path) -> None:
     assert config.data.scenes[0].credit
 
 
-def test_adapting_is_judged_on_what_it_did_not_learn_from(tiny: Path, scene: Pair, tmp_path: Path) -> None:
+def test_adapting_is_judged_on_what_it_did_not_learn_from(
+    tiny: Path, scene: SimulatedPair, tmp_path: Path
+) -> None:
     from geofuse.learn.adapt import SCHEDULE, adapt
     from geofuse.quality.simulated_pair import open_simulated
     from geofuse.run.request import make_request
@@ -149,7 +151,7 @@ def test_adapting_is_judged_on_what_it_did_not_learn_from(tiny: Path, scene: Pai
     assert out.stat().st_mtime_ns == written  # taken over, not learnt again
 
 
-def test_fuse_adapts_and_records_it(tiny: Path, scene: Pair, tmp_path: Path) -> None:
+def test_fuse_adapts_and_records_it(tiny: Path, scene: SimulatedPair, tmp_path: Path) -> None:
     out = tmp_path / "sharp.tif"
     command = ["fuse", "--pan", str(scene.pan), "--ms", str(scene.ms), "--method", "pan-gan-ms", "--adapt"]
     command += ["--network", str(tiny / "tiny" / "tiny.safetensors"), "--device", "cpu", "--no-progress"]
@@ -169,7 +171,7 @@ def test_fuse_adapts_and_records_it(tiny: Path, scene: Pair, tmp_path: Path) -> 
 
 
 def test_adapt_says_what_does_not_fit(
-    scene: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scene: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = tmp_path / "wrong.safetensors"
     wrong.write_bytes(b"\x80\x04K\x01.")
@@ -194,7 +196,7 @@ folder: gan
 """
 
 
-def test_pan_gan_learns_without_a_reference_and_fuses(scene: Pair, tmp_path: Path) -> None:
+def test_pan_gan_learns_without_a_reference_and_fuses(scene: SimulatedPair, tmp_path: Path) -> None:
     (tmp_path / "gan.yaml").write_text(PAN_GAN.format(pan=scene.pan, ms=scene.ms))
     assert main(["train", str(tmp_path / "gan.yaml"), "--no-progress", "--device", "cpu"]) == 0
     weights = tmp_path / "gan" / "tiny-gan.safetensors"
@@ -268,7 +270,7 @@ def test_two_processes_train_together(tiny: Path, tmp_path: Path) -> None:
         assert card.training["scores"][name] == pytest.approx(value, abs=2e-3)
 
 
-def test_real_scenes_are_learnt_from_reduced_and_before_cameras(scene: Pair, tmp_path: Path) -> None:
+def test_real_scenes_are_learnt_from_reduced_and_before_cameras(scene: SimulatedPair, tmp_path: Path) -> None:
     text = TINY.replace(
         "  simulated: {scenes: 4, held: 2, size_cpx: 64}", "  simulated: {scenes: 0, held: 0}"
     )

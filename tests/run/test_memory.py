@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 from tests.conftest import ROOT
 
 MAKE_SCENE = ROOT / "tests" / "benchmarks" / "make_scene.py"
@@ -44,7 +44,7 @@ def peak_bytes(pan: Path, ms: Path, out: Path, *options: str) -> int:
     return int(done.stdout)
 
 
-def test_a_small_run_stays_within_its_plan(pair: Pair, tmp_path: Path) -> None:
+def test_a_small_run_stays_within_its_plan(pair: SimulatedPair, tmp_path: Path) -> None:
     options = ("--pan", str(pair.pan), "--ms", str(pair.ms), "--workers", "2", "--json")
     done = subprocess.run(
         [sys.executable, "-m", "geofuse.cli", "plan", *options], capture_output=True, text=True, check=True
@@ -56,7 +56,7 @@ PLAIN = ("--method", "brovey", "--no-calibrate", "--back-projections", "0")
 BOUND_BYTES = 400e6
 
 
-def test_a_small_run_takes_less_than_400_mb(pair: Pair, tmp_path: Path) -> None:
+def test_a_small_run_takes_less_than_400_mb(pair: SimulatedPair, tmp_path: Path) -> None:
     assert peak_bytes(pair.pan, pair.ms, tmp_path / "x.tif", *PLAIN) < BOUND_BYTES
 
 
@@ -75,7 +75,7 @@ def test_memory_does_not_grow_with_the_scene(tmp_path: Path, side: int) -> None:
             assert peak_bytes(pan, ms, out, "--method", method, "--overwrite") < 2**30
 
 
-def test_a_closed_form_run_loads_nothing_heavy(pair: Pair, tmp_path: Path) -> None:
+def test_a_closed_form_run_loads_nothing_heavy(pair: SimulatedPair, tmp_path: Path) -> None:
     code = "import sys; from geofuse.cli import main; main(sys.argv[1:]); print('loaded', *sys.modules)"
     fuse = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(tmp_path / "x.tif"), *PLAIN]
     done = subprocess.run([sys.executable, "-c", code, *fuse], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ import pytest
 
 from geofuse.cli import main
 from geofuse.nets.weights import Card, save_weights
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 
 torch = pytest.importorskip("torch")
 models = pytest.importorskip("geofuse.nets.arch.ms_residual")
@@ -34,7 +34,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def fuse(pair: Pair, out: Path, weights: Path, *more: str) -> int:
+def fuse(pair: SimulatedPair, out: Path, weights: Path, *more: str) -> int:
     return main(
         [
             *("fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), *WINDOW),
@@ -49,7 +49,7 @@ def record_of(out: Path) -> dict[str, Any]:
 
 
 def test_tiles_and_workers_do_not_change_a_byte(
-    pair: Pair, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = ("--no-calibrate", "--back-projections", "2")
     first, second = tmp_path / "a.tif", tmp_path / "b.tif"
@@ -70,7 +70,7 @@ def test_tiles_and_workers_do_not_change_a_byte(
 
 
 def test_the_gate_gives_ridge_where_nothing_is_gained(
-    pair: Pair, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "gated.tif"
     assert fuse(pair, out, weights) == 0
@@ -92,7 +92,7 @@ REFUSED = {
 
 
 def test_refusals_are_one_line_and_read_no_pixel(
-    pair: Pair, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import rasterio
 
@@ -117,7 +117,9 @@ def test_refusals_are_one_line_and_read_no_pixel(
         assert "no CUDA devices here" in capsys.readouterr().err
 
 
-def test_without_torch_methods_are_listed_and_networks_say_what_to_install(pair: Pair, weights: Path) -> None:
+def test_without_torch_methods_are_listed_and_networks_say_what_to_install(
+    pair: SimulatedPair, weights: Path
+) -> None:
     code = f"""
 import sys
 sys.modules["torch"] = None  # as if it were not installed

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from geofuse.cli import main
 from geofuse.methods.table import METHODS
 from geofuse.metrics.reference import ergas
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 from tests.conftest import CAMERA
 
 
@@ -31,7 +31,7 @@ def pixels(path: Path) -> NDArray[np.float64]:
         return source.read().astype(np.float64)
 
 
-def files(pair: Pair) -> tuple[str, ...]:
+def files(pair: SimulatedPair) -> tuple[str, ...]:
     return "--pan", str(pair.pan), "--ms", str(pair.ms)
 
 
@@ -153,7 +153,7 @@ def test_an_area_and_a_box_give_the_same_product(landsat: Path, tmp_path: Path) 
     ids=lambda value: value if isinstance(value, str) else " ".join(value) or "calibrated",
 )
 def test_no_rim_and_no_leak_at_a_slanted_border(
-    pair: Pair, truth: NDArray[np.float32], tmp_path: Path, method: str, words: tuple[str, ...]
+    pair: SimulatedPair, truth: NDArray[np.float32], tmp_path: Path, method: str, words: tuple[str, ...]
 ) -> None:
     made = pixels(fuse(tmp_path / "x.tif", *files(pair), "--method", method, "--level", "1", *words))
     pan_valid, ms_valid = pixels(pair.pan)[0] > 0, (pixels(pair.ms) > 0).all(axis=0)
@@ -170,7 +170,7 @@ def test_no_rim_and_no_leak_at_a_slanted_border(
 
 
 @pytest.fixture(scope="module")
-def upsampled(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float64]:
+def upsampled(pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float64]:
     """The simulated pair's MS, upsampled without a look at PAN."""
     out = tmp_path_factory.mktemp("exp") / "x.tif"
     return pixels(fuse(out, *files(pair), "--method", "exp", "--level", "1", "--no-calibrate"))
@@ -179,7 +179,7 @@ def upsampled(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> NDArray[n
 @pytest.mark.parametrize("words", [("--no-calibrate",), ()], ids=["plain", "calibrated"])
 @pytest.mark.parametrize("method", ["gsa", "mtf-glp-hpm-r"])
 def test_fusion_beats_upsampling(
-    pair: Pair,
+    pair: SimulatedPair,
     truth: NDArray[np.float32],
     upsampled: NDArray[np.float64],
     tmp_path: Path,

@@ -20,20 +20,20 @@ from geofuse.cli import main
 from geofuse.errors import LockedError
 from geofuse.landscape.camera import make_truth
 from geofuse.locks import locked
-from geofuse.quality.simulated_pair import Pair, write_pair
+from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 from geofuse.rasters.ledger import json_path, mask_path, parts_dir, staged_path
 from geofuse.run.product_files import verify
 from tests.conftest import CAMERA
 
 
-def arguments(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> list[str]:
+def arguments(pair: SimulatedPair, out: Path, *more: str, calibrated: bool = False) -> list[str]:
     """A fuse command with many small tiles."""
     base = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), "--no-progress"]
     look = [] if calibrated else ["--no-calibrate"]
     return [*base, "--tile", "512", "--workers", "2", "--level", "3", *look, *more]
 
 
-def started(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> subprocess.Popen[bytes]:
+def started(pair: SimulatedPair, out: Path, *more: str, calibrated: bool = False) -> subprocess.Popen[bytes]:
     """The same in a process of its own."""
     words = arguments(pair, out, *more, calibrated=calibrated)
     return subprocess.Popen([sys.executable, "-m", "geofuse.cli", *words])
@@ -48,13 +48,15 @@ def checksum(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def large(tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
     """A pair that takes long enough to be killed in: PAN 1600 x 1600, 16 tiles."""
     truth = make_truth(1600, rng=np.random.default_rng(5))
     return write_pair(tmp_path_factory.mktemp("large"), truth, CAMERA, slant_deg=8.0, seed=5)
 
 
-def kill_and_resume(pair: Pair, folder: Path, kills: int, *more: str, seed: int, calibrated: bool) -> int:
+def kill_and_resume(
+    pair: SimulatedPair, folder: Path, kills: int, *more: str, seed: int, calibrated: bool
+) -> int:
     """Kill a run at random moments, each followed by the same command; return how many died unfinished."""
     rng, reference = np.random.default_rng(seed), folder / "reference.tif"
     begun = time.monotonic()
@@ -77,23 +79,23 @@ def kill_and_resume(pair: Pair, folder: Path, kills: int, *more: str, seed: int,
     return unfinished
 
 
-def test_killed_runs_go_on_to_the_same_bytes(large: Pair, tmp_path: Path) -> None:
+def test_killed_runs_go_on_to_the_same_bytes(large: SimulatedPair, tmp_path: Path) -> None:
     assert kill_and_resume(large, tmp_path, 3, seed=1, calibrated=False) >= 1
 
 
 def test_runs_killed_while_they_calibrate_or_later_go_on_to_the_same_bytes(
-    pair: Pair, tmp_path: Path
+    pair: SimulatedPair, tmp_path: Path
 ) -> None:
     assert kill_and_resume(pair, tmp_path, 2, *PIECE, seed=1, calibrated=True) >= 1
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_twenty_kills(large: Pair, tmp_path: Path) -> None:
+def test_twenty_kills(large: SimulatedPair, tmp_path: Path) -> None:
     assert kill_and_resume(large, tmp_path, 24, seed=2, calibrated=True) >= 20 * 0.5
 
 
-def test_sigterm_stops_soon_and_says_so(large: Pair, tmp_path: Path) -> None:
+def test_sigterm_stops_soon_and_says_so(large: SimulatedPair, tmp_path: Path) -> None:
     out = tmp_path / "x.tif"
     run = subprocess.Popen(
         [sys.executable, "-m", "geofuse.cli", *arguments(large, out, "--level", "19")],
@@ -111,7 +113,7 @@ def test_sigterm_stops_soon_and_says_so(large: Pair, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_the_same_command_again_does_nothing(pair: Pair, tmp_path: Path) -> None:
+def test_the_same_command_again_does_nothing(pair: SimulatedPair, tmp_path: Path) -> None:
     out = tmp_path / "x.tif"
     assert main(arguments(pair, out)) == 0
     before = out.stat()
@@ -121,7 +123,7 @@ def test_the_same_command_again_does_nothing(pair: Pair, tmp_path: Path) -> None
 
 
 def test_another_product_of_that_name_is_refused_unless_overwritten(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "x.tif"
     assert main(arguments(pair, out)) == 0
@@ -134,7 +136,7 @@ def test_another_product_of_that_name_is_refused_unless_overwritten(
     assert verify(out)["method"]["name"] == "gsa"
 
 
-def test_a_foreign_file_is_never_replaced_unasked(pair: Pair, tmp_path: Path) -> None:
+def test_a_foreign_file_is_never_replaced_unasked(pair: SimulatedPair, tmp_path: Path) -> None:
     out = tmp_path / "x.tif"
     out.write_bytes(b"somebody's notes")
     assert main(arguments(pair, out)) == 2
@@ -142,7 +144,7 @@ def test_a_foreign_file_is_never_replaced_unasked(pair: Pair, tmp_path: Path) ->
 
 
 def test_a_second_run_is_refused_while_the_first_lives(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "x.tif"
     with locked(out.absolute()):
@@ -154,7 +156,7 @@ def test_a_second_run_is_refused_while_the_first_lives(
     assert not list(tmp_path.glob(".*")), "nothing stays behind"
 
 
-def test_two_at_once_make_one_product(large: Pair, tmp_path: Path) -> None:
+def test_two_at_once_make_one_product(large: SimulatedPair, tmp_path: Path) -> None:
     out = tmp_path / "x.tif"
     first, second = started(large, out), started(large, out)
     statuses = {first.wait(), second.wait()}
@@ -163,7 +165,7 @@ def test_two_at_once_make_one_product(large: Pair, tmp_path: Path) -> None:
     verify(out)
 
 
-def interrupted(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> Path:
+def interrupted(pair: SimulatedPair, out: Path, *more: str, calibrated: bool = False) -> Path:
     """Leave a run's folder with all its parts but without a product."""
     import geofuse.rasters.ledger as module
 
@@ -176,7 +178,9 @@ def interrupted(pair: Pair, out: Path, *more: str, calibrated: bool = False) -> 
     return parts_dir(out)
 
 
-def test_a_flipped_bit_in_a_part_is_found_and_only_that_tile_made_again(pair: Pair, tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_part_is_found_and_only_that_tile_made_again(
+    pair: SimulatedPair, tmp_path: Path
+) -> None:
     assert main(arguments(pair, tmp_path / "reference.tif")) == 0
     out = tmp_path / "x.tif"
     parts = sorted(interrupted(pair, out).glob("*.part"))
@@ -206,7 +210,9 @@ def test_a_flipped_bit_in_a_part_is_found_and_only_that_tile_made_again(pair: Pa
 
 
 @pytest.mark.parametrize(("share", "calibrated"), [(0.0, False), (0.3, True), (0.9, False)])
-def test_a_torn_ledger_is_rebuilt(pair: Pair, tmp_path: Path, share: float, calibrated: bool) -> None:
+def test_a_torn_ledger_is_rebuilt(
+    pair: SimulatedPair, tmp_path: Path, share: float, calibrated: bool
+) -> None:
     """And with it what calibration found, which is measured again."""
     assert main(arguments(pair, tmp_path / "reference.tif", *PIECE, calibrated=calibrated)) == 0
     out = tmp_path / "x.tif"
@@ -234,11 +240,11 @@ def test_killed_between_product_and_record_is_finished_by_verify_and_by_the_next
 
 
 def test_an_input_that_changes_during_the_run_is_named(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import geofuse.run.fuse as module
 
-    copy = Pair(tmp_path / "pan.tif", pair.ms, pair.truth)
+    copy = SimulatedPair(tmp_path / "pan.tif", pair.ms, pair.truth)
     copy.pan.write_bytes(pair.pan.read_bytes())
     original = module.fit_plan
 
@@ -256,11 +262,11 @@ def test_an_input_that_changes_during_the_run_is_named(
 
 
 def test_an_input_that_changes_after_calibration_looked_at_it_is_named(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import geofuse.run.calibrating as module
 
-    copy = Pair(tmp_path / "pan.tif", pair.ms, pair.truth)
+    copy = SimulatedPair(tmp_path / "pan.tif", pair.ms, pair.truth)
     copy.pan.write_bytes(pair.pan.read_bytes())
     original = module.calibrate
 
@@ -278,7 +284,7 @@ def test_an_input_that_changes_after_calibration_looked_at_it_is_named(
 
 
 def test_verify_finds_a_flipped_bit_a_lost_record_and_a_foreign_tail(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: SimulatedPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "x.tif"
     assert main(arguments(pair, out)) == 0
@@ -303,7 +309,7 @@ def test_verify_finds_a_flipped_bit_a_lost_record_and_a_foreign_tail(
     assert main(["verify", str(tmp_path / "none.tif")]) == 2
 
 
-def test_a_full_disk_is_an_error_and_the_run_goes_on_afterwards(pair: Pair, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_the_run_goes_on_afterwards(pair: SimulatedPair, tmp_path: Path) -> None:
     out, reference = tmp_path / "x.tif", tmp_path / "reference.tif"
     assert main(arguments(pair, reference)) == 0
     script = (

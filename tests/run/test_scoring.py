@@ -26,7 +26,7 @@ from geofuse.quality.scoring import (
     read_raster,
     score,
 )
-from geofuse.quality.simulate_from_image import Look, simulate_from_fine
+from geofuse.quality.simulate_from_image import Viewing, simulate_from_fine
 from geofuse.run.planning import make_plan
 from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair
@@ -41,7 +41,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("pair")
     planes = (landscape(np.random.default_rng(8), 4, 301) * 3000.0 + 200.0).astype(np.float32)
     source = str(write(folder / "fine.tif", planes, north_up(1.0)))
-    simulate_from_fine(source, Look(ratio=request.param), folder)
+    simulate_from_fine(source, Viewing(ratio=request.param), folder)
     return folder
 
 
@@ -133,7 +133,7 @@ def test_the_mtf_filter_damps_a_wave_by_its_gain() -> None:
 def test_reflectance_needs_the_coefficients_of_all_bands(tmp_path: Path) -> None:
     planes = np.rint(landscape(np.random.default_rng(8), 3, 200) * 3000.0 + 5000.0).astype(np.uint16)
     source = str(write(tmp_path / "a.tif", planes, north_up(1.0), scales=((2e-5,) * 3, (-0.1,) * 3)))
-    simulate_from_fine(source, Look(ratio=2.0), tmp_path / "a")
+    simulate_from_fine(source, Viewing(ratio=2.0), tmp_path / "a")
     ground, truth, valid = ground_at(tmp_path / "a")
     assert ground.units == REFLECTANCE
     np.testing.assert_allclose(truth, planes * 2e-5 - 0.1, atol=1e-12)
@@ -142,7 +142,7 @@ def test_reflectance_needs_the_coefficients_of_all_bands(tmp_path: Path) -> None
         [10.0 * math.sqrt(float((band**2).mean())) / float(band.mean()) for band in truth]
     )
     bare = str(write(tmp_path / "b.tif", planes, north_up(1.0)))
-    simulate_from_fine(bare, Look(ratio=2.0), tmp_path / "b")
+    simulate_from_fine(bare, Viewing(ratio=2.0), tmp_path / "b")
     ground, truth, _ = ground_at(tmp_path / "b")
     assert ground.units == UNKNOWN
     np.testing.assert_array_equal(truth, planes)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 
 SECOND = """
 import os, sys
@@ -28,7 +28,7 @@ for user in (6001, 6002):
 """
 
 
-def fuse(pair: Pair, out: Path) -> list[str]:
+def fuse(pair: SimulatedPair, out: Path) -> list[str]:
     words = ["fuse", "--pan", pair.pan, "--ms", pair.ms, "--out", out, "--method", "gsa", "--no-calibrate"]
     return [sys.executable, "-m", "geofuse.cli", *map(str, words)]
 
@@ -39,7 +39,7 @@ def run(words: list[str], folder: Path, umask: int) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
-def test_every_file_follows_the_umask(pair: Pair, tmp_path: Path, umask: int) -> None:
+def test_every_file_follows_the_umask(pair: SimulatedPair, tmp_path: Path, umask: int) -> None:
     cli = [sys.executable, "-m", "geofuse.cli"]
     run(fuse(pair, tmp_path / "o.tif"), tmp_path, umask)
     for name in ("one", "two"):
@@ -59,13 +59,13 @@ def test_every_file_follows_the_umask(pair: Pair, tmp_path: Path, umask: int) ->
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two other users: run the tests as root")
-def test_a_second_user_of_the_group_publishes(pair: Pair) -> None:
+def test_a_second_user_of_the_group_publishes(pair: SimulatedPair) -> None:
     with tempfile.TemporaryDirectory() as folder:  # pytest's own are for their owner alone
         Path(folder).chmod(0o755)
         _two_publish(pair, Path(folder))
 
 
-def _two_publish(pair: Pair, tmp_path: Path) -> None:
+def _two_publish(pair: SimulatedPair, tmp_path: Path) -> None:
     run(fuse(pair, tmp_path / "o.tif"), tmp_path, 0o022)
     shared = tmp_path / "shared"
     shared.mkdir()

@@ -21,10 +21,10 @@ from geofuse.config import StacConfig, config_from
 from geofuse.errors import GeofuseError
 from geofuse.line.sources import downloads
 from geofuse.line.sources.stac import Fetched, fetch
-from geofuse.line.sources.web import Bounds
+from geofuse.line.sources.web import TransferLimits
 
 SECRET = "token-that-must-not-leave"
-QUICK = Bounds(
+QUICK = TransferLimits(
     **{"connect_s": 1.0, "silence_s": 0.4, "head_s": 0.8, "text_s": 1.2, "text_bytes": 200_000},
     **{"total_s": 1.5, "rate": 5000, "rate_s": 0.3, "redirects": 3, "requests": 12},
 )

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofuse.archive import catalog
-from geofuse.archive.catalog_index import INDEX, Entry, Query, item_files, seconds
+from geofuse.archive.catalog_index import INDEX, CatalogEntry, Query, item_files, seconds
 from geofuse.archive.footprints import area_of, stac_bbox
 from geofuse.archive.rights import ACCESS, rights_from_json, rights_of, rights_to_json, with_wishes
 from geofuse.archive.stac_item import acquired_span, checked_item_id, item_id_of
@@ -222,7 +222,7 @@ def test_what_is_no_item_is_left_out_and_said(small: Path, caplog: pytest.LogCap
 
 def test_items_by_name(small: Path) -> None:
     entry = catalog.find_item(small, "S00002")
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, CatalogEntry)
     assert catalog.load(small, entry)["id"] == "S00002"
     with pytest.raises(UsageError, match="did you mean S00002"):
         catalog.find_item(small, "S0002")

@@ -13,7 +13,15 @@ from rasters import landsat_folder, mtl_collection1, pair
 from geofuse.errors import FormatError, PluginError, ProductError, UsageError
 from geofuse.scenes import opening
 from geofuse.scenes.opening import delivery_in, given_of, match_files, open_given, open_scene
-from geofuse.scenes.readers.base import Entry, Listing, Match, list_folder, list_tar, names_only, read_text
+from geofuse.scenes.readers.base import (
+    ListedFile,
+    Listing,
+    Match,
+    list_folder,
+    list_tar,
+    names_only,
+    read_text,
+)
 from geofuse.scenes.readers.table import READERS
 from geofuse.scenes.scene import Given, Scene
 from geofuse.tables import Origin, Row, Table
@@ -163,4 +171,4 @@ def test_listings_have_sizes_and_bounded_reading(delivered: Path, tmp_path: Path
     assert read_text(one, 1 << 20) == read_text(other, 1 << 20)
     with pytest.raises(FormatError, match="too big"):
         read_text(one, 100)
-    assert Entry("x", "y").size is None
+    assert ListedFile("x", "y").size is None

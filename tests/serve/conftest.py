@@ -16,10 +16,10 @@ import pytest
 import uvicorn
 
 from geofuse.cli import main
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 from geofuse.serve.app import configured, make_app
 from geofuse.serve.http.tokens import new_token
-from geofuse.serve.settings import Limits, Settings
+from geofuse.serve.settings import ServeLimits, Settings
 
 DAY = "2024-05-12T10:05:00Z"
 OWED = "Pictures by the example agency"
@@ -114,7 +114,7 @@ def running(settings: Settings, product: Path) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def product(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def product(pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A product of 1280 x 1280 pixels with a slanted border of nodata."""
     out = tmp_path_factory.mktemp("product") / "scene.tif"
     arguments = ["fuse", "--pan", pair.pan, "--ms", pair.ms, "--out", out, "--method", "sfim"]
@@ -156,6 +156,6 @@ def token(site: Site) -> str:
 def strict(settings: Settings, product: Path) -> Iterator[Site]:
     """A server that wants a token from everybody and has little patience."""
     waits = {"head_s": 0.6, "body_s": 1.8, "body_gap_s": 0.6, "send_s": 0.6}
-    limits = Limits(**waits, requests=4, upload_bytes=1 << 20, connections=24)
+    limits = ServeLimits(**waits, requests=4, upload_bytes=1 << 20, connections=24)
     with running(replace(settings, token_required=True, limits=limits), product) as found:
         yield found

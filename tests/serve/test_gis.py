@@ -26,7 +26,7 @@ from serving import served
 
 from geofuse.archive.stac_schemas import schema_cache
 from geofuse.cli import main
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 
 WMTS = {"w": "http://www.opengis.net/wmts/1.0", "ows": "http://www.opengis.net/ows/1.1"}
 QGIS = "/usr/bin/python3"
@@ -34,7 +34,7 @@ DAYS = ("2024-05-12T10:05:00Z", "2024-05-13T10:05:00Z", "2024-06-01")
 
 
 @pytest.fixture(scope="module")
-def archive(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalogue: three open products of one pair, and one that is internal."""
     folder = tmp_path_factory.mktemp("gis")
     common = ["--pan", str(pair.pan), "--ms", str(pair.ms), "--no-progress", "--no-calibrate"]

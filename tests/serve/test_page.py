@@ -16,7 +16,7 @@ from browsing import chromium, looking, seen, served, settle, until
 from rasterio.windows import from_bounds
 
 from geofuse.cli import main
-from geofuse.quality.simulated_pair import Pair
+from geofuse.quality.simulated_pair import SimulatedPair
 from tests.conftest import folder_from
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def built() -> None:
 
 
 @pytest.fixture(scope="module")
-def site(built: None, pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(built: None, pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A demo product, one that may only be looked at, and the Landsat scene where it is at hand."""
     folder = tmp_path_factory.mktemp("site")
     catalog, demo = folder / "archive", folder / "demo.tif"

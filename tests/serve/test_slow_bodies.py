@@ -20,10 +20,10 @@ from conftest import OPEN, Site, running
 
 from geofuse.serve.http.guard import Guard
 from geofuse.serve.http.tokens import Keyring, new_token
-from geofuse.serve.settings import Limits, Settings
+from geofuse.serve.settings import ServeLimits, Settings
 
 SLOW = 200
-PATIENCE = Limits(head_s=2.0, body_s=4.0, body_gap_s=2.0, send_s=2.0)
+PATIENCE = ServeLimits(head_s=2.0, body_s=4.0, body_gap_s=2.0, send_s=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_an_address_has_a_share_of_the_slots_and_health_has_its_own(
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b""})
 
-        limits = Limits(requests=6, requests_each=4)
+        limits = ServeLimits(requests=6, requests_each=4)
         guard = Guard(app, replace(settings, limits=limits), Keyring(tmp_path / "tokens.json"), {})
         slow = [asyncio.create_task(ask(guard, "/slow", "10.0.0.1")) for _ in range(4)]
         await asyncio.sleep(0)
@@ -161,7 +161,7 @@ def test_all_bodies_together_are_bounded(settings: Settings, tmp_path: Path) -> 
             said.append(message)
 
         guard = Guard(
-            app, replace(settings, limits=Limits(bodies_bytes=1000)), Keyring(tmp_path / "t.json"), {}
+            app, replace(settings, limits=ServeLimits(bodies_bytes=1000)), Keyring(tmp_path / "t.json"), {}
         )
         scope = {"type": "http", "method": "POST", "path": "/api/clips", "raw_path": b"/api/clips"}
         more = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from geofuse.config import RunConfig, child_surroundings, config_to_json
-from geofuse.flows.up.place import Place, is_loopback, prefect_settings
+from geofuse.flows.up.place import UpPlaces, is_loopback, prefect_settings
 
 STOP_SECONDS = 20.0
 """For a child to end by itself: a scene at work stops within 10."""
@@ -86,7 +86,7 @@ class Child:
             process.wait()
 
 
-def children_of(config: RunConfig, place: Place) -> list[Child]:
+def children_of(config: RunConfig, place: UpPlaces) -> list[Child]:
     """Return server, worker and page, in the order they start."""
     around = child_surroundings(prefect_settings(place))
     settings = place.state / "up.json"
@@ -112,7 +112,7 @@ def children_of(config: RunConfig, place: Place) -> list[Child]:
     return [Child(name, command, around, logs / f"{name}.log") for name, command in commands.items()]
 
 
-def server_command(place: Place) -> list[str]:
+def server_command(place: UpPlaces) -> list[str]:
     """Return the command of the server."""
     command = [
         sys.executable,

@@ -11,7 +11,7 @@ from geofuse.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class UpPlaces:
     """Where everything listens and lies."""
 
     state: Path
@@ -33,7 +33,7 @@ class Place:
         return f"http://{reachable(self.host)}:{self.port}/api"
 
 
-def checked_place(place: Place) -> Place:
+def checked_place(place: UpPlaces) -> UpPlaces:
     """Refuse a server that anybody could reach and nobody guards; raises UsageError with the reason."""
     if not is_loopback(place.host) and not place.auth:
         raise UsageError(
@@ -83,7 +83,7 @@ def _free(host: str, port: int) -> bool:
     return True
 
 
-def prefect_settings(place: Place) -> dict[str, str]:
+def prefect_settings(place: UpPlaces) -> dict[str, str]:
     """Return Prefect's settings for a place: embedded, silent to the world, patient with a server that is away."""
     values = {
         "PREFECT_HOME": str(place.state / "prefect"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from geofuse.flows.settings import DEPLOYED_AS
-from geofuse.flows.up.place import Place
+from geofuse.flows.up.place import UpPlaces
 from geofuse.flows.up.server_api import ask_all
 
 RENAMED = {
@@ -21,7 +21,7 @@ RENAMED = {
 _log = logging.getLogger(__name__)
 
 
-def renewals(place: Place) -> list[str]:
+def renewals(place: UpPlaces) -> list[str]:
     """Return a line for what 0.3 left with this server: what this start renews, and what a person must."""
     try:
         old = [each for each in ask_all(place, "deployments") if each.get("entrypoint") in RENAMED]

@@ -15,7 +15,7 @@ from geofuse.config import RunConfig
 from geofuse.errors import LockedError, WorkerError
 from geofuse.flows.settings import disks, event_log
 from geofuse.flows.up.children import Child, children_of
-from geofuse.flows.up.place import Place, checked_place, reachable
+from geofuse.flows.up.place import UpPlaces, checked_place, reachable
 from geofuse.flows.up.renewal import renewals
 from geofuse.flows.up.server_api import ask
 
@@ -53,7 +53,7 @@ def has_page() -> bool:
     )
 
 
-def wait_healthy(place: Place, alive: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+def wait_healthy(place: UpPlaces, alive: Callable[[], bool], seconds: float = START_SECONDS) -> None:
     """Wait for the server to answer; WorkerError where it ends first, or takes too long."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up and alive():
@@ -70,7 +70,7 @@ def wait_healthy(place: Place, alive: Callable[[], bool], seconds: float = START
     )
 
 
-def run_up(config: RunConfig, place: Place, *, say: Callable[[str], None]) -> None:
+def run_up(config: RunConfig, place: UpPlaces, *, say: Callable[[str], None]) -> None:
     """Start everything and keep it running, until SIGINT or SIGTERM; then stop it, the worker first."""
     place = checked_place(place)
     stop = threading.Event()
@@ -91,7 +91,7 @@ def run_up(config: RunConfig, place: Place, *, say: Callable[[str], None]) -> No
         say("stopping: a scene at work goes on at the next start")
 
 
-def _start_all(children: list[Child], place: Place, stop: threading.Event) -> list[str]:
+def _start_all(children: list[Child], place: UpPlaces, stop: threading.Event) -> list[str]:
     """Start the server, then the others; returns what is to be said of deployments that were there before."""
     server, *others = children
     server.start()
@@ -110,7 +110,7 @@ def _stop_all(children: list[Child]) -> None:
         child.stop()
 
 
-def _announce(config: RunConfig, place: Place, say: Callable[[str], None]) -> None:
+def _announce(config: RunConfig, place: UpPlaces, say: Callable[[str], None]) -> None:
     from geofuse.flows.metrics import serve_metrics
 
     base = f"http://{reachable(place.host)}"

@@ -8,14 +8,14 @@ import urllib.request
 import uuid
 from typing import Any
 
-from geofuse.flows.up.place import Place
+from geofuse.flows.up.place import UpPlaces
 
 ANSWER_SECONDS = 5.0
 PAGE = 200
 """Rows of an answer, at most: the server's own limit."""
 
 
-def ask(place: Place, path: str, body: object = None, *, seconds: float = ANSWER_SECONDS) -> Any:
+def ask(place: UpPlaces, path: str, body: object = None, *, seconds: float = ANSWER_SECONDS) -> Any:
     """Return the server's answer; with a `body` it is a POST.
 
     Raises OSError where there is none, ValueError or LookupError where it is not Prefect's.
@@ -33,7 +33,7 @@ def ask(place: Place, path: str, body: object = None, *, seconds: float = ANSWER
         return json.load(answer)
 
 
-def ask_all(place: Place, kind: str) -> list[dict[str, Any]]:
+def ask_all(place: UpPlaces, kind: str) -> list[dict[str, Any]]:
     """Return all deployments, or all flows, of the server: its own documents."""
     found: list[dict[str, Any]] = []
     while True:

@@ -28,7 +28,7 @@ from geofuse.line.scene_ledger import (
     READY,
     RUNNING,
     WAITING,
-    Row,
+    LedgerRow,
     died,
     ledger,
     new_row,
@@ -55,13 +55,13 @@ INCOMPLETE = (ProductError, CorruptError, FormatError, BandError)
 class Scan:
     """What one look found."""
 
-    ready: tuple[Row, ...]
+    ready: tuple[LedgerRow, ...]
     """May be taken up now, the first seen first."""
-    waiting: tuple[Row, ...]
+    waiting: tuple[LedgerRow, ...]
     """Still arriving, or waiting to be tried again; `reason` says which."""
-    parked: tuple[Row, ...]
+    parked: tuple[LedgerRow, ...]
     """Need a person."""
-    duplicates: tuple[Row, ...]
+    duplicates: tuple[LedgerRow, ...]
     """The same contents as another."""
 
 
@@ -75,9 +75,9 @@ class _Look:
     """The ledger."""
     now: float
     """Seconds since 1970."""
-    pending: list[tuple[Row | None, Row]] = field(default_factory=list)
+    pending: list[tuple[LedgerRow | None, LedgerRow]] = field(default_factory=list)
     """Rows as they were and as they are to be, not written yet."""
-    seen: dict[str, Row] = field(default_factory=dict)
+    seen: dict[str, LedgerRow] = field(default_factory=dict)
     """Rows as the ledger has them now, by their place."""
 
 
@@ -147,7 +147,7 @@ def _looked_at(look: _Look, path: str, settle_s: float) -> None:
         _write(look)
 
 
-def _rested(row: Row, look: _Look, *, first: bool) -> Row:
+def _rested(row: LedgerRow, look: _Look, *, first: bool) -> LedgerRow:
     """Note since when nothing changed: by the system's own times at first sight, else by this look."""
     signature, newest = _signature(row.source)
     if signature == row.signature:
@@ -180,7 +180,7 @@ def _files(source: str) -> list[str]:
     return sorted(found)
 
 
-def _revived(row: Row, config: RunConfig) -> Row:
+def _revived(row: LedgerRow, config: RunConfig) -> LedgerRow:
     """Take up a scene whose run died, unless it did so too often."""
     if not died(config, row):
         return row
@@ -189,12 +189,12 @@ def _revived(row: Row, config: RunConfig) -> Row:
     return replace(row, state=PARKED, code="worker", reason=f"its run died {row.attempts} times")
 
 
-def _arriving(row: Row, reason: str) -> Row:
+def _arriving(row: LedgerRow, reason: str) -> LedgerRow:
     """Let what is new wait; what is known stays what it is until its contents are known to be others."""
     return replace(row, state=WAITING, reason=reason) if not row.key else row
 
 
-def _identified(row: Row, look: _Look) -> Row:
+def _identified(row: LedgerRow, look: _Look) -> LedgerRow:
     """Find out whether an arrival is whole and new; a fault of one must not keep the others from being seen."""
     try:
         ref = with_digest(_whole(row.source, look.config), lambda path: summed(look.book, path))
@@ -217,7 +217,7 @@ def _identified(row: Row, look: _Look) -> Row:
     return _known_or_new(replace(row, ref=ref, name=ref.name), scene_key(look.config, ref), look)
 
 
-def _known_or_new(row: Row, key: str, look: _Look) -> Row:
+def _known_or_new(row: LedgerRow, key: str, look: _Look) -> LedgerRow:
     """Tell a duplicate, what is known already, and what is to be run."""
     others = [
         other
@@ -234,7 +234,7 @@ def _known_or_new(row: Row, key: str, look: _Look) -> Row:
     )
 
 
-def _beside(one: Row, other: Row) -> bool:
+def _beside(one: LedgerRow, other: LedgerRow) -> bool:
     return os.path.dirname(one.source) == os.path.dirname(other.source)
 
 
@@ -269,7 +269,7 @@ def _write(look: _Look) -> None:
 def scan_to_json(found: Scan) -> dict[str, Any]:
     """Turn what a look found into JSON values: names and reasons."""
 
-    def told(rows: tuple[Row, ...]) -> list[dict[str, Any]]:
+    def told(rows: tuple[LedgerRow, ...]) -> list[dict[str, Any]]:
         return [{"name": row.name, "key": row.key, "code": row.code, "reason": row.reason} for row in rows]
 
     return {name: told(getattr(found, name)) for name in ("ready", "waiting", "parked", "duplicates")}

@@ -23,7 +23,7 @@ from geofuse.files import read_json, sync, write_faults, write_json
 from geofuse.line.scene_ref import STAC_ITEM
 from geofuse.line.sources.downloads import check_whole, download
 from geofuse.line.sources.stac_search import search
-from geofuse.line.sources.web import Bounds, Web
+from geofuse.line.sources.web import TransferLimits, Web
 from geofuse.locks import locked
 from geofuse.scenes.opening import delivery_in
 from geofuse.scenes.readers.base import names_only
@@ -57,7 +57,7 @@ def fetch(
     source: StacConfig,
     *,
     progress: Callable[[str, int, int, int], None] | None = None,
-    bounds: Bounds | None = None,
+    bounds: TransferLimits | None = None,
     clock: Callable[[], float] = time.time,
 ) -> list[Fetched]:
     """Search, and download what is not there yet; what an item lacks does not stop the others.
@@ -69,7 +69,7 @@ def fetch(
     with write_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / FETCHED):
-        web = Web(source.url, surroundings().stac_token, bounds or Bounds())
+        web = Web(source.url, surroundings().stac_token, bounds or TransferLimits())
         found = search(source, web)
         parked = [Fetched(name, "", new=False, fault=reason) for name, reason in found.faults]
         return [*(_had(item, source, web, progress, clock) for item in found.items), *parked]

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 DEEPEST = 32
 """Catalogues within catalogues."""
-Span = tuple[datetime | None, datetime | None]
+TimeSpan = tuple[datetime | None, datetime | None]
 
 
 @dataclass(slots=True)
-class Found:
+class FoundItems:
     """What a search gave."""
 
     items: list[pystac.Item] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Found:
     """What was named an item and is none, or a part of the source that does not answer; and why."""
 
 
-def search(source: StacConfig, web: Web) -> Found:
+def search(source: StacConfig, web: Web) -> FoundItems:
     """Return the items a source has of what is wanted, at most `limit`.
 
     An item whose clouds are unknown is not found where a limit of clouds is given. Raises ReadError where the
@@ -48,7 +48,7 @@ def search(source: StacConfig, web: Web) -> Found:
             wanted="a STAC API, catalogue or collection",
             path=source.url,
         )
-    found = Found()
+    found = FoundItems()
     dynamic = any(link.get("rel") == "search" for link in _links(root))
     told = _of_api(source, area, web) if dynamic else _of_catalog(root, source, web, found)
     try:
@@ -120,7 +120,7 @@ def _plain(headers: Any) -> dict[str, str]:
 
 
 def _of_catalog(
-    root: dict[str, Any], source: StacConfig, web: Web, found: Found
+    root: dict[str, Any], source: StacConfig, web: Web, found: FoundItems
 ) -> Iterator[tuple[Any, str]]:
     """Walk a static catalogue, each document once; a part that cannot be read is noted and left out."""
     seen = {source.url}
@@ -177,7 +177,7 @@ def _document(url: str, source: StacConfig, web: Web) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _item(value: Any, place: str, found: Found) -> pystac.Item | None:
+def _item(value: Any, place: str, found: FoundItems) -> pystac.Item | None:
     """Make an item of what was sent; None, and a fault noted, where it is none."""
     import pystac
 
@@ -194,7 +194,7 @@ def _item(value: Any, place: str, found: Found) -> pystac.Item | None:
         return None
 
 
-def _span(text: str | None) -> Span:
+def _span(text: str | None) -> TimeSpan:
     if text is None:
         return None, None
     first, mark, last = text.partition("/")
@@ -203,7 +203,7 @@ def _span(text: str | None) -> Span:
     return start, datetime.fromisoformat(ends[1][1]) if ends[1] else None
 
 
-def _is_wanted(item: pystac.Item, source: StacConfig, area: Any, span: Span, found: Found) -> bool:
+def _is_wanted(item: pystac.Item, source: StacConfig, area: Any, span: TimeSpan, found: FoundItems) -> bool:
     try:
         return _wanted(item, source, area, span)
     except Exception as fault:  # a geometry, a time or a number that is none
@@ -211,7 +211,7 @@ def _is_wanted(item: pystac.Item, source: StacConfig, area: Any, span: Span, fou
         return False
 
 
-def _wanted(item: pystac.Item, source: StacConfig, area: Any, span: Span) -> bool:
+def _wanted(item: pystac.Item, source: StacConfig, area: Any, span: TimeSpan) -> bool:
     """Say whether an item is what was asked for: not every API does what it was asked."""
     from shapely.geometry import shape
 

@@ -20,7 +20,7 @@ from geofuse.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class TransferLimits:
     """What an answer may take."""
 
     connect_s: float = 15.0
@@ -65,7 +65,7 @@ class Web:
     """The source's address."""
     token: str | None = None
     """Its bearer token."""
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: TransferLimits = field(default_factory=TransferLimits)
     """What an answer may take."""
     asked: int = 0
     """Documents read so far."""
@@ -248,7 +248,7 @@ def _place(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _reason(fault: Exception, bounds: Bounds) -> str:
+def _reason(fault: Exception, bounds: TransferLimits) -> str:
     if isinstance(fault, httpx.ConnectTimeout):
         return f"no connection in {bounds.connect_s:g} s"
     if isinstance(fault, httpx.TimeoutException):

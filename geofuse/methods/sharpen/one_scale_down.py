@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import (
     TABLES,
+    Axes,
     AxisMap,
     Taps,
     Window,
@@ -32,7 +33,6 @@ from geofuse.kernels.stencil import MARGIN, SIDE, detail_of, shares_of
 from geofuse.methods.base import Patch
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
-    Axes,
     Observation,
     axes_at,
     bands_by,

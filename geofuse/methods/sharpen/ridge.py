@@ -58,7 +58,14 @@ from geofuse.methods.sharpen.one_scale_down import (
     features,
     pan_reach_cpx,
 )
-from geofuse.methods.sharpen.ridge_penalty import Trial, best_of, residual_rms, solve, try_out, usable_folds
+from geofuse.methods.sharpen.ridge_penalty import (
+    PenaltyTrial,
+    best_of,
+    residual_rms,
+    solve,
+    try_out,
+    usable_folds,
+)
 from geofuse.methods.sums import GainEquations, NormalEquations, Spectra, spectra_of
 
 PENALTIES = (1e-2, 1e-3, 1e-4)
@@ -77,9 +84,9 @@ class Linear:
 
     coefficients: NDArray[np.float64]
     """(K, B); all 0 where there was too little to fit."""
-    best: Trial
+    best: PenaltyTrial
     """What was chosen."""
-    trials: tuple[Trial, ...]
+    trials: tuple[PenaltyTrial, ...]
     """What was tried; empty where nothing could be held out."""
     base: tuple[float, ...]
     """Error of upsampling per band."""
@@ -237,8 +244,8 @@ def linear_of(found: NormalEquations, observation: Observation) -> Linear:
     base = residual_rms(found, group)
     plain = TAPS + bands
     folds = usable_folds(found)
-    trials: list[Trial] = []
-    best = Trial(plain, USUAL_PENALTY, base)
+    trials: list[PenaltyTrial] = []
+    best = PenaltyTrial(plain, USUAL_PENALTY, base)
     if found.counts.sum(axis=1).min() < LEAST_SAMPLES * plain:
         return Linear(np.zeros((plain + bands, bands)), best, (), base)
     if folds.sum() > 1:

@@ -15,7 +15,7 @@ from geofuse.methods.sums import FLAT, NormalEquations
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class PenaltyTrial:
     """A model that was tried, and its error where it was not fitted."""
 
     features: int
@@ -75,7 +75,7 @@ def residual_rms(found: NormalEquations, group: Sequence[int]) -> tuple[float, .
 
 def try_out(
     found: NormalEquations, group: Sequence[int], *, features: int, penalty: float, scale: NDArray[np.float64]
-) -> Trial:
+) -> PenaltyTrial:
     """Fit without each fold in turn and measure on it."""
     total = np.zeros(found.cross.shape[2])
     here = usable_folds(found)
@@ -86,7 +86,7 @@ def try_out(
         )
         total += squared_errors(found, group, coefficients, only)
     samples = found.counts[:, here].sum(axis=1)[np.asarray(group)]
-    return Trial(features, penalty, tuple(np.sqrt(total / samples).tolist()))
+    return PenaltyTrial(features, penalty, tuple(np.sqrt(total / samples).tolist()))
 
 
 def usable_folds(found: NormalEquations) -> NDArray[np.bool_]:
@@ -94,7 +94,7 @@ def usable_folds(found: NormalEquations) -> NDArray[np.bool_]:
     return np.asarray((found.counts > 0).all(axis=0))
 
 
-def best_of(trials: Sequence[Trial], against: Sequence[float], *, near: float) -> Trial:
+def best_of(trials: Sequence[PenaltyTrial], against: Sequence[float], *, near: float) -> PenaltyTrial:
     """Return the most cautious trial whose error is within a factor ``near`` of the least.
 
     Errors are relative to ``against`` per band, root mean square over the bands. Cautious are few features first, then
@@ -102,7 +102,7 @@ def best_of(trials: Sequence[Trial], against: Sequence[float], *, near: float) -
     rules: Breiman, Friedman, Olshen and Stone 1984, Classification and Regression Trees, section 3.4.
     """
 
-    def error(trial: Trial) -> float:
+    def error(trial: PenaltyTrial) -> float:
         shares = [own / base for own, base in zip(trial.rmse, against, strict=True) if base > 0.0]
         return float(np.sqrt(np.mean(np.square(shares)))) if shares else 1.0
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.kernels.classes import power_table
-from geofuse.methods.sharpen.ridge_penalty import Trial
+from geofuse.methods.sharpen.ridge_penalty import PenaltyTrial
 from geofuse.methods.sums import FLAT, GainEquations, Spectra
 
 CLASSES = 12
@@ -162,7 +162,7 @@ def gain_errors(
     return np.asarray(np.maximum(found.squares[:, folds].sum(axis=1) - (gains * explained).sum(axis=1), 0.0))
 
 
-def try_gains(found: GainEquations, *, penalty: float | None) -> Trial:
+def try_gains(found: GainEquations, *, penalty: float | None) -> PenaltyTrial:
     """Fit gains without each fold in turn and measure on it; with no penalty all gains are 1."""
     here = usable(found)
     total = np.zeros(len(found.cross))
@@ -173,7 +173,7 @@ def try_gains(found: GainEquations, *, penalty: float | None) -> Trial:
             gains = solve_gains(found, here & ~only, penalty=penalty)
         total += gain_errors(found, gains, only)
     count = found.counts[:, here].sum(axis=1)
-    return Trial(found.cross.shape[2], penalty or 0.0, tuple(np.sqrt(total / count).tolist()))
+    return PenaltyTrial(found.cross.shape[2], penalty or 0.0, tuple(np.sqrt(total / count).tolist()))
 
 
 def usable(found: GainEquations) -> NDArray[np.bool_]:
@@ -187,7 +187,7 @@ class Judged:
 
     without: tuple[float, ...]
     """Error of the linear model per band, in the bands' units."""
-    best: Trial
+    best: PenaltyTrial
     """The best with classes."""
     worth: bool
     """Whether to use them."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+TellStep = Callable[[int, int, Mapping[str, float]], None]
+"""Is told how a training goes: the step, of how many, and what was measured."""
 
 
 @dataclass(frozen=True, slots=True)

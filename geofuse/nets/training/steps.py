@@ -22,7 +22,7 @@ from geofuse.nets.arch.base import Generator
 from geofuse.nets.training.averaged import Averaged
 from geofuse.nets.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
 from geofuse.nets.training.distributed import first
-from geofuse.nets.training.schedule import Schedule, rate_at
+from geofuse.nets.training.schedule import Schedule, TellStep, rate_at
 
 
 class HeldOutView(NamedTuple):
@@ -93,9 +93,6 @@ class Trainer(Protocol):
         ...
 
 
-Tell = Callable[[int, int, Mapping[str, float]], None]
-
-
 def quiet(step: int, steps: int, values: Mapping[str, float]) -> None:
     """Say nothing."""
 
@@ -105,7 +102,7 @@ def run(
     schedule: Schedule,
     *,
     folder: Path | None = None,
-    tell: Tell = quiet,
+    tell: TellStep = quiet,
     look: Callable[[int], None] | None = None,
     key: str = "",
 ) -> tuple[dict[str, Tensor], TrainingState]:

@@ -44,7 +44,7 @@ class AskAdded:
     """Which metrics, of one grid."""
 
 
-Found = dict[str, MeanSums | str]
+FoundSums = dict[str, MeanSums | str]
 """Per metric its sum over a block, or why it could not be measured."""
 
 
@@ -75,14 +75,16 @@ def with_derived(known: Installed, values: dict[str, float]) -> dict[str, float]
     return out
 
 
-def _pass(runner: Executor, task: Any, ask: Ask, metrics: Sequence[Metric], blocks: Sequence[Tile]) -> Found:
+def _pass(
+    runner: Executor, task: Any, ask: Ask, metrics: Sequence[Metric], blocks: Sequence[Tile]
+) -> FoundSums:
     if not metrics:
         return {}
     told = AskAdded(ask, tuple(metric.key for metric in metrics))
     return functools.reduce(_joined, runner.map(task, told, blocks))
 
 
-def _joined(first: Found, second: Found) -> Found:
+def _joined(first: FoundSums, second: FoundSums) -> FoundSums:
     out = dict(first)
     for key, value in second.items():
         before = out[key]
@@ -94,12 +96,12 @@ def _joined(first: Found, second: Found) -> Found:
     return out
 
 
-def _fine_block(told: AskAdded, block: Tile) -> Found:
+def _fine_block(told: AskAdded, block: Tile) -> FoundSums:
     metrics = [find(key) for key in told.keys]
     return _sums(metrics, _fine_views(told.ask.subject, block.core, images_needed(metrics)))
 
 
-def _coarse_block(told: AskAdded, block: Tile) -> Found:
+def _coarse_block(told: AskAdded, block: Tile) -> FoundSums:
     metrics, subject = [find(key) for key in told.keys], told.ask.subject
     top, left = told.ask.window[0], told.ask.window[2]
     row0, row1, col0, col1 = block.core
@@ -130,8 +132,8 @@ def _fine_views(subject: Subject, core: Window, needed: frozenset[str]) -> Views
     return Views(images, np.ascontiguousarray(valid), subject.ratio)
 
 
-def _sums(metrics: Sequence[Metric], views: Views) -> Found:
-    found: Found = {}
+def _sums(metrics: Sequence[Metric], views: Views) -> FoundSums:
+    found: FoundSums = {}
     for metric in metrics:
         try:
             found[metric.key] = block_sum(metric, views)

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.errors import BandError, GeorefError
-from geofuse.geometry import Window, gaussian_taps
+from geofuse.geometry import Axes, Window, gaussian_taps
 from geofuse.methods.observation import (
     CUBIC_REACH_CPX,
-    Axes,
     Observation,
     axes_at,
     bands_by,

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import Window
+from geofuse.geometry import Floats, Window
 from geofuse.metrics.index_agreement import IndexSums
-from geofuse.metrics.q2n import Floats, MeanSums
+from geofuse.metrics.q2n import MeanSums
 from geofuse.metrics.reference import CosineSums, ErrorSums
 from geofuse.metrics.seams import SeamSums
 from geofuse.metrics.sharpness import SharpnessSums

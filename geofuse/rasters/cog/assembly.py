@@ -19,7 +19,7 @@ from geofuse.files import read_faults, replacing, sha256_of, write_faults
 from geofuse.rasters.cog.blocks import EncodedTile, encode_tile, framed
 from geofuse.rasters.cog.layout import Layout, lay_out
 from geofuse.rasters.cog.parts import Section, read_rest, read_section, verified
-from geofuse.rasters.cog.pyramid import Run, Spooled, in_turn, spool_overviews
+from geofuse.rasters.cog.pyramid import Runner, Spooled, in_turn, spool_overviews
 from geofuse.rasters.cog.spec import (
     BLOCK_PX,
     CogSpec,
@@ -30,7 +30,7 @@ from geofuse.rasters.cog.spec import (
     tile_grid,
 )
 
-Progress = Callable[[int, int], None]
+BytesDone = Callable[[int, int], None]
 """Called as the file grows: bytes written, bytes in all."""
 
 
@@ -51,8 +51,8 @@ def assemble(
     *,
     tile_px: int,
     image: int = 0,
-    progress: Progress | None = None,
-    run: Run = in_turn,
+    progress: BytesDone | None = None,
+    run: Runner = in_turn,
 ) -> Assembled:
     """Write the product at `out` from the parts of its tiles, row by row, and sync it.
 
@@ -120,7 +120,7 @@ def write_cog(
 class _Writer:
     """Puts bytes at their places in the file, the space reserved first."""
 
-    def __init__(self, file: BinaryIO, layout: Layout, progress: Progress | None) -> None:
+    def __init__(self, file: BinaryIO, layout: Layout, progress: BytesDone | None) -> None:
         self.handle, self.layout, self.progress, self.done = file.fileno(), layout, progress, 0
         try:
             os.posix_fallocate(self.handle, 0, layout.size_bytes)

@@ -141,7 +141,7 @@ def encode_tile(
             wanted=f"{wanted} of {spec.dtype} in a grid of {rows} x {cols} tiles",
         )
     picture = _picture(pixels, valid, spec)
-    bench = new_bench(spec)
+    bench = new_scratch(spec)
     frames = encode_blocks(picture, bench)
     whole, last = depth_of(tile_px), len(levels(spec)) - 1
     for level in range(1, min(whole + 1, last) + 1):
@@ -176,7 +176,7 @@ def _picture(pixels: NDArray[Any], valid: NDArray[np.bool_] | None, spec: CogSpe
 
 
 @dataclass(slots=True)
-class Bench:
+class Scratch:
     """What one thread needs while it encodes: buffers used again for every block."""
 
     spec: CogSpec
@@ -191,7 +191,7 @@ class Bench:
     """The frame of a block that is all nodata, once it has been made."""
 
 
-def new_bench(spec: CogSpec) -> Bench:
+def new_scratch(spec: CogSpec) -> Scratch:
     """Allocate the buffers for a spec."""
     dtype = np.dtype(spec.dtype)
     beside = samples(spec) if planes(spec) == 1 else 1
@@ -206,10 +206,10 @@ def new_bench(spec: CogSpec) -> Bench:
         gathered = np.empty((group, BLOCK_PX, BLOCK_PX), dtype)
     fill = fill_of(spec)
     nothing = None if fill is None else np.array(fill, dtype).view(_word(dtype))
-    return Bench(spec, predicted, gathered, nothing)
+    return Scratch(spec, predicted, gathered, nothing)
 
 
-def encode_blocks(picture: Picture, bench: Bench) -> list[bytes]:
+def encode_blocks(picture: Picture, bench: Scratch) -> list[bytes]:
     """Return the frames of all blocks of a picture, in the order of `frames_of`."""
     image = _with_alpha(picture, bench.spec)
     size = image.shape[0], image.shape[1]
@@ -247,7 +247,7 @@ def _mask_frame(valid: NDArray[np.uint8], spec: CogSpec) -> bytes:
     return _between(bytes(imagecodecs.deflate_encode(np.packbits(block, axis=1).tobytes(), MASK_LEVEL)))
 
 
-def _cut(image: NDArray[Any], row: int, col: int, bench: Bench) -> Iterator[tuple[NDArray[Any], int, int]]:
+def _cut(image: NDArray[Any], row: int, col: int, bench: Scratch) -> Iterator[tuple[NDArray[Any], int, int]]:
     """Yield each plane of a block as (image, top, left), whole blocks in place, those at the edge padded."""
     top, left = row * BLOCK_PX, col * BLOCK_PX
     if min(image.shape[0] - top, image.shape[1] - left) < BLOCK_PX:
@@ -273,7 +273,7 @@ def _padded(part: NDArray[Any], spec: CogSpec) -> NDArray[Any]:
     return block
 
 
-def _frame(image: NDArray[Any], top: int, left: int, bench: Bench) -> bytes:
+def _frame(image: NDArray[Any], top: int, left: int, bench: Scratch) -> bytes:
     """Encode the block of `image` (h, w, samples) at (top, left); an empty one only the first time."""
     lag = image.shape[2]
     words = image.view(_word(image.dtype)).reshape(image.shape[0], -1)

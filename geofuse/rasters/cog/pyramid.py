@@ -9,12 +9,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.rasters.cog.blocks import Picture, encode_blocks, new_bench
+from geofuse.rasters.cog.blocks import Picture, encode_blocks, new_scratch
 from geofuse.rasters.cog.spec import BLOCK_PX, CogSpec, abreast, blocks_of, frames_of, levels
 
 Rest = Callable[[int, int], Picture]
 """Gives the rest of the tile in a row and column."""
-Run = Callable[[Callable[[Any, Any], Any], Any, Any], Iterator[Any]]
+Runner = Callable[[Callable[[Any, Any], Any], Any, Any], Iterator[Any]]
 """Calls ``task(shared, item)`` for every item and yields the results in order, perhaps some at a time."""
 
 
@@ -48,7 +48,7 @@ def in_turn(task: Callable[[Any, Any], Any], shared: Any, items: Any) -> Iterato
 
 
 def spool_overviews(
-    spec: CogSpec, first_level: int, rest: Rest, *, spool: BinaryIO, run: Run = in_turn
+    spec: CogSpec, first_level: int, rest: Rest, *, spool: BinaryIO, run: Runner = in_turn
 ) -> tuple[Spooled, ...]:
     """Encode all levels from `first_level` on, made of the tiles' rests at that level, into the spool.
 
@@ -73,7 +73,7 @@ def spool_overviews(
 
 def _encoded(spec: CogSpec, block: Block) -> tuple[tuple[int, int, int], list[bytes]]:
     """Encode a block: a task."""
-    return (block.level, block.row, block.col), encode_blocks(block.picture, new_bench(spec))
+    return (block.level, block.row, block.col), encode_blocks(block.picture, new_scratch(spec))
 
 
 def _blocks(

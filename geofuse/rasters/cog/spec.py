@@ -12,6 +12,7 @@ import numpy as np
 
 from geofuse.config.sections import Compress, EncodeOptions, Interleave, Predictor, Validity
 from geofuse.errors import UsageError
+from geofuse.geometry import Transform
 from geofuse.rasters.image import FLOAT_DTYPES, WHOLE_DTYPES
 
 BLOCK_PX = 512
@@ -36,7 +37,6 @@ PREDICTED = ("zstd", "deflate", "lzw")
 OVERVIEWS = ("average", "or", "nearest")
 ALPHA_DTYPES = ("uint8", "uint16")
 """Types in which readers know an alpha band's largest value for opaque."""
-Transform = tuple[float, float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)

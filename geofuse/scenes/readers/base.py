@@ -22,7 +22,7 @@ _PACKED = (b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedFile:
     """One file of a delivery."""
 
     name: str
@@ -39,7 +39,7 @@ class Listing:
 
     where: str
     """The folder or archive; empty for names that lie elsewhere, such as the assets of a catalogue's item."""
-    entries: tuple[Entry, ...]
+    entries: tuple[ListedFile, ...]
     """The files, sorted by name."""
 
 
@@ -51,7 +51,7 @@ class Match:
     """The reader's name in the table."""
     where: str
     """The folder or archive; empty for files that were named by hand."""
-    files: tuple[Entry, ...]
+    files: tuple[ListedFile, ...]
     """Those that belong to the delivery; others beside them do not count."""
     given: tuple[Given, ...]
     """By what the scene can be opened again: the folder or archive, or each image's files with their role."""
@@ -102,7 +102,7 @@ def list_folder(path: str) -> Listing:
     except OSError as fault:
         raise ReadError(f"folder cannot be read: {fault.strerror}", path=path) from fault
     _few(len(found), path)
-    return Listing(path, tuple(Entry(name, os.path.join(path, name), size) for name, size in found))
+    return Listing(path, tuple(ListedFile(name, os.path.join(path, name), size) for name, size in found))
 
 
 def list_tar(path: str) -> Listing:
@@ -128,16 +128,18 @@ def list_tar(path: str) -> Listing:
         ) from fault
     except OSError as fault:
         raise ReadError(f"archive cannot be read: {fault.strerror}", path=path) from fault
-    entries = (Entry(os.path.basename(name), f"tar:{place}!{name}", size) for name, size in sorted(found))
+    entries = (
+        ListedFile(os.path.basename(name), f"tar:{place}!{name}", size) for name, size in sorted(found)
+    )
     return Listing(path, tuple(entries))
 
 
 def names_only(files: Sequence[tuple[str, str]]) -> Listing:
     """Return files that are not here, each by name and by what its owner calls it, as a listing."""
-    return Listing("", tuple(Entry(name, key) for name, key in files))
+    return Listing("", tuple(ListedFile(name, key) for name, key in files))
 
 
-def read_text(entry: Entry, most_bytes: int) -> str:
+def read_text(entry: ListedFile, most_bytes: int) -> str:
     """Read a small text of a delivery; raises FormatError for one that is empty or over `most_bytes`."""
     return sidecars.read_small(entry.path, most_bytes).decode("utf-8", "replace")
 

@@ -13,7 +13,7 @@ from geofuse.rasters import sniffing
 from geofuse.rasters.image import Band, Image
 from geofuse.scenes import sidecars
 from geofuse.scenes.bands import with_nodata
-from geofuse.scenes.readers.base import Entry, Listing, Match
+from geofuse.scenes.readers.base import ListedFile, Listing, Match
 from geofuse.scenes.readers.rasterfile import (
     RasterFile,
     band_in,
@@ -61,7 +61,7 @@ READER = PairReader()
 
 def named(given: Sequence[Given]) -> Match:
     """Return files named by hand as what this reader opens."""
-    files = tuple(Entry(os.path.basename(one.path), one.path) for one in given)
+    files = tuple(ListedFile(os.path.basename(one.path), one.path) for one in given)
     return Match(NAME, "", files, tuple(given))
 
 

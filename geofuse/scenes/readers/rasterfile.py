@@ -12,7 +12,7 @@ from geofuse.rasters.datasets import inspect
 from geofuse.rasters.grids import apart_px
 from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Band, Grid, Image, Piece
-from geofuse.rasters.tiling import SAME_GRID_PX, Layout, laid_out
+from geofuse.rasters.tiling import SAME_GRID_PX, TileLayout, laid_out
 from geofuse.rasters.validity import holds
 from geofuse.scenes import sidecars
 from geofuse.scenes.relating import same_crs
@@ -125,7 +125,7 @@ def tiled_image(
     )
 
 
-def _pieces(layout: Layout, index: int) -> tuple[Piece, ...]:
+def _pieces(layout: TileLayout, index: int) -> tuple[Piece, ...]:
     places = zip(layout.tiles, layout.windows, strict=True)
     return tuple(Piece(tile.path, index, window=window) for tile, window in places)
 

@@ -20,7 +20,7 @@ from geofuse.serve.http.tokens import Keyring
 from geofuse.serve.maps.tiling import Tiler
 from geofuse.serve.orders.jobs import Jobs
 from geofuse.serve.settings import Settings
-from geofuse.serve.stac.archive import Archive, Row
+from geofuse.serve.stac.archive import Archive, IndexRow
 
 T = TypeVar("T")
 
@@ -77,12 +77,12 @@ TheDoor = Annotated[Door, Depends(door_of)]
 TheVisitor = Annotated[Visitor, Depends(visitor_of)]
 
 
-async def row_of(id: str, door: TheDoor, visitor: TheVisitor) -> tuple[Row, Grant]:
+async def row_of(id: str, door: TheDoor, visitor: TheVisitor) -> tuple[IndexRow, Grant]:
     """Return the item of a route's path, and what may be done with it."""
     return (await door.fresh()).row(id, visitor)
 
 
-TheRow = Annotated[tuple[Row, Grant], Depends(row_of)]
+TheRow = Annotated[tuple[IndexRow, Grant], Depends(row_of)]
 
 
 async def known_only(request: Request) -> None:

@@ -22,7 +22,7 @@ from geofuse.errors import UsageError
 CHUNK_BYTES = 64 << 10
 """Read and handed on at a time; a client that does not take them holds about three of these."""
 _RANGE = re.compile(r"(\d{0,19})-(\d{0,19})")
-Span = tuple[int, int]
+ByteRange = tuple[int, int]
 
 
 class RangeFault(Exception):
@@ -45,7 +45,7 @@ class Held:
     """What it is saved as."""
 
 
-def ranges_of(text: str, size: int, most: int) -> list[Span] | None:
+def ranges_of(text: str, size: int, most: int) -> list[ByteRange] | None:
     """Return the spans (start, stop) that a Range header asks for; None where it is of another unit.
 
     Raises UsageError for a header that says nothing, RangeFault for what the file has not, for more than `most`
@@ -63,7 +63,7 @@ def ranges_of(text: str, size: int, most: int) -> list[Span] | None:
         raise UsageError("a malformed Range header", wanted="bytes=FIRST-LAST")
     if len(found) > most:
         raise RangeFault
-    spans: list[Span] = []
+    spans: list[ByteRange] = []
     for match in found:
         assert match is not None
         first, last = match[1], match[2]
@@ -85,7 +85,7 @@ class FileAnswer(Response):
     def __init__(
         self,
         held: Held,
-        spans: Sequence[Span] | None,
+        spans: Sequence[ByteRange] | None,
         threads: ThreadPoolExecutor,
         told: Callable[[int, bool], None],
         *,
@@ -99,14 +99,14 @@ class FileAnswer(Response):
         length = sum(len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in self.pieces)
         self.init_headers(self._heads(length))
 
-    def _pieces(self) -> list[bytes | Span]:
+    def _pieces(self) -> list[bytes | ByteRange]:
         """Return what is sent, in order: bytes as they are, and spans of the file."""
         if self.spans is None:
             return [(0, self.held.size)]
         if len(self.spans) == 1:
             return [self.spans[0]]
         self.mark = secrets.token_hex(12)
-        found: list[bytes | Span] = []
+        found: list[bytes | ByteRange] = []
         for start, stop in self.spans:
             lines = (
                 f"--{self.mark}",
@@ -148,7 +148,7 @@ class FileAnswer(Response):
             os.close(self.held.descriptor)
             self.told(sent, not gone.is_set())
 
-    async def _send(self, piece: bytes | Span, send: Any, gone: asyncio.Event) -> int:
+    async def _send(self, piece: bytes | ByteRange, send: Any, gone: asyncio.Event) -> int:
         if isinstance(piece, bytes):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             return 0

@@ -9,22 +9,16 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from typing import Any
 from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from geofuse.errors import TokenError
 from geofuse.serve.http.access import Visitor
 from geofuse.serve.http.faults import RETRY_S, fault_body
 from geofuse.serve.http.tokens import Keyring
 from geofuse.serve.settings import Settings
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "geofuse_session"
 UPLOADS = "/api/uploads"
@@ -51,7 +45,7 @@ _log = logging.getLogger(__name__)
 class Guard:
     """Wraps an application; `working` counts the requests inside it, all of them whole: none waits for its body."""
 
-    def __init__(self, app: App, settings: Settings, keyring: Keyring, counts: dict[str, int]) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, keyring: Keyring, counts: dict[str, int]) -> None:
         self.app, self.settings, self.keyring, self.counts = app, settings, keyring, counts
         self.working = 0
         self.held_bytes = 0

@@ -10,12 +10,12 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from geofuse.serve.http.faults import RETRY_S, fault_body
-from geofuse.serve.settings import Limits
+from geofuse.serve.settings import ServeLimits
 
 _log = logging.getLogger(__name__)
 
 
-def protocol_with(limits: Limits) -> type[asyncio.Protocol]:
+def protocol_with(limits: ServeLimits) -> type[asyncio.Protocol]:
     """Return the protocol with a server's own deadlines."""
     return type("Guarded", (Guarded,), {"limits": limits})
 
@@ -23,7 +23,7 @@ def protocol_with(limits: Limits) -> type[asyncio.Protocol]:
 class Guarded(H11Protocol):
     """uvicorn's protocol, closing what sends its header, or takes our answer, too slowly."""
 
-    limits = Limits()
+    limits = ServeLimits()
     """Its deadlines; a server's own by `protocol_with`."""
 
     _head: asyncio.TimerHandle | None = None

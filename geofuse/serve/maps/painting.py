@@ -18,7 +18,7 @@ from geofuse.errors import MissingError
 from geofuse.kernels.picture import paint
 from geofuse.rasters.validity import mapped
 from geofuse.serve.maps.rasters import Raster, read_scaled, scaled_shape
-from geofuse.serve.maps.rendering import Look, curve_of
+from geofuse.serve.maps.rendering import Rendering, curve_of
 
 HALF_M = 20037508.342789244
 """Half the side of the Web Mercator square, in its metres."""
@@ -32,7 +32,7 @@ _here = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TilePlace:
     """A tile's address and size."""
 
     z: int
@@ -45,14 +45,14 @@ class Place:
     """Pixels along a side."""
 
 
-def checked_place(place: Place) -> Place:
+def checked_place(place: TilePlace) -> TilePlace:
     """Return the place if there is such a tile; raises MissingError."""
     if not 0 <= place.z <= DEEPEST or not (0 <= place.x < 2**place.z and 0 <= place.y < 2**place.z):
         raise MissingError(f"no tile {place.z}/{place.x}/{place.y}", wanted=f"levels 0 to {DEEPEST}")
     return place
 
 
-def tile(raster: Raster, look: Look, place: Place, *, scale: int, form: str) -> bytes:
+def tile(raster: Raster, look: Rendering, place: TilePlace, *, scale: int, form: str) -> bytes:
     """Return a tile's bytes; where the raster is not, or has no data, it is transparent.
 
     `scale` bounds the detail: no pixel of the raster is seen but as the mean of `scale` x `scale`.
@@ -61,7 +61,7 @@ def tile(raster: Raster, look: Look, place: Place, *, scale: int, form: str) -> 
     return empty(place.size, form) if pixels is None else encode(pixels, form)
 
 
-def painted(raster: Raster, look: Look, place: Place, *, scale: int) -> NDArray[np.uint8] | None:
+def painted(raster: Raster, look: Rendering, place: TilePlace, *, scale: int) -> NDArray[np.uint8] | None:
     """Return a tile's pixels (size, size, 4); None where nothing of the raster lies in it."""
     step = 4 if place.z < 6 else 16
     rows, cols = _places(raster, place, step)
@@ -85,7 +85,7 @@ def painted(raster: Raster, look: Look, place: Place, *, scale: int) -> NDArray[
     return out
 
 
-def _places(raster: Raster, place: Place, step: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _places(raster: Raster, place: TilePlace, step: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return rows and columns on the raster, centres whole numbers, under every `step`-th pixel of a tile."""
     side = 2.0 * HALF_M / 2**place.z
     at = (np.arange(0, place.size + 1, step) + 0.5) / place.size * side
@@ -170,7 +170,7 @@ def empty(size: int, form: str) -> bytes:
     return _EMPTY[size, form]
 
 
-def picture(raster: Raster, look: Look, factor: int) -> NDArray[np.uint8]:
+def picture(raster: Raster, look: Rendering, factor: int) -> NDArray[np.uint8]:
     """Return a raster made smaller by `factor` on its own grid: (h, w, 4)."""
     height, width = scaled_shape(raster, factor)
     order = tuple(dict.fromkeys(look.bands))
@@ -178,7 +178,7 @@ def picture(raster: Raster, look: Look, factor: int) -> NDArray[np.uint8]:
     return shaded(values[[order.index(band) for band in look.bands]], valid, look)
 
 
-def shaded(planes: NDArray[Any], valid: NDArray[np.bool_], look: Look) -> NDArray[np.uint8]:
+def shaded(planes: NDArray[Any], valid: NDArray[np.bool_], look: Rendering) -> NDArray[np.uint8]:
     """Stretch planes (3, h, w) to (h, w, 4), as tiles are."""
     low = np.array([span[0] for span in look.ranges])[:, None, None]
     high = np.array([span[1] for span in look.ranges])[:, None, None]

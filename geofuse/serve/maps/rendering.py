@@ -14,7 +14,7 @@ from geofuse.clips.clip import parsed_ranges
 from geofuse.errors import BandError, ChangedError, UsageError
 from geofuse.rasters.preview import choose_rgb
 from geofuse.serve.maps.rasters import Raster, raster_at, read_scaled, scaled_shape
-from geofuse.serve.stac.archive import Row
+from geofuse.serve.stac.archive import IndexRow
 
 SAMPLE_PX = 1024
 """Statistics are of the image made small enough for this."""
@@ -46,7 +46,7 @@ class BandStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Rendering:
     """How an image is shown."""
 
     bands: tuple[int, int, int]
@@ -97,14 +97,14 @@ def _stats(values: NDArray[np.float32]) -> BandStats:
     )
 
 
-def band_names(row: Row) -> list[str]:
+def band_names(row: IndexRow) -> list[str]:
     """Return the names of an item's bands, in their order."""
     return [str(band["name"]) for band in row.assets["data"]["bands"]]
 
 
 def look_of(
-    row: Row, raster: Raster, *, bands: str | None = None, ranges: str | None = None, gamma: float = 1.0
-) -> Look:
+    row: IndexRow, raster: Raster, *, bands: str | None = None, ranges: str | None = None, gamma: float = 1.0
+) -> Rendering:
     """Read a look from what an address says; by default true colour between the percentiles.
 
     `bands` are one name (grey) or three, `ranges` "low,high" for all or one of each, by semicolons. Raises
@@ -120,7 +120,7 @@ def look_of(
         stats = stats_of(raster)
         spans = tuple((stats[at].low, stats[at].high) for at in chosen)
     red, green, blue = chosen
-    return Look((red, green, blue), spans, gamma)
+    return Rendering((red, green, blue), spans, gamma)
 
 
 def _chosen(text: str, names: list[str]) -> tuple[int, ...]:

@@ -15,8 +15,8 @@ from geofuse.serve.http.access import Grant
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
 from geofuse.serve.maps.rasters import Raster, raster_at
-from geofuse.serve.maps.rendering import Look, band_names, look_of, presets_of
-from geofuse.serve.stac.archive import Row
+from geofuse.serve.maps.rendering import Rendering, band_names, look_of, presets_of
+from geofuse.serve.stac.archive import IndexRow
 from geofuse.serve.stac.item_views import zooms
 
 QML_TYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
@@ -49,7 +49,7 @@ async def qlr(request: Request, door: TheDoor, found: TheRow, style: Style = Non
     return _file(QLR_TYPE, top, f"{row.id}.qlr")
 
 
-def _look(door: Door, row: Row, style: str | None) -> tuple[Raster, Look]:
+def _look(door: Door, row: IndexRow, style: str | None) -> tuple[Raster, Rendering]:
     raster = raster_at(door.archive.asset_path(row, "data"))
     looks = {look["id"]: look["bands"] for look in presets_of(band_names(row))}
     if style is not None and style not in looks:
@@ -59,7 +59,7 @@ def _look(door: Door, row: Row, style: str | None) -> tuple[Raster, Look]:
 
 
 def _definition(
-    door: Door, row: Row, grant: Grant, raster: Raster, look: Look, *, root: str, style: str | None
+    door: Door, row: IndexRow, grant: Grant, raster: Raster, look: Rendering, *, root: str, style: str | None
 ) -> ElementTree.Element:
     title = str(row.properties.get("title", row.id))
     whole = grant.download and row.access == "open" and not door.settings.token_required
@@ -86,7 +86,7 @@ def _definition(
     return top
 
 
-def _pipe(row: Row, raster: Raster, look: Look) -> ElementTree.Element:
+def _pipe(row: IndexRow, raster: Raster, look: Rendering) -> ElementTree.Element:
     """Return QGIS's rendering pipe for a look; nodata stays transparent by the file's own tag."""
     pipe = ElementTree.Element("pipe")
     if len(set(look.bands)) == 1:

@@ -10,14 +10,14 @@ from starlette.responses import Response
 from geofuse.serve.http.access import Grant
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, known_only
 from geofuse.serve.http.faults import RESPONSES
-from geofuse.serve.maps.painting import DEEPEST, FORMATS, Place
+from geofuse.serve.maps.painting import DEEPEST, FORMATS, TilePlace
 from geofuse.serve.maps.tiling import Asked
-from geofuse.serve.stac.archive import Row
+from geofuse.serve.stac.archive import IndexRow
 from geofuse.serve.stac.items import kept_for, unchanged
 
 router = APIRouter(tags=["tiles"], responses=RESPONSES, dependencies=[Depends(known_only)])
 Level = Annotated[int, Path(ge=0, le=DEEPEST)]
-Index = Annotated[int, Path(ge=0, lt=2**DEEPEST)]
+TileIndex = Annotated[int, Path(ge=0, lt=2**DEEPEST)]
 
 
 @router.get("/api/items/{id}/tiles/{z}/{x}/{y}.{form}", response_class=Response)
@@ -26,8 +26,8 @@ async def tile(
     door: TheDoor,
     found: TheRow,
     z: Level,
-    x: Index,
-    y: Index,
+    x: TileIndex,
+    y: TileIndex,
     form: Literal["png", "webp", "jpg"],
     layer: Annotated[Literal["fused", "input"], Query()] = "fused",
     bands: Annotated[str | None, Query(description="one name (grey) or three", max_length=200)] = None,
@@ -38,14 +38,14 @@ async def tile(
 ) -> Response:
     """A tile of the fused image or of the unsharpened input; transparent where there is nothing."""
     asked = Asked(layer, bands, range, gamma, form)
-    return await tile_response(request, door, found, Place(z, x, y, int(size)), asked, version=v)
+    return await tile_response(request, door, found, TilePlace(z, x, y, int(size)), asked, version=v)
 
 
 async def tile_response(
     request: Request,
     door: Door,
-    found: tuple[Row, Grant],
-    place: Place,
+    found: tuple[IndexRow, Grant],
+    place: TilePlace,
     asked: Asked,
     *,
     version: str | None = None,

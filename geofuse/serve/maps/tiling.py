@@ -12,11 +12,11 @@ from pathlib import Path
 
 from geofuse.errors import BusyError, MissingError
 from geofuse.serve.http.access import Grant
-from geofuse.serve.maps.painting import Place, checked_place, tile
+from geofuse.serve.maps.painting import TilePlace, checked_place, tile
 from geofuse.serve.maps.rasters import raster_at, stay_in_gdal
 from geofuse.serve.maps.rendering import look_of
-from geofuse.serve.settings import Limits
-from geofuse.serve.stac.archive import Archive, Row
+from geofuse.serve.settings import ServeLimits
+from geofuse.serve.stac.archive import Archive, IndexRow
 
 LAYERS = {"fused": "data", "input": "input"}
 """Asset of each layer."""
@@ -41,19 +41,19 @@ class Asked:
 class Tiler:
     """Makes tiles and keeps them."""
 
-    def __init__(self, archive: Archive, limits: Limits, counts: dict[str, int]) -> None:
+    def __init__(self, archive: Archive, limits: ServeLimits, counts: dict[str, int]) -> None:
         self.archive, self.limits, self.counts = archive, limits, counts
         self.threads = ThreadPoolExecutor(max(2, os.cpu_count() or 2), "tile", initializer=stay_in_gdal)
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
         self._coming: dict[str, asyncio.Future[bytes]] = {}
 
-    def tag(self, row: Row, grant: Grant, place: Place, asked: Asked) -> str:
+    def tag(self, row: IndexRow, grant: Grant, place: TilePlace, asked: Asked) -> str:
         """Return what tells a tile from any other: the same tag, the same bytes."""
         text = repr((row.id, row.version, grant.scale, place, asked))
         return blake2b(text.encode(), digest_size=12).hexdigest()
 
-    async def tile(self, row: Row, grant: Grant, place: Place, asked: Asked) -> bytes:
+    async def tile(self, row: IndexRow, grant: Grant, place: TilePlace, asked: Asked) -> bytes:
         """Return a tile's bytes; raises BusyError where too many wait, MissingError, BandError, UsageError."""
         checked_place(place)
         tag = self.tag(row, grant, place, asked)
@@ -71,7 +71,7 @@ class Tiler:
             future.add_done_callback(lambda done: self._arrived(tag, done))
         return await asyncio.shield(self._coming[tag])
 
-    def _make(self, row: Row, grant: Grant, place: Place, asked: Asked) -> bytes:
+    def _make(self, row: IndexRow, grant: Grant, place: TilePlace, asked: Asked) -> bytes:
         if asked.layer not in LAYERS or LAYERS[asked.layer] not in row.assets:
             raise MissingError(f"no layer {asked.layer[:20]!r}", wanted=" or ".join(LAYERS))
         product = raster_at(self._path(row, "data"))
@@ -79,7 +79,7 @@ class Tiler:
         shown = product if asked.layer == "fused" else raster_at(self._path(row, LAYERS[asked.layer]))
         return tile(shown, look, place, scale=grant.scale, form=asked.form)
 
-    def _path(self, row: Row, key: str) -> Path:
+    def _path(self, row: IndexRow, key: str) -> Path:
         return self.archive.asset_path(row, key)
 
     def _arrived(self, tag: str, done: asyncio.Future[bytes]) -> None:

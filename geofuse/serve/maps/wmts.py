@@ -17,12 +17,12 @@ from geofuse.errors import MissingError, UsageError
 from geofuse.serve.http.access import Grant
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
-from geofuse.serve.maps.painting import DEEPEST, HALF_M, Place
+from geofuse.serve.maps.painting import DEEPEST, HALF_M, TilePlace
 from geofuse.serve.maps.rasters import raster_at
 from geofuse.serve.maps.rendering import band_names, presets_of
-from geofuse.serve.maps.tiles import Index, Level, tile_response
+from geofuse.serve.maps.tiles import Level, TileIndex, tile_response
 from geofuse.serve.maps.tiling import Asked
-from geofuse.serve.stac.archive import Row, Search
+from geofuse.serve.stac.archive import IndexRow, Search
 from geofuse.serve.stac.item_views import zooms
 
 MATRIX_SET = "WebMercatorQuad"
@@ -38,7 +38,7 @@ NAMES = {
 }
 CAPABILITIES = "/wmts/1.0.0/WMTSCapabilities.xml"
 router = APIRouter(tags=["gis"], responses=RESPONSES)
-Style = Annotated[str, Path(max_length=40, description="true, cir, ...: the looks an item has")]
+StyleInPath = Annotated[str, Path(max_length=40, description="true, cir, ...: the looks an item has")]
 
 
 @router.get(CAPABILITIES, response_class=Response, dependencies=[Depends(known_only)])
@@ -63,10 +63,10 @@ async def one_layer(request: Request, door: TheDoor, found: TheRow) -> Response:
     dependencies=[Depends(known_only)],
 )
 async def by_path(
-    request: Request, door: TheDoor, found: TheRow, style: Style, z: Level, y: Index, x: Index
+    request: Request, door: TheDoor, found: TheRow, style: StyleInPath, z: Level, y: TileIndex, x: TileIndex
 ) -> Response:
     """A tile, addressed as the capabilities say: row before column."""
-    return await tile_response(request, door, found, Place(z, x, y), _asked(found[0], style))
+    return await tile_response(request, door, found, TilePlace(z, x, y), _asked(found[0], style))
 
 
 @router.get("/xyz/{id}/{z}/{x}/{y}.png", response_class=Response, dependencies=[Depends(known_only)])
@@ -75,12 +75,12 @@ async def xyz(
     door: TheDoor,
     found: TheRow,
     z: Level,
-    x: Index,
-    y: Index,
+    x: TileIndex,
+    y: TileIndex,
     style: Annotated[str | None, Query(max_length=40, description="true, cir, ...")] = None,
 ) -> Response:
     """A tile by the scheme of most maps on the web."""
-    return await tile_response(request, door, found, Place(z, x, y), _asked(found[0], style))
+    return await tile_response(request, door, found, TilePlace(z, x, y), _asked(found[0], style))
 
 
 @router.get("/wmts", response_class=Response)
@@ -98,7 +98,7 @@ async def by_keys(request: Request, door: TheDoor, visitor: TheVisitor) -> Respo
         raise UsageError("a TILEMATRIXSET or FORMAT that is not here", wanted=f"{MATRIX_SET}, image/png")
     found = (await door.fresh()).row(said.get("layer", ""), visitor)
     z, x, y = (_whole(said.get(key)) for key in ("tilematrix", "tilecol", "tilerow"))
-    place = Place(z, x, y)
+    place = TilePlace(z, x, y)
     return await tile_response(request, door, found, place, _asked(found[0], said.get("style") or None))
 
 
@@ -108,7 +108,7 @@ def _whole(text: str | None) -> int:
     return int(text)
 
 
-def _asked(row: Row, style: str | None) -> Asked:
+def _asked(row: IndexRow, style: str | None) -> Asked:
     """Return the look that a style stands for; its stretch is the product's own percentiles."""
     looks = {look["id"]: look["bands"] for look in presets_of(band_names(row))}
     if style is None or style == "default":
@@ -118,14 +118,14 @@ def _asked(row: Row, style: str | None) -> Asked:
     return Asked(bands=",".join(looks[style]))
 
 
-async def _document(request: Request, door: Door, rows: list[tuple[Row, Grant]]) -> Response:
+async def _document(request: Request, door: Door, rows: list[tuple[IndexRow, Grant]]) -> Response:
     root = root_of(request, door.settings)
     data = await door.aside(_capabilities, door, rows, root)
     headers = {"cache-control": "private, no-cache"}
     return Response(data, media_type="application/xml", headers=headers)
 
 
-def _capabilities(door: Door, rows: Iterable[tuple[Row, Grant]], root: str) -> bytes:
+def _capabilities(door: Door, rows: Iterable[tuple[IndexRow, Grant]], root: str) -> bytes:
     for prefix, name in NAMES.items():
         ElementTree.register_namespace(prefix, name)
     top = ElementTree.Element(_name("Capabilities"), {"version": "1.0.0"})
@@ -154,7 +154,7 @@ def _operation(operations: ElementTree.Element, name: str, address: str) -> None
     _add(_add(constraint, "ows:AllowedValues"), "ows:Value", "KVP")
 
 
-def _layer(contents: ElementTree.Element, door: Door, row: Row, grant: Grant, root: str) -> None:
+def _layer(contents: ElementTree.Element, door: Door, row: IndexRow, grant: Grant, root: str) -> None:
     west, south, east, north = row.bounds
     if east > 180.0:
         west, east = -180.0, 180.0

@@ -20,7 +20,7 @@ from geofuse.serve.maps.rendering import band_names, stats_of
 from geofuse.serve.orders.area_files import area_of_upload
 from geofuse.serve.orders.downloads import file_answer
 from geofuse.serve.orders.jobs import told
-from geofuse.serve.stac.archive import Row
+from geofuse.serve.stac.archive import IndexRow
 from geofuse.serve.stac.item_views import when
 
 MEDIA = {".tif": "image/tiff", ".zip": "application/zip", ".nc": "application/x-netcdf"}
@@ -137,7 +137,7 @@ async def clip_file(request: Request, door: TheDoor, visitor: TheVisitor, job: s
     return file_answer(request, door, held, what=what)
 
 
-def _planned(door: Door, row: Row, wish: ClipWish) -> Cut:
+def _planned(door: Door, row: IndexRow, wish: ClipWish) -> Cut:
     path = door.archive.asset_path(row, "data")
     names = band_names(row)
     ranges = parsed_ranges(wish.range) if wish.range else None
@@ -155,7 +155,7 @@ def _planned(door: Door, row: Row, wish: ClipWish) -> Cut:
     return plan_clip(path, names, asked, credit_of(row))
 
 
-def _percentiles(door: Door, row: Row, bands: list[str]) -> tuple[tuple[float, float], ...] | None:
+def _percentiles(door: Door, row: IndexRow, bands: list[str]) -> tuple[tuple[float, float], ...] | None:
     """Return the page's own stretch of the bands named; None lets the clip measure its own."""
     names, stats = band_names(row), stats_of(raster_at(door.archive.asset_path(row, "data")))
     if not bands or not set(bands) <= set(names):
@@ -163,7 +163,7 @@ def _percentiles(door: Door, row: Row, bands: list[str]) -> tuple[tuple[float, f
     return tuple((stats[names.index(name)].low, stats[names.index(name)].high) for name in bands)
 
 
-def credit_of(row: Row) -> Credit:
+def credit_of(row: IndexRow) -> Credit:
     """Return what a clip says of where it is from."""
     said = row.properties
     rights = said.get("geofuse:rights") or {}

@@ -21,7 +21,7 @@ from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, k
 from geofuse.serve.http.digests import Seals
 from geofuse.serve.http.faults import RESPONSES
 from geofuse.serve.http.file_response import FileAnswer, Held, RangeFault, ranges_of
-from geofuse.serve.stac.archive import Archive, Row
+from geofuse.serve.stac.archive import Archive, IndexRow
 from geofuse.serve.stac.items import report_text, unchanged, without_paths
 
 PLAIN = frozenset({"provenance", "report"})
@@ -29,7 +29,7 @@ PLAIN = frozenset({"provenance", "report"})
 router = APIRouter(tags=["downloads"], responses=RESPONSES, dependencies=[Depends(known_only)])
 
 
-def held_file(door: Door, row: Row, key: str) -> Held:
+def held_file(door: Door, row: IndexRow, key: str) -> Held:
     """Open an asset and make sure of it; raises VerifyError for one that is damaged, MissingError."""
     path, asset = door.archive.asset_path(row, key), row.assets[key]
     descriptor = _opened(path)
@@ -101,7 +101,7 @@ async def download(
     return file_answer(request, door, held, what={"item": row.id, "version": row.version, "asset": asset})
 
 
-async def _held(door: Door, row: Row, asset: str, visitor: Any) -> Held:
+async def _held(door: Door, row: IndexRow, asset: str, visitor: Any) -> Held:
     try:
         return await door.aside(held_file, door, row, asset)
     except VerifyError:  # replaced with its item in the second since that was looked at?

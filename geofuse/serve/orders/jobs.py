@@ -18,7 +18,7 @@ from typing import Any
 from geofuse.clips.clip import Cut
 from geofuse.clips.clip_files import write_clip
 from geofuse.errors import BusyError, DiskSpaceError, GeofuseError, MissingError
-from geofuse.serve.settings import Limits
+from geofuse.serve.settings import ServeLimits
 
 RESERVE_BYTES = 512 << 20
 """Disk that is left to others."""
@@ -30,7 +30,7 @@ class Cancelled(Exception):
 
 
 @dataclass(slots=True)
-class Job:
+class ClipJob:
     """A clip that is waiting, at work, or over."""
 
     id: str
@@ -62,14 +62,14 @@ class Job:
 class Jobs:
     """All clips of a server."""
 
-    def __init__(self, limits: Limits, check: Callable[[str], None]) -> None:
+    def __init__(self, limits: ServeLimits, check: Callable[[str], None]) -> None:
         self.limits, self.check = limits, check
         self.folder = Path(tempfile.mkdtemp(prefix="geofuse-clips-"))
         self.threads = ThreadPoolExecutor(limits.clips_at_once, "clip")
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, ClipJob] = {}
         self._lock = threading.Lock()
 
-    def add(self, cut: Cut, item: str, owner: str | None) -> Job:
+    def add(self, cut: Cut, item: str, owner: str | None) -> ClipJob:
         """Take a clip on; raises BusyError where too many wait, DiskSpaceError where it would not fit."""
         self.sweep()
         with self._lock:
@@ -82,12 +82,12 @@ class Jobs:
             key = secrets.token_urlsafe(18)
             name = f"{item}_clip{cut.form.extension}"
             path = self.folder / f"{key}{cut.form.extension}"
-            job = Job(key, owner, item, cut, name, path)
+            job = ClipJob(key, owner, item, cut, name, path)
             self._jobs[key] = job
         self.threads.submit(self._run, job)
         return job
 
-    def get(self, key: str, owner: str | None) -> Job:
+    def get(self, key: str, owner: str | None) -> ClipJob:
         """Return a job; raises MissingError where there is none, or another's."""
         self.sweep()
         job = self._jobs.get(key)
@@ -95,7 +95,7 @@ class Jobs:
             raise MissingError("no such clip, or not any more")
         return job
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: ClipJob) -> None:
         """Stop a job that is not over, forget one that is."""
         job.stop.set()
         with self._lock:
@@ -105,7 +105,7 @@ class Jobs:
                 job.path.unlink(missing_ok=True)
                 self._end(job, "cancelled")
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: ClipJob) -> None:
         if job.stop.is_set():
             return
         job.state = "running"
@@ -133,7 +133,7 @@ class Jobs:
             job.message = "the server failed; it is in its log"
             self._end(job, "failed")
 
-    def _end(self, job: Job, state: str) -> None:
+    def _end(self, job: ClipJob, state: str) -> None:
         job.state, job.ended = state, time.monotonic()
 
     def sweep(self) -> None:
@@ -159,7 +159,7 @@ class Jobs:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def told(job: Job) -> dict[str, Any]:
+def told(job: ClipJob) -> dict[str, Any]:
     """Return a job as clients see it."""
     done = job.state == "done"
     return {

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class IndexRow:
     """What the server keeps of an item."""
 
     id: str
@@ -95,7 +95,7 @@ class Archive:
 
     def __init__(self, folder: Path) -> None:
         self.folder = checked(folder).resolve()
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, IndexRow] = {}
         self._broken: dict[str, Stamp] = {}
         self._seen = float("-inf")
         self._state = 0
@@ -141,7 +141,7 @@ class Archive:
         """Whether `refresh` would look."""
         return time.monotonic() - self._seen >= FRESH_S
 
-    def row(self, item_id: str, visitor: Visitor) -> tuple[Row, Grant]:
+    def row(self, item_id: str, visitor: Visitor) -> tuple[IndexRow, Grant]:
         """Return an item and what may be done with it; MissingError where there is none the visitor may know of."""
         row = self._rows.get(item_id)
         grant = grant_of(row.access, visitor) if row else None
@@ -149,7 +149,7 @@ class Archive:
             raise MissingError("no such item")
         return row, grant
 
-    def search(self, search: Search, visitor: Visitor) -> list[Row]:
+    def search(self, search: Search, visitor: Visitor) -> list[IndexRow]:
         """Return what is found and may be known of, newest first."""
         found = [
             row for row in self._rows.values() if grant_of(row.access, visitor).view and _fits(row, search)
@@ -165,7 +165,7 @@ class Archive:
         """Return how many items a visitor may not know of."""
         return sum(not grant_of(row.access, visitor).view for row in self._rows.values())
 
-    def item(self, row: Row) -> dict[str, Any]:
+    def item(self, row: IndexRow) -> dict[str, Any]:
         """Read an item whole, as it lies in the catalogue."""
         try:
             value: dict[str, Any] = json.loads(self.within(row.href).read_bytes())
@@ -173,7 +173,7 @@ class Archive:
             raise MissingError("no such item, any more") from fault
         return value
 
-    def asset_path(self, row: Row, key: str) -> Path:
+    def asset_path(self, row: IndexRow, key: str) -> Path:
         """Return where an asset of an item lies; MissingError where it is not a file inside the catalogue."""
         asset = row.assets.get(key)
         if asset is None:
@@ -194,7 +194,7 @@ class Archive:
         return real
 
 
-def _fits(row: Row, search: Search) -> bool:
+def _fits(row: IndexRow, search: Search) -> bool:
     clouds = row.properties.get("eo:cloud_cover")
     tests = (
         search.start is None or row.stop >= search.start,
@@ -211,7 +211,7 @@ def _fits(row: Row, search: Search) -> bool:
     return all(word in text for word in search.words.casefold().split())
 
 
-def _boxes_meet(rows: Iterable[Row], bounds: tuple[float, float, float, float]) -> list[bool]:
+def _boxes_meet(rows: Iterable[IndexRow], bounds: tuple[float, float, float, float]) -> list[bool]:
     west, south, east, north = bounds
     boxes = np.array([row.bounds for row in rows])
     level = (boxes[:, 1] <= north) & (boxes[:, 3] >= south)
@@ -219,7 +219,7 @@ def _boxes_meet(rows: Iterable[Row], bounds: tuple[float, float, float, float]) 
     return list(map(bool, level & (across[0] | across[1])))
 
 
-def _row(folder: Path, href: str, stamp: Stamp) -> Row | None:
+def _row(folder: Path, href: str, stamp: Stamp) -> IndexRow | None:
     """Read an item; None, and a warning, where it is none."""
     try:
         item = json.loads((folder / href).read_bytes())
@@ -229,7 +229,7 @@ def _row(folder: Path, href: str, stamp: Stamp) -> Row | None:
         span = (moment, moment) if moment else (said["start_datetime"], said["end_datetime"])
         if not isinstance(said["geofuse:access"], str) or not item["assets"]["data"]["bands"]:
             raise ValueError("no access class, or no bands")
-        return Row(
+        return IndexRow(
             id=item["id"],
             collection=item["collection"],
             href=href,

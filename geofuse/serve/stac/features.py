@@ -16,10 +16,20 @@ from geofuse.errors import MissingError
 from geofuse.serve.http.access import Grant
 from geofuse.serve.http.dependencies import TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
-from geofuse.serve.stac.archive import Row, Search
+from geofuse.serve.stac.archive import IndexRow, Search
 from geofuse.serve.stac.item_views import summary, when
 from geofuse.serve.stac.items import numbers, unchanged
-from geofuse.serve.stac.stac_api import GEOJSON, JSON, OPENAPI, Asking, Box, Time, answer, link, matching
+from geofuse.serve.stac.stac_api import (
+    GEOJSON,
+    JSON,
+    OPENAPI,
+    Asking,
+    BboxQuery,
+    Time,
+    answer,
+    link,
+    matching,
+)
 
 CONFORMS = (
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
@@ -75,7 +85,7 @@ async def items(
     request: Request,
     door: TheDoor,
     visitor: TheVisitor,
-    bbox: Box = None,
+    bbox: BboxQuery = None,
     datetime: Time = None,
     limit: Annotated[int, Query(ge=1, description=f"{MOST} at most are given")] = USUAL,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
@@ -134,13 +144,13 @@ async def geopackage(request: Request, door: TheDoor, visitor: TheVisitor) -> Re
     return Response(await door.aside(_geopackage, rows), media_type=GEOPACKAGE, headers=headers)
 
 
-def _geopackage(rows: Sequence[Row]) -> bytes:
+def _geopackage(rows: Sequence[IndexRow]) -> bytes:
     with tempfile.TemporaryDirectory(prefix="geofuse-") as folder:
         write_footprints(Path(folder), [_columns(row) for row in rows])
         return (Path(folder) / "footprints.gpkg").read_bytes()
 
 
-def _columns(row: Row) -> tuple[Any, ...]:
+def _columns(row: IndexRow) -> tuple[Any, ...]:
     said = row.properties
     known = {
         "id": row.id,
@@ -157,14 +167,14 @@ def _columns(row: Row) -> tuple[Any, ...]:
     return (*(known[name] for name in COLUMNS), row.footprint)
 
 
-def _feature(row: Row, grant: Grant) -> dict[str, Any]:
+def _feature(row: IndexRow, grant: Grant) -> dict[str, Any]:
     """Return a footprint with what fits into the columns of a table."""
     told = {name: value for name, value in summary(row, grant).items() if not isinstance(value, dict)}
     told["bands"] = ", ".join(told["bands"])
     return {"type": "Feature", "id": row.id, "geometry": row.geometry, "properties": {"id": row.id, **told}}
 
 
-def _collection(rows: Sequence[Row], root: str) -> dict[str, Any]:
+def _collection(rows: Sequence[IndexRow], root: str) -> dict[str, Any]:
     address = f"{root}/ogc/collections/{NAME}"
     extent = {}
     if rows:

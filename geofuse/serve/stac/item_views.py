@@ -16,7 +16,7 @@ from geofuse.serve.http.access import Grant
 from geofuse.serve.maps.painting import DEEPEST, HALF_M
 from geofuse.serve.maps.rasters import Raster, raster_at
 from geofuse.serve.maps.rendering import BandStats, band_names, presets_of, stats_of
-from geofuse.serve.stac.archive import Archive, Row
+from geofuse.serve.stac.archive import Archive, IndexRow
 
 BINS = 40
 """Of the list's histogram of times."""
@@ -34,12 +34,12 @@ TITLES = {
 }
 
 
-def when(row: Row) -> str:
+def when(row: IndexRow) -> str:
     """Return the time of acquisition, or its beginning where only the day is known."""
     return str(row.properties.get("datetime") or row.properties["start_datetime"])
 
 
-def summary(row: Row, grant: Grant) -> dict[str, Any]:
+def summary(row: IndexRow, grant: Grant) -> dict[str, Any]:
     """Return what the list says of an item."""
     said = row.properties
     height, width = said.get("proj:shape") or (0, 0)
@@ -68,7 +68,7 @@ def summary(row: Row, grant: Grant) -> dict[str, Any]:
     }
 
 
-def quality_of(row: Row) -> dict[str, Any]:
+def quality_of(row: IndexRow) -> dict[str, Any]:
     """Return the numbers an item brings of how good it is."""
     known = dict(row.properties.get("geofuse:quality") or {})
     for name, key in (
@@ -80,7 +80,7 @@ def quality_of(row: Row) -> dict[str, Any]:
     return known
 
 
-def feature(row: Row, grant: Grant) -> dict[str, Any]:
+def feature(row: IndexRow, grant: Grant) -> dict[str, Any]:
     """Return an item as the list has it."""
     return {
         "type": "Feature",
@@ -91,7 +91,7 @@ def feature(row: Row, grant: Grant) -> dict[str, Any]:
     }
 
 
-def facets(rows: Sequence[Row], timeless: Sequence[Row]) -> dict[str, Any]:
+def facets(rows: Sequence[IndexRow], timeless: Sequence[IndexRow]) -> dict[str, Any]:
     """Return what may be chosen from: `timeless` is what all filters but that of the time have found."""
     sensors = Counter(row.collection for row in rows)
     verdicts = Counter(str(row.properties.get("geofuse:verdict")) for row in rows)
@@ -105,13 +105,13 @@ def facets(rows: Sequence[Row], timeless: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _span(rows: Sequence[Row]) -> list[str] | None:
+def _span(rows: Sequence[IndexRow]) -> list[str] | None:
     if not rows:
         return None
     return [_iso(min(row.start for row in rows)), _iso(max(row.stop for row in rows))]
 
 
-def _histogram(rows: Sequence[Row]) -> dict[str, Any] | None:
+def _histogram(rows: Sequence[IndexRow]) -> dict[str, Any] | None:
     if not rows:
         return None
     starts = np.array([row.start for row in rows])
@@ -126,7 +126,7 @@ def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def zooms(row: Row, raster: Raster, grant: Grant) -> tuple[int, int]:
+def zooms(row: IndexRow, raster: Raster, grant: Grant) -> tuple[int, int]:
     """Return the first level at which an item is worth showing, and the last at which there is more to see."""
     _, south, _, north = row.bounds
     cosine = max(math.cos(math.radians((south + north) / 2.0)), 0.05)
@@ -138,7 +138,7 @@ def zooms(row: Row, raster: Raster, grant: Grant) -> tuple[int, int]:
     return max(0, min(first, last)), max(0, last)
 
 
-def detail(archive: Archive, row: Row, grant: Grant, root: str) -> dict[str, Any]:
+def detail(archive: Archive, row: IndexRow, grant: Grant, root: str) -> dict[str, Any]:
     """Return the whole of an item as the page asks for it; reads its header and, the first time, its overview."""
     raster = raster_at(archive.asset_path(row, "data"))
     grid, names = raster.facts.grid, band_names(row)
@@ -177,7 +177,7 @@ def detail(archive: Archive, row: Row, grant: Grant, root: str) -> dict[str, Any
     }
 
 
-def links_of(row: Row, root: str) -> dict[str, str]:
+def links_of(row: IndexRow, root: str) -> dict[str, str]:
     """Return the addresses to paste into a GIS."""
     return {
         "wmts": f"{root}/wmts/1.0.0/WMTSCapabilities.xml",
@@ -188,7 +188,7 @@ def links_of(row: Row, root: str) -> dict[str, str]:
     }
 
 
-def downloads_of(row: Row, grant: Grant) -> list[dict[str, Any]]:
+def downloads_of(row: IndexRow, grant: Grant) -> list[dict[str, Any]]:
     """Return the files that may be fetched."""
     if not grant.download:
         return []
@@ -204,7 +204,7 @@ def downloads_of(row: Row, grant: Grant) -> list[dict[str, Any]]:
     ]
 
 
-def report_key(row: Row) -> str | None:
+def report_key(row: IndexRow) -> str | None:
     """Return the asset that is a report for people, if an item has one."""
     return next(
         (
@@ -216,7 +216,7 @@ def report_key(row: Row) -> str | None:
     )
 
 
-def public_item(item: dict[str, Any], row: Row, grant: Grant, root: str) -> dict[str, Any]:
+def public_item(item: dict[str, Any], row: IndexRow, grant: Grant, root: str) -> dict[str, Any]:
     """Return a STAC item with links that lead through this server; no path of the machine, no file refused."""
     here = f"{root}/stac/collections/{row.collection}"
     links = [
@@ -248,7 +248,7 @@ def bounds_in(grid: Grid, crs: str) -> list[float] | None:
     return [float(west), float(south), float(east), float(north)]
 
 
-def _band(row: Row, raster: Raster, at: int, stats: BandStats) -> dict[str, Any]:
+def _band(row: IndexRow, raster: Raster, at: int, stats: BandStats) -> dict[str, Any]:
     asset, facts = row.assets["data"], raster.facts
     optical = (asset.get("eo:bands") or [{}] * (at + 1))[at]
     micrometres = optical.get("center_wavelength")
@@ -278,7 +278,7 @@ def _band(row: Row, raster: Raster, at: int, stats: BandStats) -> dict[str, Any]
     }
 
 
-def physical_scale(row: Row, raster: Raster, at: int) -> tuple[float, float]:
+def physical_scale(row: IndexRow, raster: Raster, at: int) -> tuple[float, float]:
     """Return what makes a physical value of a band's stored one: scale and offset; 1 and 0 where unknown."""
     held = (row.assets["data"].get("raster:bands") or [{}] * (at + 1))[at]
     return (
@@ -287,14 +287,14 @@ def physical_scale(row: Row, raster: Raster, at: int) -> tuple[float, float]:
     )
 
 
-def unit_of(row: Row, raster: Raster, at: int) -> str:
+def unit_of(row: IndexRow, raster: Raster, at: int) -> str:
     """Return what a band's physical values are, in a word."""
     if physical_scale(row, raster, at) == (1.0, 0.0):
         return "DN"
     return "reflectance" if row.collection.startswith(("landsat", "sentinel")) else "physical value"
 
 
-def _input(own: Raster | None, row: Row, grid: Grid) -> dict[str, Any] | None:
+def _input(own: Raster | None, row: IndexRow, grid: Grid) -> dict[str, Any] | None:
     if own is None:
         return None
     a, b, _, d, e, _ = own.facts.grid.transform

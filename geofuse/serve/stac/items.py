@@ -26,7 +26,7 @@ from geofuse.serve.http.faults import RESPONSES
 from geofuse.serve.maps.painting import encode, picture
 from geofuse.serve.maps.rasters import Raster, raster_at, read_scaled, scaled_shape
 from geofuse.serve.maps.rendering import band_names, look_of
-from geofuse.serve.stac.archive import Row, Search
+from geofuse.serve.stac.archive import IndexRow, Search
 from geofuse.serve.stac.item_views import detail, facets, feature, physical_scale, report_key
 from geofuse.version import __version__
 
@@ -137,7 +137,7 @@ async def point(
     return await door.aside(_point, door, row, grant, (lon, lat))
 
 
-def _point(door: Any, row: Row, grant: Grant, place: tuple[float, float]) -> dict[str, Any]:
+def _point(door: Any, row: IndexRow, grant: Grant, place: tuple[float, float]) -> dict[str, Any]:
     raster = raster_at(door.archive.asset_path(row, "data"))
     at, values = _values(raster, place, grant.scale)
     own: list[float] | None = None
@@ -203,7 +203,7 @@ async def quicklook(
     return Response(data, media_type="image/png", headers=headers)
 
 
-def _picture(door: Any, row: Row, grant: Grant) -> bytes:
+def _picture(door: Any, row: IndexRow, grant: Grant) -> bytes:
     raster = raster_at(door.archive.asset_path(row, "data"))
     factor = grant.scale
     while max(raster.shape) > QUICKLOOK_PX * factor:
@@ -250,7 +250,7 @@ async def report(door: TheDoor, found: TheRow) -> Response:
     return Response(text, media_type="text/html", headers=headers)
 
 
-def report_text(door: Door, row: Row, key: str) -> str:
+def report_text(door: Door, row: IndexRow, key: str) -> str:
     """Return a report's page; of the inputs' paths, which its record has, only the names."""
     text = door.archive.asset_path(row, key).read_text(errors="replace")
     try:
@@ -269,7 +269,7 @@ def unchanged(request: Request, tag: str) -> bool:
     return tag.removeprefix("W/") in known or "*" in known
 
 
-def kept_for(version: str | None, row: Row) -> str:
+def kept_for(version: str | None, row: IndexRow) -> str:
     """Return how long an answer may be kept: for good where its address names this state of the item."""
     return "private, max-age=31536000, immutable" if version == row.version else "private, no-cache"
 

@@ -22,7 +22,7 @@ from geofuse.errors import AreaError, MissingError, UsageError
 from geofuse.serve.http.access import Visitor
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
-from geofuse.serve.stac.archive import Archive, Row, Search
+from geofuse.serve.stac.archive import Archive, IndexRow, Search
 from geofuse.serve.stac.item_views import public_item
 from geofuse.serve.stac.items import interval, numbers
 
@@ -45,9 +45,9 @@ MOST, USUAL = 1000, 100
 MOST_VERTICES = 20_000
 router = APIRouter(prefix="/stac", tags=["gis"], responses=RESPONSES, dependencies=[Depends(known_only)])
 Limit = Annotated[int, Query(ge=1, description=f"items in a page; {MOST} at most are given")]
-Box = Annotated[str | None, Query(description="W,S,E,N in degrees", max_length=200)]
+BboxQuery = Annotated[str | None, Query(description="W,S,E,N in degrees", max_length=200)]
 Time = Annotated[str | None, Query(description="A/B, A/.., ../B, or one", max_length=100)]
-Token = Annotated[str | None, Query(max_length=400)]
+PageToken = Annotated[str | None, Query(max_length=400)]
 
 
 class Asking(BaseModel):
@@ -112,7 +112,7 @@ async def collections(request: Request, door: TheDoor, visitor: TheVisitor) -> R
     archive = await door.fresh()
 
     def found() -> dict[str, Any]:
-        groups: dict[str, list[Row]] = {}
+        groups: dict[str, list[IndexRow]] = {}
         for row in archive.search(Search(), visitor):
             groups.setdefault(row.collection, []).append(row)
         values = [_collection(archive, name, rows, here) for name, rows in sorted(groups.items())]
@@ -142,10 +142,10 @@ async def items(
     door: TheDoor,
     visitor: TheVisitor,
     collection: str,
-    bbox: Box = None,
+    bbox: BboxQuery = None,
     datetime: Time = None,
     limit: Limit = USUAL,
-    token: Token = None,
+    token: PageToken = None,
     ids: Annotated[str | None, Query(max_length=20_000)] = None,
     collections: Annotated[str | None, Query(max_length=2000, description="that of the path")] = None,
 ) -> Response:
@@ -186,11 +186,11 @@ async def search_by_address(
     visitor: TheVisitor,
     collections: Annotated[str | None, Query(max_length=2000)] = None,
     ids: Annotated[str | None, Query(max_length=20_000)] = None,
-    bbox: Box = None,
+    bbox: BboxQuery = None,
     intersects: Annotated[str | None, Query(description="GeoJSON geometry", max_length=50_000)] = None,
     datetime: Time = None,
     limit: Limit = USUAL,
-    token: Token = None,
+    token: PageToken = None,
 ) -> Response:
     """Items by place, time, sensor and name."""
     asking = Asking(
@@ -238,7 +238,7 @@ async def _search(request: Request, door: Door, visitor: Visitor, asking: Asking
     return answer(await door.aside(found), GEOJSON)
 
 
-def matching(archive: Archive, asking: Asking, visitor: Visitor) -> list[Row]:
+def matching(archive: Archive, asking: Asking, visitor: Visitor) -> list[IndexRow]:
     """Return what a search finds, newest first; raises AreaError, UsageError."""
     if asking.bbox and asking.intersects:
         raise UsageError("bbox and intersects", wanted="one of them")
@@ -273,14 +273,14 @@ def _area(asking: Asking) -> Any:
     return None
 
 
-def _of(archive: Archive, name: str, visitor: Visitor) -> list[Row]:
+def _of(archive: Archive, name: str, visitor: Visitor) -> list[IndexRow]:
     rows = archive.search(Search(sensor=name), visitor)
     if not rows:
         raise MissingError("no such collection")
     return rows
 
 
-def _collection(archive: Archive, name: str, rows: Sequence[Row], here: str) -> dict[str, Any]:
+def _collection(archive: Archive, name: str, rows: Sequence[IndexRow], here: str) -> dict[str, Any]:
     """Return a collection as it lies in the catalogue, its extents and links those of what may be seen."""
     kept = json.loads(archive.within(f"{name}/collection.json").read_bytes())
     west, south, east, north = (
@@ -303,11 +303,11 @@ def _collection(archive: Archive, name: str, rows: Sequence[Row], here: str) -> 
     return {**kept, "extent": extent, "links": links}
 
 
-def _token(row: Row) -> str:
+def _token(row: IndexRow) -> str:
     return base64.urlsafe_b64encode(json.dumps([row.start, row.id]).encode()).decode().rstrip("=")
 
 
-def _after(rows: Sequence[Row], token: str | None) -> int:
+def _after(rows: Sequence[IndexRow], token: str | None) -> int:
     """Return where the page begins that comes after a token's item, whether or not that is still there."""
     if token is None:
         return 0
