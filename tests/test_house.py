@@ -26,7 +26,18 @@ from imports import (
     tree_of,
 )
 
-GROUND = {"errors", "files", "geometry", "internal", "locks", "nouns", "showing", "tables", "version"}
+GROUND = {
+    "errors",
+    "files",
+    "fusions",
+    "geometry",
+    "internal",
+    "locks",
+    "nouns",
+    "showing",
+    "tables",
+    "version",
+}
 LOW = GROUND | {"kernels", "config"}
 MIDDLE = LOW | {"rasters", "scenes", "nets", "methods", "metrics", "landscape"}
 UPPER = MIDDLE | {"run", "quality", "pages", "archive", "learn", "clips"}
@@ -38,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "geometry": set(),
     "nouns": {"errors"},
     "showing": set(),
+    "fusions": {"errors", "tables"},
     "tables": {"errors"},
     "version": set(),
     "kernels": {"geometry"},

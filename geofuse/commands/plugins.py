@@ -53,13 +53,14 @@ def _plugins(arguments: argparse.Namespace) -> int:
 
 
 def _tables() -> tuple[Table[Any], ...]:
+    from geofuse.fusions import FUSIONS
     from geofuse.methods.table import METHODS
     from geofuse.metrics.table import METRICS
     from geofuse.nets.table import NETWORKS
     from geofuse.scenes.readers.table import READERS
     from geofuse.scenes.sensors.table import SENSORS
 
-    return READERS, SENSORS, METHODS, NETWORKS, METRICS
+    return READERS, SENSORS, FUSIONS, METHODS, NETWORKS, METRICS
 
 
 def _listed(table: Table[Any], release: str) -> list[Listed]:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.errors import GeorefError
+from geofuse.errors import GeorefError, ProductError
+from geofuse.fusions import SHARPEN, Fusion, Taken
 from geofuse.geometry import AxisMap, covered
 from geofuse.rasters.datasets import inspect
 from geofuse.rasters.grids import composed, has_pixel_size
@@ -24,7 +25,6 @@ from geofuse.scenes.scene import Scene
 EDGE_POINTS = 64
 EDGE_TOLERANCE_PX = 1e-6
 PARALLEL_CPX = 0.01
-LEAST_RATIO, MOST_RATIO = 1.0, 8.0
 RATIO_TOLERANCE = 1e-6
 WARP_MARGIN_CPX = 8
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -54,35 +54,45 @@ class Relation:
     """What belongs into the provenance: a warp, a partial overlap."""
 
 
-def guide_of(scene: Scene) -> Image:
+def guide_of(scene: Scene, fusion: Fusion = SHARPEN) -> Image:
     """Return the image whose detail a scene's fusion takes: PAN; raises ProductError where there is none."""
-    return scene.image("pan")
+    return _taken(scene, fusion.guides)
 
 
-def target_of(scene: Scene) -> Image:
+def target_of(scene: Scene, fusion: Fusion = SHARPEN) -> Image:
     """Return the image that a scene's fusion sharpens: MS; raises ProductError where there is none."""
-    return scene.image("ms")
+    return _taken(scene, fusion.targets)
 
 
-def relate(scene: Scene) -> Relation:
+def _taken(scene: Scene, taken: Taken) -> Image:
+    count = sum(image.role == taken.role for image in scene.images)
+    over = taken.most is not None and count > taken.most
+    if over or 0 < count < taken.least:
+        wanted = f"at most {taken.most}" if over else f"at least {taken.least}"
+        raise ProductError(f"{count} {taken.role} images in {scene.scene_id}", wanted=wanted)
+    return scene.image(taken.role)
+
+
+def relate(scene: Scene, fusion: Fusion = SHARPEN) -> Relation:
     """Find out how the MS grid lies on the PAN grid, and whether the MS must be warped to lie parallel.
 
     Grids in one coordinate system whose axes run alike, be they both rotated or both south-up, are related
     as they are. Otherwise the target returned is read through a warp onto a grid parallel to the PAN's,
     whose pixel keeps the MS resolution and whose lines fall on whole multiples of it from the PAN's corner.
     Raises ProductError where the scene has no such two images, GeorefError where either is not georeferenced
-    (by name: GCPs or RPCs only), where they do not overlap, or where the ratio of the pixel sizes is outside
-    1 to 8.
+    (by name: GCPs or RPCs only), where they do not overlap, or where the ratio of the pixel sizes is not
+    one that the fusion takes.
     """
-    guide, target = guide_of(scene), target_of(scene)
+    guide, target = guide_of(scene, fusion), target_of(scene, fusion)
     fine, coarse = guide.grid, _native_grid(target)
-    _check_georeferenced(guide, fine, "PAN")
-    _check_georeferenced(target, coarse, "MS")
+    if fusion.needs_crs:
+        _check_georeferenced(guide, fine, "PAN")
+        _check_georeferenced(target, coarse, "MS")
     if same_crs(fine.crs, coarse.crs):
         axes = _parallel_axes(fine, coarse)
         if axes is not None:
-            return _direct(guide, replace(target, grid=coarse, warped=False), axes)
-    return _through_warp(guide, target, coarse)
+            return _direct(guide, replace(target, grid=coarse, warped=False), axes, fusion)
+    return _through_warp(guide, target, coarse, fusion)
 
 
 def _native_grid(image: Image) -> Grid:
@@ -119,10 +129,10 @@ def _parallel_axes(fine: Grid, coarse: Grid) -> tuple[AxisMap, AxisMap] | None:
     return down, AxisMap(a, c + 0.5 * a - 0.5 + 0.5 * skew_x)
 
 
-def _direct(guide: Image, target: Image, axes: tuple[AxisMap, AxisMap]) -> Relation:
+def _direct(guide: Image, target: Image, axes: tuple[AxisMap, AxisMap], fusion: Fusion) -> Relation:
     (down, across), fine, coarse = axes, guide.grid, target.grid
     ratio = (1.0 / down.scale, 1.0 / across.scale)
-    _check_ratio(target, ratio)
+    _check_ratio(target, ratio, fusion)
     rows, cols = covered(down, fine.height, coarse.height), covered(across, fine.width, coarse.width)
     if rows[0] >= rows[1] or cols[0] >= cols[1]:
         raise _no_overlap(guide, target)
@@ -130,7 +140,7 @@ def _direct(guide: Image, target: Image, axes: tuple[AxisMap, AxisMap]) -> Relat
     return Relation(guide, target, down, across, rows, cols, ratio, _partial(share))
 
 
-def _through_warp(guide: Image, target: Image, coarse: Grid) -> Relation:
+def _through_warp(guide: Image, target: Image, coarse: Grid, fusion: Fusion) -> Relation:
     fine = guide.grid
     for path in dict.fromkeys(piece.path for band in target.bands for piece in band.pieces):
         if not inspect(path).has_transform:
@@ -145,7 +155,7 @@ def _through_warp(guide: Image, target: Image, coarse: Grid) -> Relation:
         raise _no_overlap(guide, target)
     part, middle_cpx = shared
     ratio = _local_ratio(fine, coarse, middle_cpx)
-    _check_ratio(target, ratio)
+    _check_ratio(target, ratio, fusion)
     (left, top), (right, bottom) = part.min(axis=0), part.max(axis=0)
     rows, cols = span(top, bottom, fine.height), span(left, right, fine.width)
     if rows[0] >= rows[1] or cols[0] >= cols[1]:
@@ -201,12 +211,13 @@ def _area(polygon: Points) -> float:
     return 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
 
 
-def _check_ratio(target: Image, ratio: tuple[float, float]) -> None:
-    low, high = LEAST_RATIO - RATIO_TOLERANCE, MOST_RATIO + RATIO_TOLERANCE
+def _check_ratio(target: Image, ratio: tuple[float, float], fusion: Fusion) -> None:
+    least, most = fusion.ratios
+    low, high = least - RATIO_TOLERANCE, most + RATIO_TOLERANCE
     if not low <= min(ratio) <= max(ratio) <= high:
         raise GeorefError(
             f"MS pixels {ratio[0]:.6g} x {ratio[1]:.6g} times the PAN's",
-            wanted=f"{LEAST_RATIO:g} to {MOST_RATIO:g} times",
+            wanted=f"{least:g} to {most:g} times",
             do="are PAN and MS the wrong way round?" if max(ratio) < 1.0 else "",
             path=target.bands[0].path,
         )
