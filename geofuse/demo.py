@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -35,9 +35,16 @@ CAMERA = Camera(
 """A very-high-resolution satellite: 0.5 m PAN, 2 m MS, PAN reaching beyond the bands."""
 
 
+class DemoScores(TypedDict):
+    """What the demo found."""
+
+    scores: list[dict[str, object]]
+    files: list[str]
+
+
 def run_demo(
     folder: Path, *, size: int = 2048, method: str = "auto", seed: int = 7, progress: Progress = silent
-) -> dict[str, Any]:
+) -> DemoScores:
     """Simulate, fuse, score; returns files and scores. Writes into ``folder``, which may exist.
 
     Scores are against the truth, which no real scene has: ERGAS, SAM in degrees, and R-ERGAS, the consistency with
@@ -62,7 +69,7 @@ def _fused(pair: SimulatedPair, out: Path, request: Request, progress: Progress)
     return out
 
 
-def _judged(pair: SimulatedPair, folder: Path, images: dict[str, Path]) -> dict[str, Any]:
+def _judged(pair: SimulatedPair, folder: Path, images: dict[str, Path]) -> DemoScores:
     scene = open_simulated(pair)
     bands = len(scene.image("ms").bands)
     truth, _ = read_image(pair.truth, bands, scene.image("pan").grid)

@@ -231,3 +231,11 @@ def test_public_types_are_exported() -> None:
         geofuse.nothing  # noqa: B018
     with pytest.warns(DeprecationWarning, match=r"geofuse\.calibrate"), pytest.raises(AttributeError):
         geofuse.calibrate_scene(None)  # type: ignore[arg-type]
+
+
+def test_the_manuals_page_is_what_the_options_say() -> None:
+    from geofuse.api.lists import options_page
+
+    assert (ROOT / "docs" / "options.md").read_text() == options_page(), (
+        "write options_page() to docs/options.md"
+    )

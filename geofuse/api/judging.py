@@ -172,12 +172,18 @@ def simulate(
 
     Writes pan.tif, ms.tif, reference.tif and simulation.json into ``out``. Raises AreaError where too little is left.
     """
-    from geofuse.quality.simulate_wald import simulate_wald
     from geofuse.run.request import AreaKeywords, request_for
 
     request = request_for(AreaKeywords, options, calibrate=calibrate, shift_px=shift_px)
-    found = simulate_wald(opened(scene, ms), request, Path(out), overwrite=overwrite)
-    return Report(f"simulated pair in {os.fspath(out)}", found)
+    return simulated(opened(scene, ms), request, Path(out), overwrite=overwrite)
+
+
+def simulated(scene: Scene, request: Request, folder: Path, *, overwrite: bool = False) -> Report:
+    """Carry out a request for such a pair."""
+    from geofuse.quality.simulate_wald import simulate_wald
+
+    found = simulate_wald(scene, request, folder, overwrite=overwrite)
+    return Report(f"simulated pair in {folder}", found)
 
 
 def simulate_from(
@@ -204,4 +210,4 @@ def demo(
     from geofuse.run.progress import silent
 
     found = run_demo(Path(out), size=size, method=method, progress=progress or silent)
-    return Report(f"demo in {os.fspath(out)}", found)
+    return Report(f"demo in {os.fspath(out)}", {**found})

@@ -73,3 +73,27 @@ def option_table(section: str | None = None) -> str:
         if section in (None, each.section)
     ]
     return "\n".join([*head, *rows]) + "\n"
+
+
+def options_page() -> str:
+    """Return the manual's page of options, in Markdown: one table a section."""
+    from geofuse.config.sections import SECTIONS
+
+    told = {
+        "scene": "Which scene, which bands, which area",
+        "fuse": "How it is fused",
+        "encode": "In which bytes",
+    }
+    parts = [PAGE_HEAD]
+    for section in SECTIONS:
+        name: str = section.SECTION
+        parts.append(f"## {told.get(name, 'Who does the work')}: `{name}`\n\n{option_table(name)}")
+    return "\n".join(parts)
+
+
+PAGE_HEAD = """\
+# Options
+
+One description of each serves the command line, the sections of a configuration and the keywords of Python. What is
+given but not heard is refused, exit status 2. Made by `geofuse.api.lists.options_page`.
+"""

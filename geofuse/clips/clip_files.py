@@ -143,7 +143,7 @@ def _zipped(files: dict[str, bytes]) -> bytes:
     return memory.getvalue()
 
 
-def _attributes(cut: Cut) -> dict[str, Any]:
+def _attributes(cut: Cut) -> dict[str, object]:
     """Return what a CF file says of itself."""
     credit = cut.credit
     said = {
@@ -158,16 +158,16 @@ def _attributes(cut: Cut) -> dict[str, Any]:
     return {name: text for name, text in said.items() if text}
 
 
-def _band_attributes(cut: Cut, at: int) -> dict[str, Any]:
+def _band_attributes(cut: Cut, at: int) -> dict[str, object]:
     spec = cut.spec
-    found: dict[str, Any] = {"long_name": spec.descriptions[at], "grid_mapping": "spatial_ref"}
+    found: dict[str, object] = {"long_name": spec.descriptions[at], "grid_mapping": "spatial_ref"}
     scale, offset = spec.scales[at], spec.offsets[at]
     if (scale, offset) != (1.0, 0.0):
         found |= {"scale_factor": float(scale), "add_offset": float(offset)}
     return found
 
 
-def _mapping(cut: Cut) -> dict[str, Any]:
+def _mapping(cut: Cut) -> dict[str, object]:
     """Return the attributes of the grid mapping: CF's own, and those that GDAL and rioxarray read."""
     from pyproj import CRS
 
@@ -268,7 +268,7 @@ def _zarr_band(root: Any, cut: Cut, at: int, codec: Any) -> Any:
     )
 
 
-def _array(root: Any, name: str, values: NDArray[Any], said: dict[str, Any]) -> None:
+def _array(root: Any, name: str, values: NDArray[Any], said: dict[str, object]) -> None:
     array = root.create_array(
         name,
         shape=values.shape,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from geofuse.api.archive import INTERVAL, LIMIT
 from geofuse.commands.common import add_switches, print_json
@@ -118,8 +118,14 @@ def _show(arguments: argparse.Namespace) -> None:
         print_json(item)
         return
     told = _told(entry)
-    rows = [
-        (name, told[name]) for name in ("id", "sensor", "acquired", "clouds", "access", "license", "version")
+    rows: list[tuple[str, object]] = [
+        ("id", told["id"]),
+        ("sensor", told["sensor"]),
+        ("acquired", told["acquired"]),
+        ("clouds", told["clouds"]),
+        ("access", told["access"]),
+        ("license", told["license"]),
+        ("version", told["version"]),
     ]
     rows += [
         (name, item["properties"].get(key)) for name, key in (("title", "title"), ("credit", "attribution"))
@@ -194,7 +200,21 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
-def _told(entry: CatalogEntry) -> dict[str, Any]:
+class _EntryFacts(TypedDict):
+    """What is told of an item in a list."""
+
+    id: str
+    sensor: str
+    acquired: str
+    clouds: float | None
+    access: str
+    license: str
+    attribution: str
+    version: str
+    href: str
+
+
+def _told(entry: CatalogEntry) -> _EntryFacts:
     from datetime import UTC, datetime
 
     start = datetime.fromtimestamp(entry.start, UTC)

@@ -131,7 +131,7 @@ def progress_bars(hidden: bool) -> Iterator[Callable[[str, int, int, int], None]
     """Show one bar for each stage on a terminal: megapixels, rate, remaining time."""
     from tqdm import tqdm
 
-    bars: dict[str, Any] = {}
+    bars: dict[str, tqdm] = {}
 
     def show(stage: str, done: int, total: int, resumed: int) -> None:
         if stage not in bars:

@@ -123,13 +123,13 @@ def _plain(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _taken(option: Option) -> dict[str, Any]:
+def _taken(option: Option) -> dict[str, object]:
     """Return how argparse is to take an option's words."""
     readers: dict[str, Callable[[str], object]] = {
         **{"whole": int, "wholes": int, "number": float, "names": names},
         **{"numbers": float if option.count else numbers, "size": size_in_bytes},
     }
-    taken: dict[str, Any] = {"metavar": option.metavar}
+    taken: dict[str, object] = {"metavar": option.metavar}
     if option.kind in readers:
         taken["type"] = readers[option.kind]
     if option.kind == "places":

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from types import ModuleType
+from typing import cast
 
 NEVER_USED = ("boto3", "cffi", "coverage", "scipy")
 """What rasterio and numba load at once where it is installed, for things no run of ours asks of them."""
@@ -36,7 +37,7 @@ def prepare() -> None:
 def _hidden(*names: str) -> Iterator[None]:
     """Let packages that are not loaded yet look as if they were not installed."""
     absent = [name for name in names if name not in sys.modules]
-    modules: dict[str, Any] = sys.modules
+    modules = cast("dict[str, ModuleType | None]", sys.modules)
     modules.update(dict.fromkeys(absent))  # None stands for: cannot be imported
     try:
         yield

@@ -11,7 +11,7 @@ from geofuse.commands.running import configured, places, told
 from geofuse.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from geofuse.line.scene_run import Outcome
 
@@ -116,7 +116,7 @@ def _inbox(arguments: argparse.Namespace) -> int:
     return _status(shift.outcomes) or (4 if shift.faults else 0)
 
 
-def _look_text(found: dict[str, list[dict[str, Any]]]) -> str:
+def _look_text(found: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
     lines = []
     for state, rows in found.items():
         lines.append(f"{len(rows)} {state}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geofuse.commands.common import (
     add_switches,
@@ -16,6 +16,10 @@ from geofuse.commands.common import (
 from geofuse.commands.parsing import add_command, add_options, numbers, refuse
 from geofuse.config.sections import FuseOptions
 from geofuse.errors import UsageError
+
+if TYPE_CHECKING:
+    from geofuse.api.answers import Report
+    from geofuse.api.judging import LookKeywords
 
 EXAMPLES = """\
   geofuse simulate LC08_SCENE --window 960 2 244 838 --out reduced
@@ -78,7 +82,7 @@ def add(commands: Any) -> None:
 def _simulate(arguments: argparse.Namespace) -> None:
     found = _from_fine(arguments) if arguments.fine else _from_scene(arguments)
     if arguments.json:
-        print_json(found)
+        print_json(found.facts)
         return
     for file in found["files"].values():
         height, width = file["size_px"]
@@ -87,38 +91,40 @@ def _simulate(arguments: argparse.Namespace) -> None:
         print(f"note: {note}")
 
 
-def _from_scene(arguments: argparse.Namespace) -> dict[str, Any]:
+def _from_scene(arguments: argparse.Namespace) -> Report:
     from pathlib import Path
 
-    from geofuse.quality.simulate_wald import simulate_wald
+    from geofuse.api.judging import simulated
 
     refuse(arguments, list(CAMERA), because="with a scene", wanted="--fine RASTER.tif")
-    return simulate_wald(
+    return simulated(
         scene_of(arguments), request_of(arguments), Path(arguments.out), overwrite=arguments.overwrite
     )
 
 
-def _from_fine(arguments: argparse.Namespace) -> dict[str, Any]:
-    from pathlib import Path
-
-    from geofuse.quality.simulate_from_image import Viewing, simulate_from_fine
+def _from_fine(arguments: argparse.Namespace) -> Report:
+    from geofuse.api.judging import simulate_from
 
     if arguments.path or arguments.pan or arguments.ms:
         raise UsageError("--fine and a scene", wanted="one of them")
     refuse(arguments, ["calibrate"], because="with --fine", wanted="a scene")
     if arguments.bbox or arguments.aoi:
         raise UsageError("--bbox or --aoi with --fine", wanted="--window ROW COL HEIGHT WIDTH")
-    asked = {
-        "ratio": arguments.ratio,
-        "shift_px": tuple(arguments.shift_px) if arguments.shift_px else None,
-        "mtf_gains": arguments.gain,
+    asked: LookKeywords = {
         "pan_weights": arguments.pan_weights,
-        "noise_sigma": arguments.noise,
         "snr": arguments.snr,
-        "seed": arguments.seed,
         "bands": arguments.bands,
         "window": arguments.window,
         "nodata": arguments.nodata,
     }
-    look = Viewing(**{name: value for name, value in asked.items() if value is not None})
-    return simulate_from_fine(arguments.fine, look, Path(arguments.out), overwrite=arguments.overwrite)
+    if arguments.ratio is not None:
+        asked["ratio"] = arguments.ratio
+    if arguments.shift_px is not None:
+        asked["shift_px"] = (arguments.shift_px[0], arguments.shift_px[1])
+    if arguments.gain is not None:
+        asked["mtf_gains"] = arguments.gain
+    if arguments.noise is not None:
+        asked["noise_sigma"] = arguments.noise
+    if arguments.seed is not None:
+        asked["seed"] = arguments.seed
+    return simulate_from(arguments.out, arguments.fine, overwrite=arguments.overwrite, **asked)

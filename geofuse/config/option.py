@@ -183,34 +183,33 @@ def options_of(section: type) -> tuple[Option, ...]:
     """Return the options of a section, in its order."""
     hints = get_type_hints(section, include_extras=True)
     name: str = section.SECTION  # type: ignore[attr-defined]
-    return tuple(
-        Option(
-            **{**_kind(hints[one.name]), "name": one.name, "section": name, "default": one.default},
-            **one.metadata[KEY],
-        )
-        for one in fields(section)
-        if KEY in one.metadata
-    )
+    found = []
+    for one in fields(section):
+        if KEY in one.metadata:
+            kind, choices, count = _kind(hints[one.name])
+            made = {"kind": kind, "choices": choices, "count": count, **one.metadata[KEY]}
+            found.append(Option(name=one.name, section=name, default=one.default, **made))
+    return tuple(found)
 
 
 PLAIN = {str: "text", int: "whole", float: "number", bool: "switch"}
 MANY = {str: "names", int: "wholes", float: "numbers"}
 
 
-def _kind(hint: Any) -> dict[str, Any]:
+def _kind(hint: Any) -> tuple[str, tuple[str, ...], int]:
     """Tell a type's kind, choices and count."""
     inner = [part for part in get_args(hint) if part is not NoneType]
     if NoneType in get_args(hint):
         return _kind(inner[0])
     origin = get_origin(hint)
     if origin is Literal:
-        return {"kind": "choice", "choices": tuple(inner)}
+        return "choice", tuple(inner), 0
     if origin is Annotated:
-        return {"kind": next(part.kind for part in inner if isinstance(part, Reads))}
+        return next(part.kind for part in inner if isinstance(part, Reads)), (), 0
     if origin is tuple:
         kind = "places" if get_origin(inner[0]) is Annotated else MANY[inner[0]]
-        return {"kind": kind, "count": 0 if inner[-1] is Ellipsis else len(inner)}
-    return {"kind": PLAIN[hint]}
+        return kind, (), 0 if inner[-1] is Ellipsis else len(inner)
+    return PLAIN[hint], (), 0
 
 
 def markdown_row(asked: Option, methods: Sequence[str] = ()) -> str:
@@ -221,9 +220,8 @@ def markdown_row(asked: Option, methods: Sequence[str] = ()) -> str:
         values = ", ".join(str(value).lower() if value is True else str(value) for value in needs.values)
         heard = f"{heard}; {needs.option}: {values}" if methods else f"{needs.option}: {values}"
     count = f"{asked.count} " if asked.count else ""
-    values = ", ".join(asked.choices) or f"{count}{KINDS[asked.kind]}" + (
-        f", {asked.unit}" if asked.unit else ""
-    )
+    unit = f", {asked.unit}" if asked.unit and asked.kind not in ("size", "time") else ""
+    values = ", ".join(asked.choices) or f"{count}{KINDS[asked.kind]}{unit}"
     flags = ", ".join(f"`{flag}`" for flag in asked.flags) or (
         asked.metavar if isinstance(asked.metavar, str) else ""
     )

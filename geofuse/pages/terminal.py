@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from geofuse.tables import OWN
@@ -227,7 +227,7 @@ def _state(row: Listed) -> str:
     return "broken" if row["fault"] else "ready"
 
 
-def demo_text(found: dict[str, Any]) -> str:
+def demo_text(found: Mapping[str, Any]) -> str:
     """Write `geofuse demo`."""
     rows = [
         (score["image"], f"{score['ergas']:.3f}", f"{score['sam']:.3f}", f"{score['r_ergas']:.3f}")

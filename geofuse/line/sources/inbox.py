@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from geofuse.config import RunConfig
 from geofuse.errors import BandError, CorruptError, FormatError, GeofuseError, ProductError, ReadError
@@ -266,10 +265,10 @@ def _write(look: _Look) -> None:
     look.pending.clear()
 
 
-def scan_to_json(found: Scan) -> dict[str, Any]:
+def scan_to_json(found: Scan) -> dict[str, list[dict[str, str]]]:
     """Turn what a look found into JSON values: names and reasons."""
 
-    def told(rows: tuple[LedgerRow, ...]) -> list[dict[str, Any]]:
+    def told(rows: tuple[LedgerRow, ...]) -> list[dict[str, str]]:
         return [{"name": row.name, "key": row.key, "code": row.code, "reason": row.reason} for row in rows]
 
     return {name: told(getattr(found, name)) for name in ("ready", "waiting", "parked", "duplicates")}
