@@ -80,7 +80,8 @@ def planned(
 ) -> Planned:
     """Plan a request, without looking at pixels."""
     from geofuse.run.delivery import target_from
-    from geofuse.run.planning import check_out, check_room, make_plan, plan_summary
+    from geofuse.run.inspecting import plan_summary
+    from geofuse.run.planning import check_out, check_room, make_plan
 
     made = make_plan(scene, request)
     target = target_from(os.fspath(out), work) if out is not None else None

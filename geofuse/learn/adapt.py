@@ -27,6 +27,7 @@ from geofuse.nets.training.draws import Places, places_in, representative
 from geofuse.nets.training.residual import Diet, MsTrainer, Objective, judged_of, residual_of
 from geofuse.nets.training.schedule import Schedule, TellStep
 from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights
+from geofuse.nouns import to_json
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.plan import Plan
 from geofuse.run.request import Request, changed
@@ -87,8 +88,8 @@ def adapt(
     began = time.process_time()
     distributed.one_thread()
     plan = calibrated_plan(scene, changed(request, {"method": "ridge", "network": None, "adapt": False}))
-    names = tuple(plan.options["names"])
-    ratio = 1.0 / plan.axis_y.scale, 1.0 / plan.axis_x.scale
+    names = tuple(plan.options.names)
+    ratio = 1.0 / plan.pair.axis_y.scale, 1.0 / plan.pair.axis_x.scale
     kind = adapting(request.fuse.method)
     start = find_weights(weights, kind=kind, bands=names, ratio=ratio, sensor=scene.sensor or "")
     key = _key(plan, sha256_of(start), schedule)
@@ -125,7 +126,14 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 def _key(plan: Plan, sha256: str, schedule: Schedule) -> str:
     inputs = [{name: value for name, value in item.items() if name != "path"} for item in plan.inputs]
-    told = [__version__, inputs, plan.options["names"], plan.origin, plan.area, plan.observation]
+    told = [
+        __version__,
+        inputs,
+        list(plan.options.names),
+        plan.pair.origin,
+        plan.area,
+        to_json(plan.pair.observation),
+    ]
     text = json.dumps([*told, sha256, asdict(schedule), asdict(DIET)], sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -89,7 +89,7 @@ def _windows(config: TrainConfig, spec: Spec) -> Material:
     sources: list[Source] = []
     for real in config.data.scenes:
         scene, plan = _opened(replace(real, scene=replace(real.scene, bands=bands)))
-        ratio = round(1.0 / plan.axis_y.scale)
+        ratio = round(1.0 / plan.pair.axis_y.scale)
         if ratio != wanted:
             raise WeightsError(f"a scene of ratio {ratio}", wanted=f"ratio {wanted}", path=scene.scene_id)
         windows += full_views(plan, spec.halo)
@@ -102,7 +102,7 @@ def _windows(config: TrainConfig, spec: Spec) -> Material:
                 sensor=scene.sensor,
                 credit=real.credit,
                 license=real.license,
-                observation=plan.observation,
+                observation=asdict(plan.pair.observation),
                 inputs=[dict(item) for item in plan.inputs],
             )
         )
@@ -141,11 +141,11 @@ def _made_pairs(config: TrainConfig, spec: BlockSpec) -> Iterator[tuple[Training
         said = Source(
             credit=real.credit,
             license=real.license,
-            observation=plan.observation,
+            observation=asdict(plan.pair.observation),
             inputs=[dict(item) for item in plan.inputs],
         )
         made: list[tuple[TrainingPair, Source]] = []
-        if real.reduced and round(1.0 / plan.axis_y.scale) == spec.ratio:
+        if real.reduced and round(1.0 / plan.pair.axis_y.scale) == spec.ratio:
             made += [(pair, said) for pair in pairs_of(views, spec, share=real.share)]
         for view in camera_views(views, spec.ratio, real.cameras, seed=place):
             seen: Source = {**said, "observation": asdict(view.observation)}

@@ -46,7 +46,7 @@ class View:
 
 def scene_windows(plan: Plan) -> list[Window]:
     """Return the windows of a real scene that are learnt from, in output pixels: all of it, or some spread over it."""
-    side = [max(1, round(WINDOW_CPX / axis.scale)) for axis in (plan.axis_y, plan.axis_x)]
+    side = [max(1, round(WINDOW_CPX / axis.scale)) for axis in (plan.pair.axis_y, plan.pair.axis_x)]
     rows, cols = (
         max(1, round(size / one)) for size, one in zip((plan.grid.height, plan.grid.width), side, strict=True)
     )

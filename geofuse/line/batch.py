@@ -28,7 +28,8 @@ from geofuse.line.scene_ledger import FAILED, JUDGED, LedgerRow, digested, ledge
 from geofuse.line.scene_ref import SceneRef, opened, scene_key, scene_ref
 from geofuse.line.scene_run import COST, Outcome
 from geofuse.line.stage_records import JOBS, SceneJob, job_folder, product_path
-from geofuse.run.planning import make_plan, plan_summary
+from geofuse.run.inspecting import plan_summary
+from geofuse.run.planning import make_plan
 from geofuse.run.request import request_of
 
 CSV_BYTES = 16 << 20

@@ -36,12 +36,13 @@ from geofuse.line.stage_records import (
 )
 from geofuse.quality.accept import PASS, REJECT, REVIEW, judged, measured, profile_for
 from geofuse.rasters.ledger import json_path, png_path
-from geofuse.run.calibrating import calibrated_plan, findings_of, plan_of_findings
+from geofuse.run.calibrating import calibrated_plan, plan_of_findings
 from geofuse.run.executors import Executor, executor
+from geofuse.run.findings import findings_of
 from geofuse.run.fuse import fuse_parts, fuse_to_cog
-from geofuse.run.inspecting import inspect_scene
+from geofuse.run.inspecting import inspect_scene, plan_summary
 from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json
-from geofuse.run.planning import check_out, check_room, plan_summary
+from geofuse.run.planning import check_out, check_room
 from geofuse.run.product_files import asset_paths
 from geofuse.run.progress import Progress
 from geofuse.run.request import Request, changed, request_of

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, Window
 from geofuse.methods.observation import Observation
+from geofuse.nets.choice import NetworkChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class Options:
     """Given intensity weights (brovey); None: equal."""
     largest_ratio: float | None = None
     """The larger of the two axes' ratios, which haloes must cover; None: both are `ratio`."""
-    network: dict[str, Any] | None = None
-    """Which weights, and what they run on, where the method is a network: JSON values."""
+    network: NetworkChoice | None = None
+    """Which weights, and what they run on, where the method is a network."""
 
 
 Coefficient = float | list[float] | list[list[float]]

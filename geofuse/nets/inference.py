@@ -5,11 +5,10 @@ So a pixel's value depends on what lies around it and on its place in the scene,
 
 from __future__ import annotations
 
-import json
 import platform
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from torch import Tensor
 from geofuse.errors import UsageError, WeightsError, WorkerError
 from geofuse.geometry import Window
 from geofuse.nets.arch.base import Generator, Spec
+from geofuse.nets.choice import NetworkChoice
 from geofuse.nets.table import network_of
 from geofuse.nets.weights import load_weights
 
@@ -89,37 +89,36 @@ def find_device(asked: str) -> tuple[str, str]:
     return name, describe(name)
 
 
-def engine(network: Mapping[str, Any]) -> Engine:
+def engine(network: NetworkChoice) -> Engine:
     """Return the network that was planned, loaded once in each process.
 
     WorkerError where this machine cannot do what the plan says, WeightsError where the weights are others.
     """
     _one_thread()
-    return _engine(json.dumps(dict(network), sort_keys=True))
+    return _engine(replace(network, shares=None, measured=None))
 
 
 @lru_cache(maxsize=4)
-def _engine(text: str) -> Engine:
-    network = json.loads(text)
-    device = torch.device(network["device"])
+def _engine(network: NetworkChoice) -> Engine:
+    device = torch.device(network.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise WorkerError("no CUDA device here", wanted=f"{network['runs_on']}, as planned")
+        raise WorkerError("no CUDA device here", wanted=f"{network.runs_on}, as planned")
     here = describe(device)
-    if network["runs_on"] != here:
+    if network.runs_on != here:
         raise WorkerError(
             f"the network would run on {here} here",
-            wanted=f"{network['runs_on']}, as planned: others give other bits",
+            wanted=f"{network.runs_on}, as planned: others give other bits",
             do="use workers of one kind, or run the command here alone",
         )
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32, in ridge's stencil too
-    net, card = load_weights(Path(network["path"]), sha256=network["sha256"])
-    kind = PRECISIONS[network["precision"]]
+    net, card = load_weights(Path(network.path), sha256=network.sha256)
+    kind = PRECISIONS[network.precision]
     net.to(device=device, dtype=kind)
     for weights in net.parameters():
         if weights.dim() == 4:
             weights.data = weights.data.contiguous(memory_format=torch.channels_last)
     ratio = card.ratio if network_of(card.kind).grid == "coarse" else 1
-    return Engine(net, net.spec, device, kind, int(network["inner_px"]), ratio)
+    return Engine(net, net.spec, device, kind, network.inner_px, ratio)
 
 
 _threads = threading.local()

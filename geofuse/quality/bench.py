@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from geofuse.errors import AreaError, MethodError, PixelError, UsageError
 from geofuse.methods import table
 from geofuse.metrics.table import installed, row_of
+from geofuse.nouns import to_json
 from geofuse.quality.bench_order import sorted_rows
 from geofuse.quality.scoring import Ground, error_percent, ground_of, physical, read_raster, score
 from geofuse.quality.simulate_wald import NAMES, simulate_wald
@@ -195,7 +196,7 @@ def cut_to_size(scene: Scene, request: Request) -> tuple[Request, list[str]]:
     if height <= side and width <= side:
         return request, []
     tall, wide = min(side, height), min(side, width)
-    row, col = plan.origin[0] + (height - tall) // 2, plan.origin[1] + (width - wide) // 2
+    row, col = plan.pair.origin[0] + (height - tall) // 2, plan.pair.origin[1] + (width - wide) // 2
     note = f"of {height} x {width} PAN pixels the middle {tall} x {wide}; another part with --window"
     return changed(request, {"window": (row, col, tall, wide)}), [note]
 
@@ -208,7 +209,7 @@ def _reduced(scene: Scene, request: Request, folder: Path) -> Stage:
     asked = make_request(calibrate=request.fuse.calibrate, memory=request.work.memory)
     plan = calibrated_plan(judged, changed(asked, {"method": "exp"}))
     ground = ground_of(plan)
-    top, left = plan.origin
+    top, left = plan.pair.origin
     window = (top, top + plan.grid.height, left, left + plan.grid.width)
     stored, valid = read_raster(reference, window)
     return Stage(judged, asked, plan, ground, physical(stored, ground), valid)
@@ -266,10 +267,10 @@ def _judged(
     row |= {"is": plan.method, "back_projections": plan.rounds}
     row |= score(stage.ground, fused, ok, reference=stage.reference)
     row["cpu_s_per_mpx"] = cpu_s / (plan.grid.height * plan.grid.width / 1e6)
-    row["injection"] = dict(zip(plan.options["names"], plan.shares or [1.0] * len(plan.bands), strict=True))
+    row["injection"] = dict(zip(plan.options.names, plan.shares or [1.0] * len(plan.pair.bands), strict=True))
     if stage.reference is not None:
         row["error_percent"] = dict(
-            zip(plan.options["names"], error_percent(fused, stage.reference, ok), strict=True)
+            zip(plan.options.names, error_percent(fused, stage.reference, ok), strict=True)
         )
     return row, show.product(name, plan.rounds, fused, ok)
 
@@ -290,7 +291,7 @@ class _Show:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.rgb = [band - 1 for band in choose_rgb(stage.plan.options["names"])]
+        self.rgb = [band - 1 for band in choose_rgb(stage.plan.options.names)]
         ground = stage.ground
         best = ground.upsampled if stage.reference is None else stage.reference
         ok = ground.valid & stage.reference_valid
@@ -335,9 +336,9 @@ def _facts(stage: Stage, source: Plan, protocol: str, notes: Sequence[str]) -> d
         "sensor": source.scene.sensor,
         "attribution": source.scene.metadata.get("attribution"),
         "protocol": protocol,
-        "bands": list(stage.plan.options["names"]),
-        "ratio": stage.plan.options["ratio"],
-        "pan_window": [*source.origin, source.grid.height, source.grid.width],
+        "bands": list(stage.plan.options.names),
+        "ratio": stage.plan.options.ratio,
+        "pan_window": [*source.pair.origin, source.grid.height, source.grid.width],
         "size_px": [grid.height, grid.width],
         "units": stage.ground.units,
         "model": {
@@ -356,7 +357,7 @@ def _facts(stage: Stage, source: Plan, protocol: str, notes: Sequence[str]) -> d
 
 
 def _model(plan: Plan) -> dict[str, Any]:
-    return {"observation": plan.observation, "calibration": plan.calibration}
+    return {"observation": to_json(plan.pair.observation), "calibration": plan.calibration}
 
 
 def cpu_name() -> str:

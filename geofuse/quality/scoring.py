@@ -77,8 +77,8 @@ def ground_of(plan: Plan) -> Ground:
     job = job_of(plan)
     height, width = plan.grid.height, plan.grid.width
     patch = read_patch(plan, (0, height, 0, width), job.pedestal)
-    bands = [plan.target.bands[index] for index in plan.bands]
-    pan_band = plan.guide.bands[0]
+    bands = [plan.pair.target.bands[index] for index in plan.pair.bands]
+    pan_band = plan.pair.guide.bands[0]
     known = all(band.gain is not None and band.offset is not None for band in (*bands, pan_band))
     gain = np.array([band.gain or 1.0 for band in bands]) if known else np.ones(len(bands))
     top, left = (-start for start in patch.fine_origin)
@@ -87,7 +87,7 @@ def ground_of(plan: Plan) -> Ground:
     )
     pan = fine.astype(np.float64) * (pan_band.gain or 1.0 if known else 1.0)
     coarse = patch.coarse.astype(np.float64) * gain[:, None, None]
-    axes = (plan.axis_y, plan.axis_x)
+    axes = (plan.pair.axis_y, plan.pair.axis_x)
     filled = fill(coarse, patch.coarse_valid, FILL_CPX)
     window = _seen_whole(axes, job.observation, (height, width))
     rows = slice(window[0] - patch.coarse_origin[0], window[1] - patch.coarse_origin[0])

@@ -25,7 +25,6 @@ from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.rasters.image import Band, Grid, Image
 from geofuse.rasters.pixels import file_of, input_sha256, read_window
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.patch_reading import observation_from
 from geofuse.run.plan import Plan
 from geofuse.run.request import Request, changed
 from geofuse.scenes.scene import Scene
@@ -83,7 +82,7 @@ def simulate_wald(scene: Scene, request: Request, folder: Path, *, overwrite: bo
     plan = calibrated_plan(scene, changed(request, {"method": "exp"}))
     check_folder(folder, [item["path"] for item in plan.inputs], overwrite=overwrite)
     reduction = reduction_of(plan)
-    observation = observation_from(plan.observation)
+    observation = plan.pair.observation
     images = _images(plan, reduction, observation)
     ratio = [1.0 / axis.scale for axis in reduction.axes]
     return write_simulation(
@@ -93,7 +92,7 @@ def simulate_wald(scene: Scene, request: Request, folder: Path, *, overwrite: bo
             "kind": "wald",
             "scene": plan.scene.scene_id,
             "sensor": plan.scene.sensor,
-            "bands": list(plan.options["names"]),
+            "bands": list(plan.options.names),
             "ratio": ratio,
             "observation": {
                 "mtf_gain": list(observation.mtf_gain),
@@ -101,7 +100,7 @@ def simulate_wald(scene: Scene, request: Request, folder: Path, *, overwrite: bo
                 "band_shift_px": [],
                 "origin": "Wald's protocol",
             },
-            "scene_observation": plan.observation,
+            "scene_observation": plan.pair.observation,
             "calibration": plan.calibration,
             "pan_mtf_gain": observation.joint_gain,
             "reference_window_cpx": list(reduction.window),
@@ -122,10 +121,10 @@ def reduction_of(plan: Plan) -> Reduction:
     does not cover of the reference is cut off. Raises AreaError where
     fewer than LEAST_SIDE_CPX of its pixels are left.
     """
-    fine, coarse = plan.grid, plan.target.grid
-    rows = _inside(plan.axis_y, fine.height, coarse.height)
-    cols = _inside(plan.axis_x, fine.width, coarse.width)
-    axes = _again(plan.axis_y, plan.origin[0]), _again(plan.axis_x, plan.origin[1])
+    fine, coarse = plan.grid, plan.pair.target.grid
+    rows = _inside(plan.pair.axis_y, fine.height, coarse.height)
+    cols = _inside(plan.pair.axis_x, fine.width, coarse.width)
+    axes = _again(plan.pair.axis_y, plan.pair.origin[0]), _again(plan.pair.axis_x, plan.pair.origin[1])
     sides = max(0, rows[1] - rows[0]), max(0, cols[1] - cols[0])
     size = coarse_size(axes[0], sides[0]), coarse_size(axes[1], sides[1])
     if min(size) < LEAST_SIDE_CPX:
@@ -159,15 +158,20 @@ def _again(axis: AxisMap, origin: int) -> AxisMap:
 
 
 def _images(plan: Plan, reduction: Reduction, observation: Observation) -> dict[str, SimulatedImage]:
-    guide, target, window = plan.guide, plan.target, reduction.window
-    bands = tuple(target.bands[index] for index in plan.bands)
+    guide, target, window = plan.pair.guide, plan.pair.target, reduction.window
+    bands = tuple(target.bands[index] for index in plan.pair.bands)
     pan_seen = Observation((observation.joint_gain,), observation.shift_px)
     pan = seen_in(
-        guide, (0,), plan.origin, axes=(plan.axis_y, plan.axis_x), window=window, observation=pan_seen
+        guide,
+        (0,),
+        plan.pair.origin,
+        axes=(plan.pair.axis_y, plan.pair.axis_x),
+        window=window,
+        observation=pan_seen,
     )
     ms = seen_in(
         target,
-        plan.bands,
+        plan.pair.bands,
         (window[0], window[2]),
         axes=reduction.axes,
         window=(0, reduction.size[0], 0, reduction.size[1]),
@@ -181,7 +185,7 @@ def _images(plan: Plan, reduction: Reduction, observation: Observation) -> dict[
             *ms, coarse_grid(fine_grid, reduction.axes, reduction.size), bands, plan.spec.nodata
         ),
         "reference": SimulatedImage(
-            *read_window(target, plan.bands, window), fine_grid, bands, plan.spec.nodata
+            *read_window(target, plan.pair.bands, window), fine_grid, bands, plan.spec.nodata
         ),
     }
 

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from geofuse.errors import ConfigError, UsageError
 from geofuse.methods.base import Params
-from geofuse.run.calibrating import calibrated_plan, findings_of
+from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial, Threads
+from geofuse.run.findings import Findings, findings_of
 from geofuse.run.fuse import fit_plan, fuse_core
 from geofuse.run.patch_reading import job_of
 from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_to_json
-from geofuse.run.planning import Findings, make_plan
+from geofuse.run.planning import make_plan
 from geofuse.run.request import Request
 from geofuse.run.tiles import tiles_of
 from geofuse.scenes.scene import Scene
@@ -45,10 +46,10 @@ def lazy_product(scene: Scene, request: Request, record: Mapping[str, Any] | Non
         raise ConfigError(f"parameters of {found.method}", wanted=f"those of {request.fuse.method}")
     plan = make_plan(scene, request, found)
     names = record["parameters"]["bands"]
-    if names != list(plan.options["names"]):
+    if names != list(plan.options.names):
         raise ConfigError(
             f"parameters of {found.method} for {', '.join(names)}",
-            wanted=f"those for {', '.join(plan.options['names'])}",
+            wanted=f"those for {', '.join(plan.options.names)}",
         )
     return _lazy(plan, fitted)
 
@@ -80,7 +81,7 @@ def _lazy(plan: Plan, params: Params | None) -> xarray.DataArray:
     import rioxarray  # noqa: F401  (the .rio accessor)
 
     text = json.dumps(plan_to_json(plan))
-    bands, height, width = len(plan.bands), plan.grid.height, plan.grid.width
+    bands, height, width = len(plan.pair.bands), plan.grid.height, plan.grid.width
     side = plan.tile_px
     chunks = ((bands,), _steps(height, side), _steps(width, side))
     data = dask.array.map_blocks(
@@ -96,13 +97,13 @@ def _lazy(plan: Plan, params: Params | None) -> xarray.DataArray:
         data,
         dims=("band", "y", "x"),
         name="fused",
-        coords={"band": list(plan.options["names"]), **_coordinates(plan)},
+        coords={"band": list(plan.options.names), **_coordinates(plan)},
     )
     array = array.rio.write_crs(plan.grid.crs)
     array = array.rio.write_transform(_affine(plan))
     if plan.spec.nodata is not None:
         array = array.rio.write_nodata(np.dtype(plan.spec.dtype).type(plan.spec.nodata))
-    array.attrs["long_name"] = tuple(plan.options["names"])
+    array.attrs["long_name"] = tuple(plan.options.names)
     scales = set(zip(plan.spec.scales, plan.spec.offsets, strict=True))
     if len(scales) == 1 and scales != {(1.0, 0.0)}:  # what xarray and rioxarray know holds for all bands
         array.attrs["scale_factor"], array.attrs["add_offset"] = scales.pop()

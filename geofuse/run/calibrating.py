@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from geofuse.errors import MatchError
 from geofuse.files import read_json
@@ -20,17 +17,17 @@ from geofuse.methods.hold_out import Reduced, Trial, best_of, reduce_window, try
 from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
 from geofuse.rasters import ledger
+from geofuse.run.findings import Findings, from_report, report, with_report
+from geofuse.run.headers import Headers, headers_of
 from geofuse.run.inputs import check_unchanged
 from geofuse.run.network_gate import Gate
-from geofuse.run.patch_reading import field_from, job_of, observation_from
 from geofuse.run.plan import Plan
-from geofuse.run.planning import Findings, check_out, make_plan
+from geofuse.run.planning import check_out, make_plan, plan_on
 from geofuse.run.product_files import read_record
 from geofuse.run.progress import Progress, silent
 from geofuse.run.request import Request, changed, selection
 from geofuse.run.sampling import read_sample, sample_cores
 from geofuse.scenes.bands import select_bands
-from geofuse.scenes.relating import target_of
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
@@ -47,27 +44,26 @@ def calibrated_plan(
     What an earlier run of the same inputs for `out` found is taken over. Raises MatchError where the images
     do not show the same place (`force`: goes on), ChangedError, and what `make_plan` raises.
     """
-    plan = make_plan(scene, request)
+    headers = headers_of(scene, request)
+    plan = plan_on(headers, request)
     if out is not None:
         check_out(plan, out.absolute())
     if not request.fuse.calibrate:
         return _settled(plan)
     key = _key(plan, request)
-    found = _known(out, key) or _findings(plan, scene, request, key=key, progress=progress)
-    check_unchanged(
-        plan.inputs
-    )  # the second plan would take a file that came meanwhile for the one that was looked at
-    return plan_of_findings(scene, request, found)
+    found = _known(out, key) or _findings(plan, headers, request, key=key, progress=progress)
+    check_unchanged(plan.inputs)  # what was looked at is what will be fused
+    return _settled(plan_on(headers, request, found))
 
 
 def plan_of_findings(scene: Scene, request: Request, found: Findings | None) -> Plan:
-    """Plan again with what was found before; None: without calibration."""
+    """Plan with what was found before; None: without calibration."""
     return _settled(make_plan(scene, request, found))
 
 
 def _settled(plan: Plan) -> Plan:
     """Settle the precision of a network, which the scene's pixels decide; other plans stay what they are."""
-    if plan.options["network"] is None:
+    if plan.options.network is None:
         return plan
     from geofuse.run.networks import settled
 
@@ -76,7 +72,7 @@ def _settled(plan: Plan) -> Plan:
 
 def calibrate_scene(scene: Scene, request: Request) -> dict[str, Any]:
     """Estimate the observation model of a scene; returns the report, JSON values. Raises MatchError as above."""
-    plan, names = _calibration_plan(scene, request)
+    plan, names = _calibration_plan(headers_of(scene, request), request)
     estimate, _, _ = _estimate(plan, request)
     return report(estimate, names, request)
 
@@ -84,7 +80,7 @@ def calibrate_scene(scene: Scene, request: Request) -> dict[str, Any]:
 def _key(plan: Plan, request: Request) -> str:
     """Return what identifies the findings: the inputs, and all that was asked but encoding and work."""
     asked = {**selection(request), **asdict(request.fuse), "device": request.work.device}
-    weights = (plan.options["network"] or {}).get("sha256")
+    weights = plan.options.network.sha256 if plan.options.network else None
     text = json.dumps([__version__, plan.inputs, asked, plan.area, weights], sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -99,42 +95,15 @@ def _known(out: Path | None, key: str) -> Findings | None:
     ):
         calibration = (value.get("prepared") or value).get("calibration") if value else None
         if calibration and calibration.get("key") == key:
-            return _from_report(calibration)
+            return from_report(calibration)
     return None
 
 
-def _from_report(calibration: Mapping[str, Any]) -> Findings:
-    used = calibration["used"]
-    return Findings(
-        used["method"],
-        Observation(
-            tuple(used["mtf_gain"]),
-            tuple(used["shift_px"]),
-            tuple(tuple(shift) for shift in used["band_shift_px"]),
-            used["origin"],
-            field_from(used["shift_field"]),
-        ),
-        tuple(used["shares"]),
-        used["rounds"],
-        tuple(tuple(core) for core in used["sample"]),
-        dict(calibration),
-        tuple(used.get("network_shares") or ()),
-    )
-
-
-def findings_of(record: Mapping[str, Any]) -> Findings:
-    """Return what a product's record says was found; KeyError where it is no such record."""
-    if record["calibration"]:
-        return _from_report(record["calibration"])
-    name, rounds = record["method"]["name"], record["parameters"]["back_projections"]
-    return Findings(name, observation_from(record["observation"]), rounds=rounds)
-
-
-def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress: Progress) -> Findings:
-    wide, names = _calibration_plan(scene, request)
+def _findings(plan: Plan, headers: Headers, request: Request, *, key: str, progress: Progress) -> Findings:
+    wide, names = _calibration_plan(headers, request)
     estimate, cores, windows = _estimate(wide, request, progress)
     found = report(estimate, names, request)
-    places = [names.index(name) for name in plan.options["names"]]
+    places = [names.index(name) for name in plan.options.names]
     observation = _used(estimate, request, plan, places)
     rounds = _rounds(estimate, request)
     about = table.get(request.fuse.method).about
@@ -149,36 +118,24 @@ def _findings(plan: Plan, scene: Scene, request: Request, *, key: str, progress:
         method, network_shares = gate.decide(found)
         shares = gate.kept(trials, network_shares) or shares
     progress("calibrate", 2 * _pixels(cores), 2 * _pixels(cores), 0)
-    used = {
-        "method": method,
-        "mtf_gain": observation.mtf_gain,
-        "shift_px": observation.shift_px,
-        "band_shift_px": observation.band_shift_px,
-        "origin": observation.origin,
-        "shift_field": asdict(observation.field) if observation.field else None,
-        "shares": shares,
-        "rounds": rounds,
-        "sample": cores,
-        "network_shares": network_shares,
-    }
-    found["key"] = key
-    found["hold_out"] = {name: asdict(one) for name, one in trials.items() if one}
-    found["used"] = used
-    return _from_report(json.loads(json.dumps(found)))
+    held_out = {name: asdict(one) for name, one in trials.items() if one}
+    return with_report(
+        Findings(method, observation, shares, rounds, cores, network_shares=network_shares),
+        {**found, "key": key, "hold_out": held_out},
+    )
 
 
-def _calibration_plan(scene: Scene, request: Request) -> tuple[Plan, list[str]]:
+def _calibration_plan(headers: Headers, request: Request) -> tuple[Plan, list[str]]:
     """Plan for reading the bands that take part: those asked for and the sensor's default ones."""
-    asked = select_bands(scene, request.scene.bands)
-    default = select_bands(scene, None)
+    asked = select_bands(headers.scene, request.scene.bands)
+    default = select_bands(headers.scene, None)
     extra = [index for index in default if index not in asked]
     if len(asked) + len(extra) > MOST_BANDS:
         extra = extra[: max(0, MOST_BANDS - len(asked))]
     indices = [*asked, *extra]
-    names = [target_of(scene).bands[index].name for index in indices]
-    return make_plan(
-        scene, changed(request, {"bands": names, "method": table.BASELINE, "weights": None})
-    ), names
+    names = [headers.relation.target.bands[index].name for index in indices]
+    asked_of_all = changed(request, {"bands": names, "method": table.BASELINE, "weights": None})
+    return plan_on(headers, asked_of_all), names
 
 
 def _estimate(
@@ -186,21 +143,20 @@ def _estimate(
 ) -> tuple[Estimate, tuple[tuple[int, int, int, int], ...], list[Any]]:
     """Read the sample and estimate; returns the estimate, the windows' cores, and what was read."""
     cores = sample_cores(plan)
-    largest = plan.options["largest_ratio"]
-    reach = calibration_reach(largest)
+    reach = calibration_reach(plan.options.largest_ratio or plan.options.ratio)
     windows, pixels = [], 0
     for core in cores:
         progress("calibrate", pixels, 2 * _pixels(cores), 0)
         windows.append(read_sample(plan, core, reach))
         pixels += _pixels([core])
     progress("calibrate", pixels, 2 * _pixels(cores), 0)
-    gains = plan.observation["mtf_gain"]
+    gains = plan.pair.observation.mtf_gain
     strongest = _spread(len(gains))
     found = calibrate(
         [replace(patch, coarse=patch.coarse[strongest]) for patch, _ in windows],
         [usable for _, usable in windows],
         prior_gain=[gains[index] for index in strongest],
-        origin=plan.origin,
+        origin=plan.pair.origin,
         size=(plan.grid.height, plan.grid.width),
     )
     if len(strongest) < len(gains):
@@ -211,7 +167,7 @@ def _estimate(
             f"({found.shift_px[0]:.1f}, {found.shift_px[1]:.1f}) px",
             wanted=f"R^2 of {MATCH_R2:g} or more",
             do="check that both are of one scene; --force goes on, --no-calibrate does not look",
-            path=plan.guide.bands[0].path,
+            path=plan.pair.guide.bands[0].path,
         )
     return found, cores, windows
 
@@ -245,7 +201,7 @@ def _spread_out(found: Estimate, chosen: Sequence[int], count: int) -> Estimate:
 def _used(estimate: Estimate, request: Request, plan: Plan, places: Sequence[int]) -> Observation:
     """Return the model that is used for the output's bands: the estimate where it is sure, else the priors."""
     sure = estimate.confidence >= SURE
-    gains = estimate.mtf_gain if sure else plan.observation["mtf_gain"]
+    gains = estimate.mtf_gain if sure else plan.pair.observation.mtf_gain
     gains = tuple(round(float(gains[place if sure else at]), 4) for at, place in enumerate(places))
     if request.fuse.shift_px is not None:
         return Observation(gains, request.fuse.shift_px, (), "given shift")
@@ -293,48 +249,4 @@ def _trials(
         names = (*names, watch.about.rival)
     if not reduced or names == (table.BASELINE,):
         return {}
-    options = job_of(plan).options
-    return try_methods(names, reduced, observation, options=options, rounds=rounds, watch=watch)
-
-
-def report(estimate: Estimate, names: Sequence[str], request: Request) -> dict[str, Any]:
-    """Return an estimate as JSON values, by band names; what is not known is null."""
-
-    def by_band(values: Sequence[Any]) -> dict[str, Any]:
-        return dict(zip(names, map(_json, values), strict=True))
-
-    warnings = list(estimate.warnings)
-    if estimate.measured and estimate.confidence < SURE:
-        warnings.append(
-            f"registration is uncertain (confidence {estimate.confidence:.2f}): the georeference is trusted"
-        )
-    if estimate.measured and estimate.r2 < MATCH_R2:
-        warnings.append(f"PAN and MS hardly match (R^2 {estimate.r2:.3f}); fused because of --force")
-    if request.fuse.shift_px is not None:
-        warnings.append("the shift was given, not measured")
-    return {
-        "shift_px": _json(estimate.shift_px),
-        "shift_sigma_px": _json(estimate.shift_sigma_px),
-        "band_shift_px": by_band(estimate.band_shift_px),
-        "shift_field": asdict(estimate.field) if estimate.field else None,
-        "mtf_gain": by_band(estimate.mtf_gain),
-        "mtf_gain_sigma": by_band(estimate.mtf_gain_sigma),
-        "mtf_gain_r2": by_band(estimate.mtf_gain_r2),
-        "mtf_gain_identifiable": by_band(estimate.identifiable),
-        "pan_weights": by_band(estimate.pan_weights),
-        "r2": _json(estimate.r2),
-        "snr": _json(estimate.snr),
-        "confidence": _json(estimate.confidence),
-        "usable_fraction": _json(estimate.usable_fraction),
-        "measurable": estimate.measured,
-        "uncertain": estimate.confidence < SURE,
-        "warnings": warnings,
-    }
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    return round(float(value), 6) if math.isfinite(value) else None
+    return try_methods(names, reduced, observation, options=plan.options, rounds=rounds, watch=watch)

@@ -60,7 +60,7 @@ class Fusing:
         self.plan, self.key = plan, fingerprint(plan, __version__)
         check_plugins(plan.plugins)
         self.inputs, self.data, self.mask = plan.inputs, plan.spec, plan.mask
-        self.names, self.tile_px, self.workers = plan.options["names"], plan.tile_px, plan.workers
+        self.names, self.tile_px, self.workers = plan.options.names, plan.tile_px, plan.workers
         self.size_bytes, self.task = output_bytes(plan), _fuse_tile
 
     def ordered(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
@@ -160,7 +160,7 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
         after=After(plan.rounds, plan.shares),
     )
     counts = {"valid": int(valid.sum()), "saturated": 0, "moved": 0}
-    pixels = np.empty((*valid.shape, len(plan.bands)), plan.spec.dtype)
+    pixels = np.empty((*valid.shape, len(plan.pair.bands)), plan.spec.dtype)
     for rows, part in made.strips:
         _, saturated, moved = finish(
             part, valid[rows], job.pedestal, dtype=plan.spec.dtype, nodata=plan.spec.nodata, out=pixels[rows]

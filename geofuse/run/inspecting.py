@@ -1,12 +1,18 @@
-"""What a scene is: sensor, bands, grids, radiometry, and how the two grids relate. Reads headers only."""
+"""What a scene is, and what a plan would do: as JSON values, from headers only."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from geofuse.nouns import to_json
+from geofuse.rasters.cog import encoding_of, expected_bytes
 from geofuse.rasters.image import Band, Grid, Image
+from geofuse.run.memory import output_bytes, run_bytes
+from geofuse.run.plan import Plan
+from geofuse.run.tiles import tiles_of
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.bands import select_bands, with_nodata
 from geofuse.scenes.relating import relate
@@ -74,3 +80,35 @@ def _band(band: Band) -> dict[str, Any]:
     found["nodata"] = None if band.nodata is None else str(band.nodata)
     found["radiometry"] = "unknown" if band.gain is None else f"{band.gain:g} * DN {band.offset or 0.0:+g}"
     return found
+
+
+def plan_summary(plan: Plan, out: Path | str | None = None) -> dict[str, Any]:
+    """Return what `geofuse plan` shows, as JSON values."""
+    tiles = tiles_of(plan.grid.height, plan.grid.width, plan.tile_px)
+    return {
+        "scene": plan.scene.scene_id,
+        "sensor": plan.scene.sensor,
+        "method": plan.method,
+        "bands": list(plan.options.names),
+        "grid": asdict(plan.grid),
+        "origin_px": list(plan.pair.origin),
+        "axis_y": asdict(plan.pair.axis_y),
+        "axis_x": asdict(plan.pair.axis_x),
+        "ratio": plan.options.ratio,
+        "network": to_json(plan.options.network),
+        "dtype": plan.spec.dtype,
+        "nodata": None if plan.spec.nodata is None else str(plan.spec.nodata),
+        **encoding_of(plan.spec),
+        "tile_px": plan.tile_px,
+        "tiles": len(tiles),
+        "halo_px": plan.reach[0],
+        "halo_cpx": plan.reach[1],
+        "workers": plan.workers,
+        "bytes_per_task": plan.bytes_per_task,
+        "bytes_in_memory": run_bytes(plan),
+        "output_bytes_plain": expected_bytes(plan.spec),
+        "output_bytes_estimate": output_bytes(plan),
+        "mask": plan.mask is not None,
+        "notes": list(plan.notes),
+        "out": str(out) if out else None,
+    }

@@ -11,7 +11,6 @@ from geofuse.methods import base
 from geofuse.methods.sharpen.closed_form import low_groups
 from geofuse.rasters.cog import expected_bytes
 from geofuse.rasters.image import Grid
-from geofuse.run.patch_reading import observation_from
 from geofuse.run.plan import Plan
 from geofuse.run.sampling import SAMPLE_CPX, SAMPLE_HALO_CPX, SAMPLE_WINDOWS
 from geofuse.run.tiles import BLOCK_PX
@@ -55,14 +54,14 @@ def sample_bytes(grid: Grid, options: base.Options) -> int:
 def task_bytes_of(plan: Plan, side: int) -> int:
     """Estimate the peak memory of one task of a plan with tiles of a side."""
     kind = np.dtype(plan.spec.dtype)
-    lows = len(set(low_groups(observation_from(plan.observation))[1]))
+    lows = len(set(low_groups(plan.pair.observation)[1]))
     wide = 2 if kind.itemsize == 8 or kind in (np.dtype("int32"), np.dtype("uint32")) else 1
     core = task_bytes(
         min(side, max(plan.grid.height, plan.grid.width)) + 2 * plan.margin_px,
-        len(plan.bands),
+        len(plan.pair.bands),
         kind.itemsize,
         reach=plan.reach,
-        ratio=plan.options["ratio"],
+        ratio=plan.options.ratio,
         lows=lows,
     )
     return wide * (core + _network_bytes(plan, side)) + _input_block_bytes(plan)
@@ -70,9 +69,9 @@ def task_bytes_of(plan: Plan, side: int) -> int:
 
 def _network_bytes(plan: Plan, side: int) -> int:
     """Bytes a network's inputs, their copies and its output take for one tile; 0 for other methods."""
-    if not plan.options["network"]:
+    if not plan.options.network:
         return 0
-    bands = len(plan.bands)
+    bands = len(plan.pair.bands)
     pixels = (
         min(side, max(plan.grid.height, plan.grid.width)) + 2 * plan.margin_px + 2 * NETWORK_EDGE_PX
     ) ** 2
@@ -83,8 +82,8 @@ def _input_block_bytes(plan: Plan) -> int:
     """Bytes of the inputs' blocks that one window may hold in the reader's cache."""
     total = 0
     for source, bands in (
-        (plan.guide, plan.guide.bands),
-        (plan.target, plan.target.bands),
+        (plan.pair.guide, plan.pair.guide.bands),
+        (plan.pair.target, plan.pair.target.bands),
     ):
         rows, cols = source.block
         total += rows * cols * sum(np.dtype(band.dtype).itemsize for band in bands)

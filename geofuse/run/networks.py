@@ -5,11 +5,9 @@ The weights' card is read without torch; torch is loaded here for what a network
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +15,10 @@ from numpy.typing import NDArray
 from geofuse.errors import MethodError
 from geofuse.files import sha256_of
 from geofuse.methods import table
-from geofuse.methods.base import Options, Patch, fused_core
+from geofuse.methods.base import Method, Options, Patch, fused_core
 from geofuse.methods.hold_out import fit_patches
 from geofuse.methods.observation import Observation
+from geofuse.nets.choice import NetworkChoice, PrecisionChoice
 from geofuse.nets.weights import Card, find_weights, no_torch, read_card
 from geofuse.run.patch_reading import job_of, read_patch
 from geofuse.run.plan import Plan
@@ -48,8 +47,8 @@ def plan_network(
     bands: Sequence[str],
     ratio: tuple[float, float],
     size_px: tuple[int, int],
-) -> dict[str, Any]:
-    """Choose weights and device for a method; returns what `Options.network` holds, in float32.
+) -> NetworkChoice:
+    """Choose weights and device for a method, in float32.
 
     Raises WeightsError and MethodError where weights or ratio do not fit, UsageError where there is no such device.
     """
@@ -58,33 +57,33 @@ def plan_network(
     where, runs_on = _device(device)
     path = find_weights(named, kind=method, bands=bands, ratio=ratio)
     card = read_card(path)
-    return {
-        "name": card.name,
-        "path": str(path),
-        "sha256": sha256_of(path),
-        "ratio": card.ratio,
-        "halo": card.halo,
-        "device": where,
-        "precision": "float32",
-        "runs_on": runs_on,
-        "inner_px": INNER_PX,
-        "shares": _adapted_shares(card, bands),
-    }
+    return NetworkChoice(
+        name=card.name,
+        path=str(path),
+        sha256=sha256_of(path),
+        ratio=card.ratio,
+        halo=card.halo,
+        device=where,
+        precision="float32",
+        runs_on=runs_on,
+        inner_px=INNER_PX,
+        shares=_adapted_shares(card, bands),
+    )
 
 
-def _adapted_shares(card: Card, bands: Sequence[str]) -> list[float] | None:
+def _adapted_shares(card: Card, bands: Sequence[str]) -> tuple[float, ...] | None:
     """Return what the gate let through where the weights were adapted to a scene with these bands; else None: all."""
     adapted = card.training.get("adapted") or {}
     if list(adapted.get("bands", ())) != list(bands):
         return None
-    return [float(share) for share in adapted["shares"]]
+    return tuple(float(share) for share in adapted["shares"])
 
 
-def least_shares(first: Sequence[float] | None, second: Sequence[float] | None) -> list[float] | None:
+def least_shares(first: Sequence[float] | None, second: Sequence[float] | None) -> tuple[float, ...] | None:
     """Return the smaller of two shares for each band; None stands for all of it."""
     if not first or not second:
-        return list(first or second or ()) or None
-    return [min(pair) for pair in zip(first, second, strict=True)]
+        return tuple(first or second or ()) or None
+    return tuple(min(pair) for pair in zip(first, second, strict=True))
 
 
 def _check_ratio(method: str, ratio: tuple[float, float], size_px: tuple[int, int]) -> None:
@@ -112,8 +111,8 @@ def _device(asked: str) -> tuple[str, str]:
 
 
 def with_precision(
-    options: Options, windows: Sequence[Patch], observation: Observation
-) -> tuple[Options, dict[str, Any]]:
+    method: Method, options: Options, windows: Sequence[Patch], observation: Observation
+) -> Options:
     """Let a network run in bfloat16 where the processor has it and the scene does not notice; says what was found.
 
     The error is measured on ``windows``: sample patches that reach as far as the method's halo.
@@ -122,13 +121,12 @@ def with_precision(
 
     network = options.network
     assert network is not None
-    if network["device"] == "cpu" and not has_bfloat16():
-        return options, {"precision": "float32", "reason": "the processor has no bfloat16 units"}
-    method = table.get(network_method(network))
+    if network.device == "cpu" and not has_bfloat16():
+        return _told(options, PrecisionChoice("float32", reason="the processor has no bfloat16 units"))
     params = fit_patches(method, windows, observation, options)
     if params is None:
-        return options, {"precision": "float32", "reason": "too little to measure on"}
-    quick = replace(options, network={**network, "precision": "bfloat16"})
+        return _told(options, PrecisionChoice("float32", reason="too little to measure on"))
+    quick = replace(options, network=replace(network, precision="bfloat16"))
     counts = np.zeros(2, np.int64)
     noise = noise_sigma(windows, whole=options.whole)
     for patch in windows:
@@ -139,21 +137,15 @@ def with_precision(
         near = np.abs(fast - exact) < TOLERATED * noise[:, None]
         counts += near.size, int(near.sum())
     share = float(counts[1] / counts[0]) if counts[0] else 0.0
-    said = {
-        "precision": "bfloat16",
-        "share_within": round(share, 6),
-        "noise_sigma": [round(x, 4) for x in noise.tolist()],
-    }
+    said = PrecisionChoice("bfloat16", round(share, 6), tuple(round(x, 4) for x in noise.tolist()))
     if share < TOLERATED_SHARE:
-        return options, {**said, "precision": "float32", "reason": "bfloat16's error would show"}
-    return quick, said
+        return _told(options, replace(said, precision="float32", reason="bfloat16's error would show"))
+    return _told(quick, said)
 
 
-def network_method(network: Mapping[str, Any]) -> str:
-    """Return the method a planned network belongs to."""
-    from pathlib import Path
-
-    return read_card(Path(network["path"])).kind
+def _told(options: Options, measured: PrecisionChoice) -> Options:
+    assert options.network is not None
+    return replace(options, network=replace(options.network, measured=measured))
 
 
 def noise_sigma(windows: Sequence[Patch], *, whole: bool) -> NDArray[np.float64]:
@@ -185,11 +177,9 @@ def noise_sigma(windows: Sequence[Patch], *, whole: bool) -> NDArray[np.float64]
 
 
 def settled(plan: Plan) -> Plan:
-    """Return the plan with its network's precision, measured on the scene's sample, and what was found as a note."""
+    """Return the plan with its network's precision, measured on the scene's sample."""
     job = job_of(plan)
     cores = (plan.sample or sample_cores(plan))[:PRECISION_WINDOWS]
     windows = [read_patch(plan, core, job.pedestal) for core in cores]
-    options, said = with_precision(job.options, windows, job.observation)
-    network = {**(options.network or {}), "measured": said}
-    chosen = {**plan.options, "network": network}
-    return replace(plan, options=json.loads(json.dumps(chosen)))
+    method = table.get(plan.method)
+    return replace(plan, options=with_precision(method, plan.options, windows, plan.pair.observation))

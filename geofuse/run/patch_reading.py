@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, nearest
 from geofuse.methods.base import Options, Patch
-from geofuse.methods.observation import Observation, ShiftField
+from geofuse.methods.observation import Observation
 from geofuse.rasters.image import Band
 from geofuse.rasters.pixels import read_window
 from geofuse.run.plan import Plan
@@ -23,7 +22,7 @@ NODATA_FLAG, SATURATED_FLAG = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A plan's method-side nouns, rebuilt once in each worker."""
+    """What a plan's tasks share, made once in each worker."""
 
     options: Options
     """What the method is told."""
@@ -34,40 +33,10 @@ class Job:
 
 
 def job_of(plan: Plan) -> Job:
-    """Rebuild the method-side nouns of a plan."""
-    options = plan.options
-    weights = options["weights"]
-    observation = plan.observation
-    return Job(
-        Options(
-            **{
-                **options,
-                "names": tuple(options["names"]),
-                "weights": None if weights is None else tuple(weights),
-            }
-        ),
-        observation_from(observation),
-        np.array([pedestal_of(plan.target.bands[index]) for index in plan.bands]),
-    )
-
-
-def observation_from(values: Mapping[str, Any]) -> Observation:
-    """Rebuild an Observation from its JSON values."""
-    return Observation(
-        mtf_gain=tuple(values["mtf_gain"]),
-        shift_px=tuple(values["shift_px"]),
-        band_shift_px=tuple(tuple(shift) for shift in values["band_shift_px"]),
-        origin=values["origin"],
-        field=field_from(values.get("field")),
-    )
-
-
-def field_from(values: Mapping[str, Any] | None) -> ShiftField | None:
-    """Rebuild a field of shifts from its JSON values."""
-    if values is None:
-        return None
-    planes = (tuple(tuple(row) for row in values[key]) for key in ("dy", "dx"))
-    return ShiftField(tuple(values["first_px"]), values["step_px"], *planes)
+    """Return what a plan's tasks share."""
+    pair = plan.pair
+    pedestal = np.array([pedestal_of(pair.target.bands[index]) for index in pair.bands])
+    return Job(plan.options, pair.observation, pedestal)
 
 
 def pedestal_of(band: Band) -> float:
@@ -88,9 +57,9 @@ def read_patch(plan: Plan, core: tuple[int, int, int, int], pedestal: NDArray[np
     """Read what a method needs for a core, in output coordinates."""
     fine_px, coarse_cpx = plan.reach
     row0, row1, col0, col1 = core
-    top, left = plan.origin
+    top, left = plan.pair.origin
     fine, fine_valid = read_window(
-        plan.guide,
+        plan.pair.guide,
         (0,),
         (
             top + row0 - fine_px,
@@ -99,15 +68,15 @@ def read_patch(plan: Plan, core: tuple[int, int, int, int], pedestal: NDArray[np
             left + col1 + fine_px,
         ),
     )
-    rows = coarse_span(plan.axis_y, row0, row1, coarse_cpx)
-    cols = coarse_span(plan.axis_x, col0, col1, coarse_cpx)
-    coarse, coarse_valid = read_window(plan.target, plan.bands, (*rows, *cols))
+    rows = coarse_span(plan.pair.axis_y, row0, row1, coarse_cpx)
+    cols = coarse_span(plan.pair.axis_x, col0, col1, coarse_cpx)
+    coarse, coarse_valid = read_window(plan.pair.target, plan.pair.bands, (*rows, *cols))
     kind = np.result_type(fine.dtype, coarse.dtype)
-    pan_pedestal = np.array([pedestal_of(plan.guide.bands[0])])
+    pan_pedestal = np.array([pedestal_of(plan.pair.guide.bands[0])])
     patch_coarse = _less(coarse.astype(kind, copy=False), coarse_valid, pedestal)
-    height, width = plan.target.grid.height, plan.target.grid.width
-    under_y = nearest(plan.axis_y, row0, row1, height) - rows[0]
-    under_x = nearest(plan.axis_x, col0, col1, width) - cols[0]
+    height, width = plan.pair.target.grid.height, plan.pair.target.grid.width
+    under_y = nearest(plan.pair.axis_y, row0, row1, height) - rows[0]
+    under_x = nearest(plan.pair.axis_x, col0, col1, width) - cols[0]
     inner = slice(fine_px, fine_px + row1 - row0), slice(fine_px, fine_px + col1 - col0)
     return Patch(
         fine=_less(fine.astype(kind, copy=False), fine_valid, pan_pedestal),
@@ -116,8 +85,8 @@ def read_patch(plan: Plan, core: tuple[int, int, int, int], pedestal: NDArray[np
         coarse_valid=coarse_valid,
         fine_origin=(row0 - fine_px, col0 - fine_px),
         coarse_origin=(rows[0], cols[0]),
-        axis_y=plan.axis_y,
-        axis_x=plan.axis_x,
+        axis_y=plan.pair.axis_y,
+        axis_x=plan.pair.axis_x,
         core=core,
         valid=fine_valid[inner] & coarse_valid[np.ix_(under_y, under_x)],
     )
@@ -136,8 +105,8 @@ def mask_of(plan: Plan, patch: Patch, pedestal: NDArray[np.float64]) -> NDArray[
     quality = plan.scene.image("quality")
     row0, row1, col0, col1 = patch.core
     grid = quality.grid
-    under_y = np.clip(nearest(plan.axis_y, row0, row1, grid.height), 0, grid.height - 1)
-    under_x = np.clip(nearest(plan.axis_x, col0, col1, grid.width), 0, grid.width - 1)
+    under_y = np.clip(nearest(plan.pair.axis_y, row0, row1, grid.height), 0, grid.height - 1)
+    under_x = np.clip(nearest(plan.pair.axis_x, col0, col1, grid.width), 0, grid.width - 1)
     window = (int(under_y[0]), int(under_y[-1]) + 1, int(under_x[0]), int(under_x[-1]) + 1)
     flags = flags_of(quality, window)
     flags = flags[np.ix_(under_y - window[0], under_x - window[2])]
@@ -150,15 +119,15 @@ def _saturated(plan: Plan, patch: Patch, pedestal: NDArray[np.float64]) -> NDArr
     """Whether PAN or a band is at its detector's limit, over the core."""
     row0, row1, col0, col1 = patch.core
     coarse = np.zeros(patch.coarse_valid.shape, np.bool_)
-    for plane, index, base in zip(patch.coarse, plan.bands, pedestal, strict=True):
-        limit = plan.target.bands[index].saturation
+    for plane, index, base in zip(patch.coarse, plan.pair.bands, pedestal, strict=True):
+        limit = plan.pair.target.bands[index].saturation
         if limit is not None:
             coarse |= plane >= limit - base
-    height, width = plan.target.grid.height, plan.target.grid.width
-    under_y = nearest(plan.axis_y, row0, row1, height) - patch.coarse_origin[0]
-    under_x = nearest(plan.axis_x, col0, col1, width) - patch.coarse_origin[1]
+    height, width = plan.pair.target.grid.height, plan.pair.target.grid.width
+    under_y = nearest(plan.pair.axis_y, row0, row1, height) - patch.coarse_origin[0]
+    under_x = nearest(plan.pair.axis_x, col0, col1, width) - patch.coarse_origin[1]
     saturated = coarse[np.ix_(under_y, under_x)]
-    pan = plan.guide.bands[0]
+    pan = plan.pair.guide.bands[0]
     if pan.saturation is not None:
         top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
         inner = patch.fine[0, top : top + row1 - row0, left : left + col1 - col0]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from geofuse.geometry import AxisMap
+from geofuse.methods.base import Options
+from geofuse.methods.observation import Observation
 from geofuse.nouns import from_json, to_json
 from geofuse.rasters.block_cache import ROOM_BYTES, cell_shape
 from geofuse.rasters.cog import CogSpec, spec_from_json, spec_to_json
@@ -27,31 +29,41 @@ COLLECT_PX = 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A guide and the target that takes its detail: how they lie to one another, and how the target came to be."""
+
+    guide: Image
+    """The fine image, on whose grid the output lies."""
+    guide_bands: tuple[int, ...]
+    """Indices into guide.bands: those that are looked at."""
+    target: Image
+    """The coarse image that is sharpened, on the grid that it is read on."""
+    bands: tuple[int, ...]
+    """Indices into target.bands, in the order of the output."""
+    origin: tuple[int, int]
+    """The guide's pixel of the output's first pixel."""
+    axis_y: AxisMap
+    """Coarse row of an output row."""
+    axis_x: AxisMap
+    """Coarse column of an output column."""
+    observation: Observation
+    """How the target came from what the guide shows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything a run does, decided beforehand."""
 
     scene: Scene
     """The inputs."""
-    guide: Image
-    """The fine image: one band."""
-    target: Image
-    """The coarse image that is sharpened, on the grid that it is read on."""
-    bands: tuple[int, ...]
-    """Indices into target.bands, in the order of the output."""
+    pairs: tuple[Pair, ...]
+    """What is fused with what, in the order of the output's bands."""
     grid: Grid
     """The output's grid: PAN's, cut to the area."""
-    origin: tuple[int, int]
-    """PAN pixel of the output's first pixel."""
-    axis_y: AxisMap
-    """Coarse row of an output row."""
-    axis_x: AxisMap
-    """Coarse column of an output column."""
     method: str
     """Name of the method."""
-    options: dict[str, Any]
-    """What the method is told of the pair."""
-    observation: dict[str, Any]
-    """How the coarse image came from the fine one."""
+    options: Options
+    """What the method is told besides the pixels."""
     spec: CogSpec
     """The product."""
     mask: CogSpec | None
@@ -85,6 +97,11 @@ class Plan:
     plugins: tuple[Plugin, ...] = ()
     """What of it is not geofuse's own: packages and versions."""
 
+    @property
+    def pair(self) -> Pair:
+        """The first pair: the only one of a plan for a method that takes one."""
+        return self.pairs[0]
+
     def __repr__(self) -> str:
         size = f"{self.grid.height} x {self.grid.width} px"
         return line("Plan", self.scene.scene_id, self.method, size, f"tiles of {self.tile_px} px")
@@ -92,7 +109,7 @@ class Plan:
     def _repr_html_(self) -> str:
         rows: list[tuple[str, object]] = [
             ("method", self.method),
-            ("bands", [self.target.bands[index].name for index in self.bands]),
+            ("bands", list(self.options.names)),
             ("size", f"{self.grid.height} x {self.grid.width} px"),
             ("tile", f"{self.tile_px} px, {self.workers} at a time"),
             ("rounds of back-projection", self.rounds),
@@ -119,8 +136,8 @@ def swaths(plan: Plan, tiles: Sequence[Tile], side: int) -> tuple[Tile, ...]:
     """
     across = 0.0
     for source, bands, scale, halo in (
-        (plan.guide, 1, 1.0, plan.reach[0] + plan.margin_px),
-        (plan.target, len(plan.bands), plan.axis_y.scale, plan.reach[1]),
+        (plan.pair.guide, len(plan.pair.guide_bands), 1.0, plan.reach[0] + plan.margin_px),
+        (plan.pair.target, len(plan.pair.bands), plan.pair.axis_y.scale, plan.reach[1]),
     ):
         rows, cols = cell_shape(source.block, source.grid.width)
         if cols >= source.grid.width:
@@ -133,28 +150,20 @@ def swaths(plan: Plan, tiles: Sequence[Tile], side: int) -> tuple[Tile, ...]:
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """Turn a plan into JSON values."""
-    return {
-        **asdict(plan),
-        **{name: to_json(getattr(plan, name)) for name in ("scene", "guide", "target")},
-        "spec": spec_to_json(plan.spec),
-        "mask": spec_to_json(plan.mask) if plan.mask else None,
-    }
+    value = {each.name: getattr(plan, each.name) for each in fields(plan)}
+    specs = {name: spec_to_json(value[name]) if value[name] else None for name in ("spec", "mask")}
+    return {**{name: to_json(found) for name, found in value.items() if name not in specs}, **specs}
 
 
-def plan_from_json(value: dict[str, Any]) -> Plan:
+def plan_from_json(value: Mapping[str, Any]) -> Plan:
     """Rebuild a plan from `plan_to_json`'s values, also after a trip through JSON text."""
-    grid = value["grid"]
     return Plan(
         **{
             **value,
             "scene": from_json(Scene, value["scene"]),
-            "guide": from_json(Image, value["guide"]),
-            "target": from_json(Image, value["target"]),
-            "bands": tuple(value["bands"]),
-            "grid": Grid(**{**grid, "transform": tuple(grid["transform"])}),
-            "origin": tuple(value["origin"]),
-            "axis_y": AxisMap(**value["axis_y"]),
-            "axis_x": AxisMap(**value["axis_x"]),
+            "pairs": tuple(from_json(Pair, pair) for pair in value["pairs"]),
+            "grid": from_json(Grid, value["grid"]),
+            "options": from_json(Options, value["options"]),
             "spec": spec_from_json(value["spec"]),
             "mask": spec_from_json(value["mask"]) if value["mask"] else None,
             "reach": tuple(value["reach"]),
@@ -167,12 +176,35 @@ def plan_from_json(value: dict[str, Any]) -> Plan:
     )
 
 
+WORK = ("tile_px", "workers", "bytes_per_task", "notes", "reach", "margin_px", "sample_bytes")
+"""Fields of a plan that say how it is done, or follow from the others."""
+
+
 def fingerprint(plan: Plan, version: str) -> str:
-    """Return what identifies the product: inputs, parameters, encoding, version; not tiles, workers or notes."""
-    value = plan_to_json(plan)
-    for name in ("tile_px", "workers", "bytes_per_task", "notes", "reach", "margin_px", "sample_bytes"):
+    """Return what identifies the product: inputs, parameters, encoding, version; not tiles, workers or notes.
+
+    Of the scene only what is used: its name, its making, the images and bands that are read. Weights are told by
+    their checksum, wherever they lie.
+    """
+    value = plan_to_json(
+        replace(plan, scene=_used(plan), pairs=tuple(_used_bands(pair) for pair in plan.pairs))
+    )
+    for name in WORK:
         del value[name]
-    if value["options"].get("network"):
-        del value["options"]["network"]["path"]  # the weights' checksum tells them, wherever they lie
+    if value["options"]["network"]:
+        del value["options"]["network"]["path"]
     text = json.dumps([version, value], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _used(plan: Plan) -> Scene:
+    """Return the scene without the images that are not read as they were delivered, and without remarks."""
+    kept = [plan.scene.find("quality")] if plan.mask else []
+    return replace(plan.scene, images=tuple(image for image in kept if image), warnings=())
+
+
+def _used_bands(pair: Pair) -> Pair:
+    """Return a pair with the bands that are read, in the order in which they are."""
+    guide = replace(pair.guide, bands=tuple(pair.guide.bands[index] for index in pair.guide_bands))
+    target = replace(pair.target, bands=tuple(pair.target.bands[index] for index in pair.bands))
+    return replace(pair, guide=guide, guide_bands=(), target=target, bands=())

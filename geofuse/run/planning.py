@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from geofuse.errors import AreaError, MemoryLimitError, UsageError
-from geofuse.geometry import AxisMap, moved
+from geofuse.errors import MemoryLimitError, MethodError, UsageError
 from geofuse.methods import base, table
 from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen.back_projection import margin_px
-from geofuse.rasters.cog import encoding_of, expected_bytes
-from geofuse.rasters.image import Grid, Image, files_of
-from geofuse.rasters.pixels import identity
+from geofuse.rasters.image import Grid
+from geofuse.run.findings import Findings
+from geofuse.run.headers import Headers, headers_of, identities, input_paths
 from geofuse.run.memory import (
     BASE_BYTES,
     TORCH_BYTES,
@@ -28,40 +26,18 @@ from geofuse.run.memory import (
     sample_bytes,
     task_bytes_of,
 )
-from geofuse.run.plan import Plan
+from geofuse.run.plan import Pair, Plan
 from geofuse.run.product_files import check_disk, check_place
 from geofuse.run.product_spec import data_spec, dtype_of, encoding_notes, mask_spec
 from geofuse.run.request import Request
 from geofuse.run.tiles import BLOCK_PX, checked_tile_px, tiles_of
-from geofuse.scenes.aoi import window_of
-from geofuse.scenes.bands import select_bands, with_nodata
+from geofuse.scenes.bands import select_bands
 from geofuse.scenes.readers.table import READERS
-from geofuse.scenes.relating import Relation, relate
 from geofuse.scenes.scene import Scene
 from geofuse.scenes.sensors.table import SENSORS
 from geofuse.tables import Plugin, Table
 
 DEFAULT_TILE_PX = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What was found out from the pixels before planning."""
-
-    method: str
-    """The method `auto` came to, or the one asked for."""
-    observation: Observation
-    """How the coarse image came from the fine one, for the output's bands."""
-    shares: tuple[float, ...] = ()
-    """Share of the method's detail each band keeps."""
-    rounds: int = 0
-    """Rounds of back-projection."""
-    sample: tuple[tuple[int, int, int, int], ...] = ()
-    """Cores of the windows it was found in."""
-    calibration: dict[str, Any] | None = None
-    """The report."""
-    network_shares: tuple[float, ...] = ()
-    """Share of a network's residual that each band gets by the gate; empty: all of it."""
 
 
 def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> Plan:
@@ -70,72 +46,60 @@ def make_plan(scene: Scene, request: Request, found: Findings | None = None) -> 
     Without findings the sensor table's figures stand, with the request's shift, and no back-projection but
     what it asks for: `geofuse.run.calibrating.calibrated_plan` plans with what the pixels say.
     """
-    if request.scene.nodata is not None:
-        scene = with_nodata(scene, request.scene.nodata)
+    return plan_on(headers_of(scene, request), request, found)
+
+
+def plan_on(headers: Headers, request: Request, found: Findings | None = None) -> Plan:
+    """Decide everything on what the headers said; raises what `make_plan` raises. Reads no raster."""
+    scene, relation, grid = headers.scene, headers.relation, headers.grid
     method = table.get(found.method if found else request.fuse.method)
     bands = select_bands(scene, request.scene.bands)
-    relation = relate(scene)
-    guide, target = relation.guide, relation.target
-    if target.warped and scene.find("quality"):
-        note = "MS is warped: its quality band, which is not, is left out"
-        kept = tuple(image for image in scene.images if image.role != "quality")
-        scene = replace(scene, images=kept, warnings=(*scene.warnings, note))
-    area, asked = window_of(
-        guide.grid, bbox=request.scene.bbox, aoi=request.scene.aoi, window=request.scene.window
-    )
-    rows, cols = _cut(relation.rows, relation.cols, area)
-    grid = _grid(guide.grid, rows, cols)
-    chosen = [target.bands[index] for index in bands]
-    axis_y, axis_x = moved(relation.axis_y, rows[0]), moved(relation.axis_x, cols[0])
+    looked_at = tuple(range(len(relation.guide.bands)))
+    _check_takes(method.about, len(looked_at), targets=1)
+    chosen = [relation.target.bands[index] for index in bands]
     found = found or Findings(
         method.about.name,
         Observation(tuple(band.mtf_gain for band in chosen), request.fuse.shift_px or (0.0, 0.0)),
         rounds=request.fuse.back_projections or 0,
     )
-    observation = found.observation
-    options = base.Options(
-        names=tuple(band.name for band in chosen),
-        ratio=2.0 / (axis_y.scale + axis_x.scale),
-        largest_ratio=1.0 / min(axis_y.scale, axis_x.scale),
-        whole=np.dtype(dtype_of(chosen)).kind != "f",
-        weights=_weights(request, len(chosen)) if "weights" in method.about.hears else None,
-        network=_network(
-            method.about.name, request, found, [band.name for band in chosen], grid, (axis_y, axis_x)
-        ),
+    pair = Pair(
+        guide=relation.guide,
+        guide_bands=looked_at,
+        target=relation.target,
+        bands=bands,
+        origin=headers.origin,
+        axis_y=headers.axis_y,
+        axis_x=headers.axis_x,
+        observation=found.observation,
     )
-    reach = method.halo(observation, options=options)
+    options = _options(pair, request, method.about, found, grid)
+    reach = method.halo(pair.observation, options=options)
     spec = data_spec(
         scene,
         relation,
         chosen,
         grid,
-        origin=(rows[0], cols[0]),
+        origin=headers.origin,
         about=f"{scene.scene_id} fused by {method.about.name}",
         encoding=_encoding(request),
         attribution=request.attribution,
     )
     plan = Plan(
         scene=scene,
-        guide=guide,
-        target=target,
-        bands=bands,
+        pairs=(pair,),
         grid=grid,
-        origin=(rows[0], cols[0]),
-        axis_y=axis_y,
-        axis_x=axis_x,
         method=method.about.name,
-        options=_json_values(options),
-        observation=_json_values(observation),
+        options=options,
         spec=spec,
         mask=mask_spec(scene, spec),
         reach=(reach.fine_px, reach.coarse_cpx),
         tile_px=BLOCK_PX,
         workers=request.work.workers or os.cpu_count() or 1,
         bytes_per_task=0,
-        area=asked,
-        inputs=tuple(identity(path) for path in input_paths(relation, scene.find("quality"), bands)),
+        area=headers.asked,
+        inputs=identities(headers, input_paths(relation, scene.find("quality"), bands)),
         notes=(*scene.warnings, *relation.notes, *_notes_of(found, options.names), *encoding_notes(spec)),
-        margin_px=margin_px(observation, found.rounds, options),
+        margin_px=margin_px(pair.observation, found.rounds, options),
         shares=found.shares,
         rounds=found.rounds,
         sample=found.sample,
@@ -154,28 +118,52 @@ def _plugins(scene: Scene, method: str) -> tuple[Plugin, ...]:
     return (*read, *table.plugin(method))
 
 
-def _network(
-    method: str,
-    request: Request,
-    found: Findings,
-    names: Sequence[str],
-    grid: Grid,
-    axes: tuple[AxisMap, AxisMap],
-) -> dict[str, Any] | None:
-    """Settle weights and device where the method is a network; others never hear of torch."""
-    if not table.get(method).about.network:
-        return None
-    from geofuse.run.networks import least_shares, plan_network
+def _options(pair: Pair, request: Request, about: base.About, found: Findings, grid: Grid) -> base.Options:
+    """Return what a method is told of a pair."""
+    chosen = [pair.target.bands[index] for index in pair.bands]
+    network = None
+    if about.network:
+        from geofuse.run.networks import least_shares, plan_network
 
-    planned = plan_network(
-        method,
-        named=request.fuse.network,
-        device=request.work.device,
-        bands=names,
-        ratio=(1.0 / axes[0].scale, 1.0 / axes[1].scale),
-        size_px=(grid.height, grid.width),
+        network = plan_network(
+            about.name,
+            named=request.fuse.network,
+            device=request.work.device,
+            bands=[band.name for band in chosen],
+            ratio=(1.0 / pair.axis_y.scale, 1.0 / pair.axis_x.scale),
+            size_px=(grid.height, grid.width),
+        )
+        network = replace(network, shares=least_shares(network.shares, found.network_shares))
+    return base.Options(
+        names=tuple(band.name for band in chosen),
+        ratio=2.0 / (pair.axis_y.scale + pair.axis_x.scale),
+        largest_ratio=1.0 / min(pair.axis_y.scale, pair.axis_x.scale),
+        whole=np.dtype(dtype_of(chosen)).kind != "f",
+        weights=_weights(request, len(chosen)) if "weights" in about.hears else None,
+        network=network,
     )
-    return {**planned, "shares": least_shares(planned["shares"], found.network_shares)}
+
+
+def _check_takes(about: base.About, guide_bands: int, *, targets: int) -> None:
+    """Refuse more, or less, than the method can be given, naming those that take it."""
+
+    def fits(takes: base.Takes) -> bool:
+        pairs = ((guide_bands, takes.guide_bands), (targets, takes.targets))
+        return all(least <= count <= (most or count) for count, (least, most) in pairs)
+
+    if fits(about.takes):
+        return
+    others = [name for name in table.names() if fits(table.get(name).about.takes)]
+    raise MethodError(
+        f"{about.name} with guides of {guide_bands} bands and {targets} groups of bands to sharpen",
+        wanted=f"what it takes: guides of {_count(about.takes.guide_bands)}, groups {_count(about.takes.targets)}",
+        do=f"choose {' or '.join(others)}" if others else "no method that is installed takes it",
+    )
+
+
+def _count(limits: tuple[int, int | None]) -> str:
+    least, most = limits
+    return str(least) if most == least else f"{least} or more" if most is None else f"{least} to {most}"
 
 
 def _encoding(request: Request) -> dict[str, Any]:
@@ -193,12 +181,6 @@ def _notes_of(found: Findings, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def _json_values(noun: Any) -> dict[str, Any]:
-    """Return a noun's fields as they come back from JSON: a plan that was shipped equals the one that was made."""
-    found: dict[str, Any] = json.loads(json.dumps(asdict(noun)))
-    return found
-
-
 def _weights(request: Request, bands: int) -> tuple[float, ...] | None:
     weights = request.fuse.weights
     if weights is None:
@@ -209,36 +191,6 @@ def _weights(request: Request, bands: int) -> tuple[float, ...] | None:
         )
     total = sum(weights)
     return tuple(weight / total for weight in weights)
-
-
-def input_paths(relation: Relation, quality: Image | None, bands: Sequence[int]) -> list[str]:
-    """Return every file the plan reads, each once: bands before masks, the guide's before the target's."""
-    paths = [*files_of(relation.guide), *files_of(relation.target, bands)]
-    paths += files_of(quality) if quality else []
-    return list(dict.fromkeys(paths))
-
-
-def _cut(
-    rows: tuple[int, int], cols: tuple[int, int], area: tuple[int, int, int, int] | None
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Cut the covered part of PAN to the area."""
-    if area is None:
-        return rows, cols
-    row0, row1 = max(rows[0], area[0]), min(rows[1], area[1])
-    col0, col1 = max(cols[0], area[2]), min(cols[1], area[3])
-    if row0 >= row1 or col0 >= col1:
-        raise AreaError(
-            f"rows {area[0]}..{area[1]}, columns {area[2]}..{area[3]} hold nothing of what both images cover",
-            wanted=f"some of rows {rows[0]}..{rows[1]}, columns {cols[0]}..{cols[1]}",
-            do="choose another area",
-        )
-    return (row0, row1), (col0, col1)
-
-
-def _grid(pan: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> Grid:
-    a, b, c, d, e, f = pan.transform
-    corner = (c + a * cols[0] + b * rows[0], f + d * cols[0] + e * rows[0])
-    return Grid(pan.crs, (a, b, corner[0], d, e, corner[1]), rows[1] - rows[0], cols[1] - cols[0])
 
 
 def _with_tiles(plan: Plan, request: Request) -> Plan:
@@ -273,35 +225,3 @@ def check_out(plan: Plan, out: Path) -> None:
 def check_room(plan: Plan, out: Path) -> None:
     """Refuse when parts and product will not fit on the output's disk."""
     check_disk(out, output_bytes(plan))
-
-
-def plan_summary(plan: Plan, out: Path | str | None = None) -> dict[str, Any]:
-    """Return what `geofuse plan` shows, as JSON values."""
-    tiles = tiles_of(plan.grid.height, plan.grid.width, plan.tile_px)
-    return {
-        "scene": plan.scene.scene_id,
-        "sensor": plan.scene.sensor,
-        "method": plan.method,
-        "bands": list(plan.options["names"]),
-        "grid": asdict(plan.grid),
-        "origin_px": list(plan.origin),
-        "axis_y": asdict(plan.axis_y),
-        "axis_x": asdict(plan.axis_x),
-        "ratio": plan.options["ratio"],
-        "network": plan.options["network"],
-        "dtype": plan.spec.dtype,
-        "nodata": None if plan.spec.nodata is None else str(plan.spec.nodata),
-        **encoding_of(plan.spec),
-        "tile_px": plan.tile_px,
-        "tiles": len(tiles),
-        "halo_px": plan.reach[0],
-        "halo_cpx": plan.reach[1],
-        "workers": plan.workers,
-        "bytes_per_task": plan.bytes_per_task,
-        "bytes_in_memory": run_bytes(plan),
-        "output_bytes_plain": expected_bytes(plan.spec),
-        "output_bytes_estimate": output_bytes(plan),
-        "mask": plan.mask is not None,
-        "notes": list(plan.notes),
-        "out": str(out) if out else None,
-    }

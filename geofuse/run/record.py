@@ -9,6 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from geofuse.nouns import to_json
 from geofuse.rasters.cog import encoding_of
 from geofuse.rasters.image import Band
 from geofuse.rasters.sniffing import Identity
@@ -30,7 +31,7 @@ def provenance(
     counts: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the record of a product: inputs with checksums, parameters, versions, warnings. No clock in it."""
-    bands = [plan.target.bands[index] for index in plan.bands]
+    bands = [plan.pair.target.bands[index] for index in plan.pair.bands]
     used = images_read(plan)
     warnings = list(plan.notes)
     if counts["saturated"]:
@@ -49,18 +50,18 @@ def provenance(
         "scene": scene_record(plan.scene, used),
         "inputs": input_records(used, inputs),
         "method": {"name": plan.method, **fit, "injection": _injection(plan)},
-        "observation": plan.observation,
+        "observation": to_json(plan.pair.observation),
         "plugins": [asdict(one) for one in plan.plugins],
         "calibration": plan.calibration,
         "radiometry": {
-            "pan": radiometry(plan.guide.bands[0]),
+            "pan": radiometry(plan.pair.guide.bands[0]),
             "bands": [radiometry(band) for band in bands],
         },
         "parameters": {
-            "bands": list(plan.options["names"]),
+            "bands": list(plan.options.names),
             "area": plan.area,
-            "weights": plan.options["weights"],
-            "network": plan.options["network"],
+            "weights": to_json(plan.options.weights),
+            "network": to_json(plan.options.network),
             "back_projections": plan.rounds,
             **encoding_of(plan.spec),
         },
@@ -69,8 +70,8 @@ def provenance(
             "transform": list(plan.grid.transform),
             "height": plan.grid.height,
             "width": plan.grid.width,
-            "ratio": plan.options["ratio"],
-            "origin_px": list(plan.origin),
+            "ratio": plan.options.ratio,
+            "origin_px": list(plan.pair.origin),
         },
         "nodata": _plain(plan.spec.nodata),
         "counts": dict(counts),
@@ -82,15 +83,18 @@ def provenance(
 
 def images_read(plan: Plan) -> tuple[Used, ...]:
     """Return the images that a plan reads, and which of their bands."""
+    read: list[Used] = []
+    for pair in plan.pairs:
+        both: tuple[Used, Used] = (pair.guide, pair.guide_bands), (pair.target, pair.bands)
+        read += [one for one in both if one not in read]
     quality = plan.scene.find("quality")
-    read = [(plan.guide, (0,)), (plan.target, plan.bands)]
     return (*read, *([(quality, (0,))] if quality else []))
 
 
 def _injection(plan: Plan) -> dict[str, float]:
     """Return the share of the method's detail that each band got."""
-    shares = plan.shares or (1.0,) * len(plan.options["names"])
-    return dict(zip(plan.options["names"], shares, strict=True))
+    shares = plan.shares or (1.0,) * len(plan.options.names)
+    return dict(zip(plan.options.names, shares, strict=True))
 
 
 def radiometry(band: Band) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Candidate:
 
 def sample_cores(plan: Plan) -> tuple[Window, ...]:
     """Choose one window or more: all of a small output, else the most informative of four in each of 16 parts."""
-    side_y, side_x = (max(1, round(SAMPLE_CPX / axis.scale)) for axis in (plan.axis_y, plan.axis_x))
+    side_y, side_x = (max(1, round(SAMPLE_CPX / axis.scale)) for axis in (plan.pair.axis_y, plan.pair.axis_x))
     height, width = plan.grid.height, plan.grid.width
     rows, cols = max(1, round(height / side_y)), max(1, round(width / side_x))
     if rows * cols <= SAMPLE_WINDOWS:
@@ -86,7 +86,7 @@ def look_at(plan: Plan, core: Window) -> Candidate:
     from scipy import ndimage  # a quarter of a second to load: only where a sample is looked at
 
     rows, cols = _under(plan, core)
-    values, valid = read_window(plan.target, plan.bands, (*rows, *cols))
+    values, valid = read_window(plan.pair.target, plan.pair.bands, (*rows, *cols))
     usable = usable_coarse(plan, values, valid, (*rows, *cols))
     inner = ndimage.minimum_filter(usable, 3)[1:-1, 1:-1]
     if not inner.any():
@@ -97,7 +97,9 @@ def look_at(plan: Plan, core: Window) -> Candidate:
 
 
 def _under(plan: Plan, core: Window) -> tuple[tuple[int, int], tuple[int, int]]:
-    return coarse_span(plan.axis_y, core[0], core[1], 0), coarse_span(plan.axis_x, core[2], core[3], 0)
+    return coarse_span(plan.pair.axis_y, core[0], core[1], 0), coarse_span(
+        plan.pair.axis_x, core[2], core[3], 0
+    )
 
 
 def usable_coarse(
@@ -107,8 +109,8 @@ def usable_coarse(
     from scipy import ndimage
 
     usable = valid.copy()
-    for plane, index in zip(values, plan.bands, strict=True):
-        limit = plan.target.bands[index].saturation
+    for plane, index in zip(values, plan.pair.bands, strict=True):
+        limit = plan.pair.target.bands[index].saturation
         if limit is not None:
             usable &= plane < limit
     quality = plan.scene.find("quality")
@@ -141,7 +143,7 @@ def _bright(values: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.bool_
 
 def read_sample(plan: Plan, core: Window, reach: tuple[int, int]) -> tuple[Patch, NDArray[np.bool_]]:
     """Read a window's patch with a halo, and where its coarse pixels may be used for measuring."""
-    pedestal = np.array([pedestal_of(plan.target.bands[index]) for index in plan.bands])
+    pedestal = np.array([pedestal_of(plan.pair.target.bands[index]) for index in plan.pair.bands])
     patch = read_patch(replace(plan, reach=reach), core, pedestal)
     height, width = patch.coarse_valid.shape
     top, left = patch.coarse_origin

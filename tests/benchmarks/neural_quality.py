@@ -114,7 +114,7 @@ def judged(place: Path, request: Request, label: str) -> dict[str, Any]:
     truth, known = read_raster(place / "reference.tif")
     ok = valid & known
     return {
-        "ergas": metrics.ergas(truth, fused, ratio=plan.options["ratio"], valid=ok),
+        "ergas": metrics.ergas(truth, fused, ratio=plan.options.ratio, valid=ok),
         "scc": metrics.scc(truth, fused, valid=ok),
         "q2n": metrics.q2n(truth, fused, valid=ok),
         "cpu_s": time.process_time() - began,

@@ -17,6 +17,7 @@ from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen import ms_network
 from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px
 from geofuse.methods.table import get
+from geofuse.nets.choice import NetworkChoice
 from geofuse.nets.weights import Card, save_weights
 from tests.methods.scenes import LANDSAT, NAMES, Cutter, Scene, aligned, applied, fitted, make_scene
 
@@ -42,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def network(
     folder: Path, name: str, ratio: int, *, precision: str = "float32", **changes: Any
-) -> dict[str, Any]:
+) -> NetworkChoice:
     """Weights at random, planned for here."""
     torch.manual_seed(4)
     if name == "pan-gan":
@@ -54,21 +55,21 @@ def network(
         torch.nn.init.normal_(net.leave.weight, std=0.3)
     path = folder / f"{name}-{ratio}-{len(changes)}.safetensors"
     save_weights(path, net, Card(path.stem, name, asdict(spec), ratio if name != "pan-gan" else 0, net.halo))
-    return {
-        "name": path.stem,
-        "path": str(path),
-        "sha256": sha256_of(path),
-        "ratio": ratio,
-        "halo": net.halo,
-        "device": "cpu",
-        "precision": precision,
-        "runs_on": inference.describe("cpu"),
-        "inner_px": INNER_PX,
-        "shares": None,
-    }
+    return NetworkChoice(
+        name=path.stem,
+        path=str(path),
+        sha256=sha256_of(path),
+        ratio=ratio,
+        halo=net.halo,
+        device="cpu",
+        precision=precision,
+        runs_on=inference.describe("cpu"),
+        inner_px=INNER_PX,
+        shares=None,
+    )
 
 
-def scene_at(phase: str, planned: dict[str, Any], *, holes: bool = True, rows: int = 150) -> Scene:
+def scene_at(phase: str, planned: NetworkChoice, *, holes: bool = True, rows: int = 150) -> Scene:
     axes = PHASES[phase]
     coarse = round(rows * axes[0].scale), round(170 * axes[1].scale)
     scene = make_scene(axes, coarse, names=NAMES[:3], gains=(0.34, 0.34, 0.2), holes=holes)
@@ -107,7 +108,7 @@ def test_untrained_it_is_ridge_and_shares_of_none_too(folder: Path) -> None:
     ridge = applied(scene, "ridge", Params("ridge", params.values["ridge"]))
     whole = applied(scene, "pan-gan-ms", params)
     assert np.abs(whole - ridge).mean() > 1.0
-    none = replace(scene, options=replace(scene.options, network={**planned, "shares": [0.0, 1.0, 0.0]}))
+    none = replace(scene, options=replace(scene.options, network=replace(planned, shares=(0.0, 1.0, 0.0))))
     found = applied(none, "pan-gan-ms", params)
     assert np.array_equal(found[[0, 2]], ridge[[0, 2]])
     assert np.array_equal(found[1], whole[1])
@@ -147,10 +148,10 @@ def test_what_is_missing_is_said(folder: Path) -> None:
     with pytest.raises(MethodError, match="pan-gan-ms without a network"):
         get("pan-gan-ms").halo(bare.observation, options=bare.options)
     params = fitted(scene, "pan-gan-ms")
-    other = {**planned, "runs_on": "a processor of another kind"}
+    other = replace(planned, runs_on="a processor of another kind")
     with pytest.raises(WorkerError, match="others give other bits"):
         applied(replace(scene, options=replace(scene.options, network=other)), "pan-gan-ms", params)
-    wrong = {**planned, "sha256": "1" * 64}
+    wrong = replace(planned, sha256="1" * 64)
     with pytest.raises(WeightsError, match="planned with"):
         applied(replace(scene, options=replace(scene.options, network=wrong)), "pan-gan-ms", params)
 
@@ -158,7 +159,7 @@ def test_what_is_missing_is_said(folder: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_worker_without_the_planned_gpu_refuses(folder: Path) -> None:
     with pytest.raises(WorkerError, match="no CUDA device here"):
-        inference.engine({**network(folder, "pan-gan-ms", 4), "device": "cuda:0", "runs_on": "some GPU"})
+        inference.engine(replace(network(folder, "pan-gan-ms", 4), device="cuda:0", runs_on="some GPU"))
 
 
 @pytest.mark.parametrize("rounds", [0, 2])
@@ -167,7 +168,7 @@ def test_a_whole_tile_on_a_device_is_what_the_kernels_give(name: str, rounds: in
     """The device's path, here on torch's CPU: the same numbers but for the order of additions."""
     from geofuse.methods.sharpen import on_device
 
-    planned = {**network(folder, name, 2), "shares": [1.0, 0.5, 1.0]}
+    planned = replace(network(folder, name, 2), shares=(1.0, 0.5, 1.0))
     scene = scene_at("2, half a pixel", planned, holes=False)
     method, params = get(name), fitted(scene, name)
     margin = margin_px(scene.observation, rounds, scene.options)
@@ -221,7 +222,7 @@ def test_a_gpu_gives_what_the_cpu_gives(name: str, folder: Path) -> None:
     scene = scene_at("4", planned, holes=False)
     params = fitted(scene, name)
     wanted = applied(scene, name, params)
-    there = {**planned, "device": "cuda:0", "runs_on": inference.describe("cuda:0")}
+    there = replace(planned, device="cuda:0", runs_on=inference.describe("cuda:0"))
     remote = replace(scene, options=replace(scene.options, network=there))
     patch = Cutter(remote, get(name)).cut((0, 150, 0, 170))
     given: Any = {"options": remote.options, "core": patch.core, "after": After()}

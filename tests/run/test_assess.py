@@ -327,7 +327,7 @@ def test_a_part_of_the_scene_is_assessed_where_it_lies(
     subject = open_subject(
         out, open_simulated(pair), bands=["blue", "green", "red", "nir"], reference=pair.truth
     )
-    assert subject.plan.origin == (top, left)
+    assert subject.plan.pair.origin == (top, left)
     assert subject.reference is not None
     assert subject.reference.origin == (top, left)
     found = assess_subject(subject, Serial()).values

@@ -52,7 +52,7 @@ def ground_at(
     scene = open_pair(str(folder / "pan.tif"), [str(folder / "ms.tif")])
     plan = make_plan(scene, make_request(method="exp", window=window))
     ground = ground_of(plan)
-    top, left = plan.origin
+    top, left = plan.pair.origin
     truth, valid = read_raster(
         folder / "reference.tif", (top, top + plan.grid.height, left, left + plan.grid.width)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rasters import landsat_folder, mtl_collection1, pair
 
 from geofuse.errors import UsageError
+from geofuse.nets.choice import NetworkChoice
 from geofuse.run.memory import BASE_BYTES, run_bytes, task_bytes
 from geofuse.run.plan import (
     COLLECT_PX,
@@ -30,6 +31,7 @@ from geofuse.run.planning import make_plan
 from geofuse.run.request import make_request
 from geofuse.run.tiles import Tile, checked_tile_px, tiles_of
 from geofuse.scenes.opening import open_pair, open_scene
+from geofuse.tables import Plugin
 
 SCENE_ID = "LC80200392015216LGN00"
 
@@ -153,22 +155,32 @@ def test_the_fingerprint_holds_every_field_but_those_of_the_work(tmp_path: Path)
         "sample_bytes": 7,
     }
     assert {fingerprint(replace(plan, **{name: value}), "1") for name, value in work.items()} == {first}
-    changed = {
+    pair = plan.pair
+    of_pair = {
+        "guide": replace(pair.guide, role="raster"),
+        "guide_bands": (0, 0),
+        "target": replace(pair.target, warped=True),
         "bands": (1, 0, 2, 3),
-        "grid": replace(plan.grid, height=39),
         "origin": (1, 0),
-        "axis_y": replace(plan.axis_y, offset=0.0),
-        "axis_x": replace(plan.axis_x, scale=0.26),
+        "axis_y": replace(pair.axis_y, offset=0.0),
+        "axis_x": replace(pair.axis_x, scale=0.26),
+        "observation": replace(pair.observation, shift_px=(0.1, 0.0)),
+    }
+    assert set(of_pair) == {field.name for field in fields(pair)}
+    pairs = {name: (replace(pair, **{name: value}),) for name, value in of_pair.items()}
+    told = {fingerprint(replace(plan, pairs=value), "1") for value in (*pairs.values(), (pair, pair))}
+    assert len(told | {first}) == len(of_pair) + 2
+    changed = {
+        "pairs": (pair, pair),
+        "grid": replace(plan.grid, height=39),
         "method": "exp",
-        "options": {**plan.options, "ratio": 4.1},
-        "observation": {**plan.observation, "shift_px": (0.1, 0.0)},
+        "plugins": (Plugin("methods", "exp", "other", "2"),),
+        "options": replace(plan.options, ratio=4.1),
         "spec": replace(plan.spec, nodata=None),
         "mask": plan.spec,
         "area": {"type": "Polygon"},
         "inputs": plan.inputs[:1],
         "scene": replace(plan.scene, scene_id="another"),
-        "guide": replace(plan.guide, role="raster"),
-        "target": replace(plan.target, warped=True),
         "shares": (1.0, 1.0, 0.5, 0.0),
         "rounds": 3,
         "sample": ((0, 8, 0, 8),),
@@ -177,6 +189,22 @@ def test_the_fingerprint_holds_every_field_but_those_of_the_work(tmp_path: Path)
     assert set(asdict(plan)) == {*work, *changed}, "a new field belongs to one of them"
     found = {name: fingerprint(replace(plan, **{name: value}), "1") for name, value in changed.items()}
     assert len({first, *found.values()}) == len(changed) + 1
+
+
+def test_what_is_not_read_is_no_part_of_the_fingerprint(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    first, pair = fingerprint(plan, "1"), plan.pair
+    more = replace(pair.target, role="swir")
+    scene = replace(plan.scene, images=(*plan.scene.images, more), warnings=("noticed on opening",))
+    assert fingerprint(replace(plan, scene=scene), "1") == first
+    wider = replace(pair.target, bands=(*pair.target.bands, replace(pair.target.bands[0], name="unused")))
+    assert fingerprint(replace(plan, pairs=(replace(pair, target=wider),)), "1") == first
+    network = NetworkChoice("a", "/here", "f" * 64, 2, 4, "cpu", "float32", "this", 256)
+    told = [
+        fingerprint(replace(plan, options=replace(plan.options, network=one)), "1")
+        for one in (network, replace(network, path="/there"), replace(network, sha256="0" * 64))
+    ]
+    assert told[0] == told[1] != told[2]
 
 
 def test_asking_for_the_same_with_other_work_is_the_same_product(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class FineNetwork:
 
     def halo(self, observation: Observation, *, options: Options) -> Reach:
         """Upsampling's reach and the levels', around the network's halo."""
-        return reach_of(int(network_of(options, self.about.name)["halo"]), observation, options=options)
+        return reach_of(network_of(options, self.about.name).halo, observation, options=options)
 
     def collect(
         self, name: str, patch: Patch, observation: Observation, *, options: Options, state: Mapping[str, Any]
@@ -47,7 +47,7 @@ class FineNetwork:
     def fit(self, collected: Mapping[str, Any], observation: Observation, *, options: Options) -> Params:
         """Read the levels."""
         network = network_of(options, self.about.name)
-        values = {"levels": levels_from(collected["levels"]), "network": network["sha256"]}
+        values = {"levels": levels_from(collected["levels"]), "network": network.sha256}
         return Params(self.about.name, values)
 
     def apply(

@@ -86,7 +86,7 @@ class MsNetwork:
     def halo(self, observation: Observation, *, options: Options) -> Reach:
         """Ridge's reach, around the network's halo of whole blocks."""
         network = network_of(options, self.about.name)
-        return reach_of(int(network["halo"]), int(network["ratio"]), observation, options=options)
+        return reach_of(network.halo, network.ratio, observation, options=options)
 
     def collect(
         self, name: str, patch: Patch, observation: Observation, *, options: Options, state: Mapping[str, Any]
@@ -103,7 +103,7 @@ class MsNetwork:
         values = {
             "ridge": ridge.values,
             "levels": levels_from(collected["levels"]),
-            "network": network["sha256"],
+            "network": network.sha256,
         }
         return Params(self.about.name, values)
 
@@ -132,7 +132,7 @@ class MsNetwork:
             slice(col0 - found.fine[2], col1 - found.fine[2]),
         )
         out = np.ascontiguousarray(found.base[:, *inner])
-        shares = np.asarray(network.get("shares") or [1.0] * len(out), out.dtype)
+        shares = np.asarray(network.shares or [1.0] * len(out), out.dtype)
         first = found.fine[0], found.fine[2]
         residual = on_host(running, (found.common, found.own), first=first, core=patch.core)
         out += (shares * found.scale)[:, None, None] * residual

@@ -6,7 +6,7 @@ No statistic of a tile enters.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -19,6 +19,7 @@ from geofuse.methods.observation import Observation, axes_at, bands_by, degrade
 from geofuse.methods.sharpen.closed_form import coarse_core, owned_window
 from geofuse.methods.sharpen.one_scale_down import HALF, back_projected, back_reach_cpx
 from geofuse.methods.sums import Moments, MomentSums
+from geofuse.nets.choice import NetworkChoice
 
 HEADROOM = 1.1
 """Half ranges of Pan-GAN's scaling, in those the MS has: room for what is brighter than any MS pixel."""
@@ -49,7 +50,7 @@ class Levels(TypedDict):
     """Its largest value."""
 
 
-def network_of(options: Options, name: str) -> Mapping[str, Any]:
+def network_of(options: Options, name: str) -> NetworkChoice:
     """Return what was planned for a network; MethodError where nothing was."""
     if options.network is None:
         raise MethodError(f"{name} without a network", wanted="weights", do="name them with --network")

@@ -7,7 +7,7 @@ eased is counted and told in the product's record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,7 +49,7 @@ def on_its_device(
     """
     counts: dict[str, int] = {}
     network = options.network
-    if network is not None and network["device"] != "cpu" and all_there(patch, observation):
+    if network is not None and network.device != "cpu" and all_there(patch, observation):
         found, halved = whole_tile(grid, patch, params, observation, options=options, after=after)
         if halved:
             counts[HALVED] = halved
@@ -93,7 +93,7 @@ def whole_tile(
         return fuse(running, pixels, wanted, batch=batch, inner_px=inner_px)
 
     try:
-        found, halved = _memory_of(network["device"]).fuse(run, running.inner_px, LEAST_INNER_PX)
+        found, halved = _memory_of(network.device).fuse(run, running.inner_px, LEAST_INNER_PX)
     except NotFiniteError:
         return None, 0
     return None if found is None else found.astype(patch.coarse.dtype, copy=False), halved
@@ -103,8 +103,8 @@ def _on_cpu(options: Options) -> Options:
     from geofuse.nets.inference import describe
 
     assert options.network is not None
-    here = {"device": "cpu", "precision": "float32", "runs_on": describe("cpu")}
-    return replace(options, network={**options.network, **here})
+    here = replace(options.network, device="cpu", precision="float32", runs_on=describe("cpu"))
+    return replace(options, network=here)
 
 
 @lru_cache(maxsize=8)
@@ -133,7 +133,7 @@ def _pixels(patch: Patch, observation: Observation) -> Pixels:
 def _wanted(patch: Patch, params: Params, observation: Observation, options: Options, after: After) -> Wanted:
     from geofuse.nets.tile_operators import Wanted
 
-    axes, network = (patch.axis_y, patch.axis_x), options.network or {}
+    axes, network = (patch.axis_y, patch.axis_x), options.network
     ratio = round(1.0 / axes[0].scale)
     first = [blocks_from(axis, shift, ratio) for axis, shift in zip(axes, observation.shift_px, strict=True)]
     return Wanted(
@@ -144,14 +144,10 @@ def _wanted(patch: Patch, params: Params, observation: Observation, options: Opt
         rounds=after.rounds,
         step_cpx=round_trip_cpx(observation, 1.0 / max(axis.scale for axis in axes)),
         detail_shares=after.shares if after.cuts else (),
-        network_shares=_shares(network.get("shares")),
+        network_shares=(network.shares if network else None) or (),
         first=(first[0], first[1]),
         whole=options.whole,
     )
-
-
-def _shares(shares: Sequence[float] | None) -> tuple[float, ...]:
-    return tuple(shares or ())
 
 
 def _with_range(values: Mapping[str, Any]) -> dict[str, Any]:

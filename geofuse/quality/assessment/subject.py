@@ -29,13 +29,14 @@ from geofuse.metrics.reference import SSIM_HALO_PX
 from geofuse.metrics.seams import SEAM_HALO_PX
 from geofuse.metrics.sharpness import edge_reach_px
 from geofuse.metrics.unsupported_detail import support_reach_px
+from geofuse.nouns import from_json
 from geofuse.rasters.describing import image_of
 from geofuse.rasters.grids import composed, has_pixel_size
 from geofuse.rasters.image import Grid, Image
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import RasterFacts, inspect, read_window
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.patch_reading import observation_from, pedestal_of, read_patch
+from geofuse.run.patch_reading import pedestal_of, read_patch
 from geofuse.run.plan import Plan
 from geofuse.run.planning import make_plan
 from geofuse.run.product_files import read_record
@@ -99,7 +100,7 @@ class Subject:
     @property
     def names(self) -> tuple[str, ...]:
         """The bands' names."""
-        return tuple(self.plan.options["names"])
+        return tuple(self.plan.options.names)
 
     @property
     def calibration(self) -> dict[str, Any]:
@@ -115,12 +116,12 @@ class Subject:
     @property
     def axes(self) -> Axes:
         """How the grids relate."""
-        return self.plan.axis_y, self.plan.axis_x
+        return self.plan.pair.axis_y, self.plan.pair.axis_x
 
     @property
     def ratio(self) -> float:
         """Fine pixels per coarse pixel."""
-        return float(self.plan.options["ratio"])
+        return float(self.plan.options.ratio)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -172,11 +173,11 @@ def open_subject(
     window = (row, col, facts.grid.height, facts.grid.width)
     request = make_request(method="exp", bands=names, nodata=nodata, window=window, workers=1)
     plan = make_plan(scene, request) if _has_observation(record) else calibrated_plan(scene, request)
-    chosen = [plan.target.bands[index] for index in plan.bands]
+    chosen = [plan.pair.target.bands[index] for index in plan.pair.bands]
     observation = observation_of(plan, record)
     known = _known(plan)
     coarse = _scale([(pedestal_of(band), band.gain or 1.0) if known else (0.0, 1.0) for band in chosen])
-    fused = _image(facts, (plan.origin[0] - row, plan.origin[1] - col), coarse, known=known)
+    fused = _image(facts, (plan.pair.origin[0] - row, plan.pair.origin[1] - col), coarse, known=known)
     beside = None if reference is None else _reference(reference, plan, fused.scale)
     plan, pan_gain, notes = _pan_like_ms(plan, coarse)
     if known and not record and fused.scale is coarse:
@@ -198,22 +199,23 @@ def _pan_like_ms(plan: Plan, coarse: Scale) -> tuple[Plan, float, list[str]]:
 
     Without that the means of PAN and of a band, which D_s compares, would be in different units.
     """
-    pan = plan.guide.bands[0]
+    pan = plan.pair.guide.bands[0]
     if not _known(plan):
         return plan, 1.0, []
     if pan.gain and pan.offset is not None:
         return plan, pan.gain, []
     gain = float(coarse.gain.mean())
     pan = replace(pan, gain=gain, offset=-gain * float(coarse.pedestal.mean()))
-    guide = replace(plan.guide, bands=(pan,))
-    return replace(plan, guide=guide), gain, ["PAN's scale is unknown: taken for the mean of the bands'"]
+    guide = replace(plan.pair.guide, bands=(pan,))
+    pair = replace(plan.pair, guide=guide)
+    return replace(plan, pairs=(pair,)), gain, ["PAN's scale is unknown: taken for the mean of the bands'"]
 
 
 def observation_of(plan: Plan, record: dict[str, Any] | None) -> Observation:
     """Return what the product's record says it was made with, else the plan's own: estimated from the scene."""
     if record is None or not _has_observation(record):
-        return observation_from(plan.observation)
-    return observation_from(record["observation"])
+        return plan.pair.observation
+    return from_json(Observation, record["observation"])
 
 
 def _has_observation(record: dict[str, Any] | None) -> bool:
@@ -222,7 +224,7 @@ def _has_observation(record: dict[str, Any] | None) -> bool:
 
 def _known(plan: Plan) -> bool:
     """Whether every band's physical value is known."""
-    bands = (plan.target.bands[index] for index in plan.bands)
+    bands = (plan.pair.target.bands[index] for index in plan.pair.bands)
     return all(band.gain and band.offset is not None for band in bands)
 
 
@@ -323,10 +325,10 @@ def _image(facts: RasterFacts, origin: tuple[int, int], scale: Scale, *, known: 
 
 def _reference(path: Path, plan: Plan, scale: Scale) -> PlacedRaster:
     facts = inspect(str(path))
-    if _bands_of(facts) != len(plan.bands):
+    if _bands_of(facts) != len(plan.pair.bands):
         raise BandError(
             f"a reference of {_bands_of(facts)} bands",
-            wanted=f"{len(plan.bands)}: {', '.join(plan.options['names'])}",
+            wanted=f"{len(plan.pair.bands)}: {', '.join(plan.options.names)}",
             path=str(path),
         )
     origin = _place(plan.grid, facts.grid, path=str(path), other="the reference")
@@ -341,8 +343,8 @@ def halo_px(ratio: float, gain: float) -> int:
 
 def _reach(plan: Plan, observation: Observation) -> tuple[int, int]:
     """PAN around a region for its antialiased low-pass and back; MS for the cubic, the fill and the shift."""
-    slowest = min(plan.axis_y.scale, plan.axis_x.scale)
-    stray = stray_cpx(observation, max(plan.axis_y.scale, plan.axis_x.scale))
+    slowest = min(plan.pair.axis_y.scale, plan.pair.axis_x.scale)
+    stray = stray_cpx(observation, max(plan.pair.axis_y.scale, plan.pair.axis_x.scale))
     return math.ceil(5.0 / slowest) + 2, CUBIC_REACH_CPX + FILL_CPX + 2 * stray + 1
 
 
@@ -368,7 +370,7 @@ def read_image(placed: PlacedRaster, window: Window) -> tuple[NDArray[Any], NDAr
 
 def read_coarse(subject: Subject, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read the MS bands over a coarse window: values (B, h, w), valid (h, w)."""
-    values, valid = read_window(subject.plan.target, subject.plan.bands, window)
+    values, valid = read_window(subject.plan.pair.target, subject.plan.pair.bands, window)
     return scaled(values, valid, subject.coarse), valid
 
 
@@ -407,15 +409,17 @@ def read_pan_as_seen(subject: Subject, window: Window) -> tuple[NDArray[Any], ND
     observation = subject.observation
     axes, gain = axes_at(subject.axes, observation.shift_px, observation.field), observation.joint_gain
     row0, row1, col0, col1 = degrade_reach(axes, gain, window)
-    top, left = subject.plan.origin
-    pan, known = read_window(subject.plan.guide, (0,), (row0 + top, row1 + top, col0 + left, col1 + left))
+    top, left = subject.plan.pair.origin
+    pan, known = read_window(
+        subject.plan.pair.guide, (0,), (row0 + top, row1 + top, col0 + left, col1 + left)
+    )
     return degrade(pan, known, (row0, col0), axes, window, gain=gain, minimum=WHOLE_SHARE)
 
 
 def comparable(subject: Subject) -> Window:
     """Return the coarse pixels whose filter lies on the product: row0, row1, col0, col1; may hold none."""
     found: list[int] = []
-    coarse = subject.plan.target.grid
+    coarse = subject.plan.pair.target.grid
     for along, sizes in enumerate(((subject.shape[0], coarse.height), (subject.shape[1], coarse.width))):
         inside = np.ones(sizes[1], np.bool_)
         for gain, shift in _filters(subject.observation):
