@@ -6,13 +6,15 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from geofuse.errors import UsageError
 
 T = TypeVar("T")
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """What JSON text can say."""
+GeoJson = dict[str, Any]
+"""An object of RFC 7946: a geometry, a feature, a collection of them."""
 
 
 def to_json(noun: object) -> Json:
@@ -44,6 +46,8 @@ def from_json(kind: type[T], value: object) -> T:
 def _built(kind: Any, value: object, where: str) -> object:
     origin, inner = get_origin(kind), get_args(kind)
     if kind is Any or kind is object:
+        return value
+    if origin is Literal and value in inner:
         return value
     if origin in (Union, types.UnionType):
         return _any_of(inner, value, where)

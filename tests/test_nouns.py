@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 
@@ -77,3 +78,14 @@ def test_what_does_not_fit_is_named_by_its_place(value: object, match: str) -> N
 def test_what_json_has_no_word_for_is_refused() -> None:
     with pytest.raises(UsageError, match="a set"):
         to_json({1, 2})
+
+
+def test_words_to_choose_from_are_held_to() -> None:
+    assert from_json(Chosen, {"how": "fast"}) == Chosen("fast")
+    with pytest.raises(UsageError, match=r"Chosen\.how: 'slow'"):
+        from_json(Chosen, {"how": "slow"})
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    how: Literal["fast", "sure"]

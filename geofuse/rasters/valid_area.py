@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rasterio.features import shapes, sieve
 
 from geofuse.errors import PixelError
+from geofuse.nouns import GeoJson
 from geofuse.rasters.block_cache import drop
 from geofuse.rasters.datasets import inspect, reading
 from geofuse.rasters.headers import RasterFacts
@@ -22,7 +23,7 @@ STRAIGHTEN_PX = 1.0
 """A slanted border is traced as stairs one pixel high; a line within this of them is as true."""
 
 
-def valid_area(path: str) -> dict[str, Any]:
+def valid_area(path: str) -> GeoJson:
     """Return the outline of a geofuse product's valid pixels as a GeoJSON geometry in the raster's own CRS.
 
     A product's pixel is valid in all bands or in none, so its first band speaks for all. Polygon or
@@ -47,7 +48,7 @@ def valid_area(path: str) -> dict[str, Any]:
         col, row = np.minimum(corners * step, [grid.width, grid.height]).T
         return np.stack([a * col + b * row + c, d * col + e * row + f], axis=1)
 
-    found: dict[str, Any] = shapely.geometry.mapping(shapely.transform(area, placed))
+    found: GeoJson = shapely.geometry.mapping(shapely.transform(area, placed))
     return found
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from geofuse.errors import AreaError, CorruptError, FormatError, GeorefError
 from geofuse.geometry import Window
+from geofuse.nouns import GeoJson
 from geofuse.rasters import sniffing
 from geofuse.rasters.image import Grid
 from geofuse.scenes import sidecars
@@ -49,8 +50,8 @@ def window_of(
     bbox: Sequence[float] | None = None,
     aoi: str | None = None,
     window: Sequence[int] | None = None,
-    geometry: dict[str, Any] | None = None,
-) -> tuple[Window | None, dict[str, Any] | None]:
+    geometry: GeoJson | None = None,
+) -> tuple[Window | None, GeoJson | None]:
     """Return the window of an area on the PAN grid, and the area as a GeoJSON geometry for the record.
 
     The product is rectangular: the window holds every PAN pixel whose centre lies in the bounding rectangle,
@@ -90,7 +91,7 @@ def _of_window(grid: Grid, window: Sequence[int]) -> Window:
     return row0, row1, col0, col1
 
 
-def _of_bbox(grid: Grid, bbox: Sequence[float]) -> tuple[Window, dict[str, Any]]:
+def _of_bbox(grid: Grid, bbox: Sequence[float]) -> tuple[Window, GeoJson]:
     wanted = "W S E N in degrees, -180 <= W, E <= 180, -90 <= S < N <= 90"
     text = f"bbox {_listed(bbox)}"
     if len(bbox) != 4 or not all(math.isfinite(value) for value in bbox):
@@ -109,7 +110,7 @@ def _of_bbox(grid: Grid, bbox: Sequence[float]) -> tuple[Window, dict[str, Any]]
     return _covering(grid, parts, text), _box_geometry(west, south, stop, north)
 
 
-def _box_geometry(west: float, south: float, stop: float, north: float) -> dict[str, Any]:
+def _box_geometry(west: float, south: float, stop: float, north: float) -> GeoJson:
     spans = [(west, stop)] if stop <= 180.0 else [(west, 180.0), (-180.0, stop - 360.0)]
     rings = [[[w, south], [e, south], [e, north], [w, north], [w, south]] for w, e in spans if w < e]
     if len(rings) == 1:
@@ -160,11 +161,11 @@ def _covering(grid: Grid, parts: Sequence[Points], text: str) -> Window:
     return min(row0), max(row1), min(col0), max(col1)
 
 
-def _of_file(grid: Grid, path: str) -> tuple[Window, dict[str, Any]]:
+def _of_file(grid: Grid, path: str) -> tuple[Window, GeoJson]:
     return _of_shapes(grid, *_read_area(path), path)
 
 
-def lonlat_area(path: str | None = None, geometry: dict[str, Any] | None = None) -> tuple[Any, int]:
+def lonlat_area(path: str | None = None, geometry: GeoJson | None = None) -> tuple[Any, int]:
     """Return an area's polygons as one shape in longitude and latitude, and how many features made it.
 
     The area is a vector file or a GeoJSON object. Raises AreaError as `window_of` does.
@@ -189,7 +190,7 @@ def _one_shape(shapes: Any, path: str | None) -> Any:
     return shape
 
 
-def _of_shapes(grid: Grid, shapes: Any, crs: str, path: str | None) -> tuple[Window, dict[str, Any]]:
+def _of_shapes(grid: Grid, shapes: Any, crs: str, path: str | None) -> tuple[Window, GeoJson]:
     import shapely
 
     shape = _one_shape(shapes, path)

@@ -10,10 +10,10 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 import imagecodecs
 import numpy as np
@@ -52,12 +52,29 @@ class Section:
     """Shape of the rest, at the section's end."""
 
 
+class _ImageHeader(TypedDict):
+    """Where one image's section is, and what it is of."""
+
+    key: str
+    tile: list[int]
+    length: int
+    crc: int
+
+
+class _Header(TypedDict):
+    """What a part begins with."""
+
+    fingerprint: str
+    extra: dict[str, int]
+    images: list[_ImageHeader]
+
+
 def write_part(
-    path: Path | str, images: Sequence[EncodedTile], *, fingerprint: str, extra: dict[str, Any]
+    path: Path | str, images: Sequence[EncodedTile], *, fingerprint: str, extra: Mapping[str, int]
 ) -> None:
     """Write the tiles as one part: under another name, synced, then renamed.
 
-    `extra` is a small JSON value that `check_part` gives back. Raises WriteError; then nothing new is there.
+    `extra` are a few numbers that `check_part` gives back. Raises WriteError; then nothing new is there.
     """
     sections = [(_section_bytes(image), image) for image in images]
     header = json.dumps(
@@ -81,7 +98,7 @@ def write_part(
             file.writelines(section)
 
 
-def check_part(path: Path | str, *, fingerprint: str) -> dict[str, Any] | None:
+def check_part(path: Path | str, *, fingerprint: str) -> dict[str, int] | None:
     """Return a part's `extra` if it is whole, unharmed and made under `fingerprint`; else None.
 
     Reads all of it. Raises ReadError where the storage fails.
@@ -100,9 +117,8 @@ def check_part(path: Path | str, *, fingerprint: str) -> dict[str, Any] | None:
                 start += image["length"]
             if start != os.fstat(file.fileno()).st_size:
                 return None
-            extra: dict[str, Any] = header["extra"]
-            return extra
-    except (ValueError, KeyError, TypeError):
+            return {str(name): int(value) for name, value in header["extra"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -195,7 +211,7 @@ def _section_bytes(image: EncodedTile) -> list[Any]:
     return [image.sizes.astype("<u4").tobytes(), *image.frames, *flat]
 
 
-def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+def _header(file: BinaryIO) -> tuple[_Header, int]:
     """Return a part's header and where its first section begins; ValueError if it is none."""
     magic, length, crc = PREAMBLE.unpack(_exactly(file, PREAMBLE.size))
     if magic != MAGIC or length > HEADER_LIMIT_BYTES:
@@ -203,7 +219,7 @@ def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
     text = _exactly(file, length)
     if _crc([text]) != crc:
         raise ValueError("its header is damaged")
-    header: dict[str, Any] = json.loads(text)
+    header: _Header = json.loads(text)
     return header, PREAMBLE.size + length
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from geofuse.config.sections import Compress, EncodeOptions, Interleave, Predictor, Validity
 from geofuse.errors import UsageError
 from geofuse.geometry import Transform
+from geofuse.nouns import Json, from_json, to_json
 from geofuse.rasters.image import FLOAT_DTYPES, WHOLE_DTYPES
 
 BLOCK_PX = 512
@@ -113,28 +115,20 @@ def checked_spec(spec: CogSpec) -> CogSpec:
     )
 
 
-def spec_to_json(spec: CogSpec) -> dict[str, Any]:
+def spec_to_json(spec: CogSpec) -> dict[str, Json]:
     """Turn a spec into JSON values; a nodata that JSON has no number for becomes its name."""
-    value = asdict(spec)
-    if spec.nodata is not None and not math.isfinite(spec.nodata):
-        value["nodata"] = str(spec.nodata)
-    return value
+    named = spec.nodata is not None and not math.isfinite(spec.nodata)
+    plain = {field.name: to_json(getattr(spec, field.name)) for field in fields(spec)}
+    return {**plain, "nodata": str(spec.nodata) if named else spec.nodata}
 
 
-def spec_from_json(value: dict[str, Any]) -> CogSpec:
+def spec_from_json(value: Mapping[str, object]) -> CogSpec:
     """Rebuild a spec from `spec_to_json`'s values, also after a trip through JSON text."""
-    lists = ("transform", "descriptions", "colors", "scales", "offsets")
     nodata = value["nodata"]
-    return CogSpec(
-        **{
-            **value,
-            **{name: tuple(value[name]) for name in lists},
-            "nodata": None if nodata is None else float(nodata),
-        }
-    )
+    return from_json(CogSpec, {**value, "nodata": float(nodata) if isinstance(nodata, str) else nodata})
 
 
-def encoding_of(spec: CogSpec) -> dict[str, Any]:
+def encoding_of(spec: CogSpec) -> dict[str, Json]:
     """Return how a product is encoded, as plans and records tell it: what "auto" came to, and no placement.
 
     >>> encoding_of(make_spec(height=9, width=9, bands=40, dtype="uint8"))["interleave"]

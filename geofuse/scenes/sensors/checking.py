@@ -93,7 +93,7 @@ def checked_family(path: Path) -> Family:
         where = ".".join(map(str, first["loc"])) or "sensors"
         raise ConfigError(
             f"{where}: {first['msg'].removeprefix('Value error, ')}",
-            wanted="a family of sensors, as docs/sensors says",
+            wanted="a family of sensors, as those in geofuse/scenes/sensors",
             path=str(path),
         ) from fault
     return family_from(values)
