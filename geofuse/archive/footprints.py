@@ -17,7 +17,7 @@ from geofuse.errors import GeorefError
 from geofuse.files import share, sync, write_faults
 from geofuse.rasters.image import Grid
 from geofuse.scenes.aoi import LONLAT, window_of
-from geofuse.scenes.relating import EDGE_POINTS, projector
+from geofuse.scenes.projecting import EDGE_POINTS, projector
 
 DECIMALS = 7
 """Of a degree: a centimetre."""

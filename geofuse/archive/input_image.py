@@ -23,7 +23,8 @@ from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Grid, Image
 from geofuse.rasters.pixels import read_raw, read_window
 from geofuse.run.reopening import reopened
-from geofuse.scenes.relating import between, rectangle, target_of
+from geofuse.scenes.projecting import between, rectangle
+from geofuse.scenes.relating import target_of
 
 TILE_PX = 1024
 MARGIN_CPX = 2

@@ -18,7 +18,7 @@ from geofuse.archive.rights import Rights, rights_to_json
 from geofuse.archive.stac_schemas import EXTENSIONS
 from geofuse.errors import UsageError
 from geofuse.rasters.sniffing import TAR, file_of
-from geofuse.scenes.relating import crs_name
+from geofuse.scenes.projecting import crs_name
 from geofuse.scenes.sensors.sensor import band_of
 from geofuse.scenes.sensors.table import sensor_or_generic
 

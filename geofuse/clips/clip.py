@@ -25,7 +25,7 @@ from geofuse.rasters.pixels import inspect, read_raw, read_reduced, read_window
 from geofuse.rasters.preview import choose_rgb
 from geofuse.rasters.validity import good
 from geofuse.scenes.aoi import window_of
-from geofuse.scenes.relating import crs_name, projector, rectangle, same_crs, to_map
+from geofuse.scenes.projecting import crs_name, projector, rectangle, same_crs, to_map
 from geofuse.version import __version__
 
 BLOCK_PX = 512

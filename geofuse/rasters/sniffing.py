@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from geofuse.errors import CorruptError, FormatError, GeofuseError, ReadError
 from geofuse.files import CHUNK_BYTES, sha256_by
-from geofuse.rasters.drivers import WANTED, driver_of
+from geofuse.rasters.drivers import WANTED, driver_of, format_name
 
 TAR = "tar:"
 HOSTILE = ("/vsi", "://", "<", "\0", "\n", "\r")
@@ -29,44 +29,6 @@ PROBE_SECONDS = 3.0
 MAX_MEMBERS = 20_000
 MAX_MEMBER_HEADER_BYTES = 1 << 20
 
-_OTHERS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\x89PNG", "a PNG picture"),
-    (0, b"\xff\xd8\xff", "a JPEG picture"),
-    (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (0, b"\xff\x0a", "a JPEG XL picture"),
-    (0, b"GIF8", "a GIF picture"),
-    (8, b"WEBP", "a WebP picture"),
-    (0, b"PK\3\4", "a ZIP archive"),
-    (0, b"PK\5\6", "an empty ZIP archive"),
-    (0, b"\x1f\x8b", "a gzip file"),
-    (0, b"BZh", "a bzip2 file"),
-    (0, b"\xfd7zXZ", "an xz file"),
-    (0, b"\x28\xb5\x2f\xfd", "a zstd file"),
-    (0, b"7z\xbc\xaf", "a 7z archive"),
-    (257, b"ustar", "a tar archive"),
-    (0, b"\x89HDF", "an HDF5 or NetCDF-4 file"),
-    (0, b"\x0e\x03\x13\x01", "an HDF4 file"),
-    (0, b"CDF", "a NetCDF file"),
-    (0, b"NITF", "a NITF file"),
-    (0, b"NSIF", "a NITF file"),
-    (0, b"EHFA_HEADER_TAG", "an ERDAS Imagine file"),
-    (0, b"PCIDSK", "a PCIDSK file"),
-    (0, b"ENVI", "an ENVI header"),
-    (0, b"SIMPLE  =", "a FITS file"),
-    (0, b"GRIB", "a GRIB file"),
-    (0, b"MATLAB", "a MATLAB file"),
-    (0, b"SQLite format 3", "an SQLite file"),
-    (0, b"%PDF", "a PDF"),
-)
-_MARKUP: tuple[tuple[bytes, str], ...] = (
-    (b"<vrtdataset", "a VRT (XML that points at other files)"),
-    (b"<gdal_wms", "a WMS description (XML that points at a server)"),
-    (b"<pamdataset", "an auxiliary XML file"),
-    (b"<!doctype html", "an HTML page"),
-    (b"<html", "an HTML page"),
-    (b"<", "an XML file"),
-    (b"{", "a JSON text"),
-)
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a FIFO",
@@ -236,24 +198,11 @@ def sniff(span: Span) -> str:
     driver = driver_of(head)
     if driver is not None:
         return driver.name
-    what = _name(head)
+    what = format_name(head)
     hint = "unpack it first" if "archive" in what else ""
     if what == "a tar archive":
         hint = "name a member: tar:/absolute/bundle.tar!MEMBER"
     raise FormatError(what, wanted=WANTED, do=hint, path=span.path)
-
-
-def _name(head: bytes) -> str:
-    for at, magic, what in _OTHERS:
-        if head[at : at + len(magic)] == magic:
-            return what
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(b"<?xml"):
-        text = text.partition(b"?>")[2].lstrip() or b"<"
-    for magic, what in _MARKUP:
-        if text.lower().startswith(magic):
-            return what
-    return f"an unknown format (it begins with {head[:8]!r})"
 
 
 def _real(path: str, shown: str) -> str:

@@ -17,7 +17,7 @@ from geofuse.nouns import GeoJson
 from geofuse.rasters import sniffing
 from geofuse.rasters.image import Grid
 from geofuse.scenes import sidecars
-from geofuse.scenes.relating import (
+from geofuse.scenes.projecting import (
     EDGE_POINTS,
     Points,
     full_turn,

@@ -18,7 +18,7 @@ from geofuse.errors import GeorefError
 from geofuse.geometry import AxisMap, axis_from_grids
 from geofuse.rasters.image import Band, Grid, Image, Piece
 from geofuse.rasters.pixels import read_window
-from geofuse.scenes import relating
+from geofuse.scenes import projecting
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.relating import relate
 from geofuse.scenes.scene import Scene
@@ -166,12 +166,12 @@ def test_a_vertical_datum_or_a_shift_attached_does_not_matter():
     plain = CRS.from_epsg(32632).to_wkt()
     compound = CRS.from_string("EPSG:32632+5773").to_wkt()
     bound = CRS.from_proj4("+proj=utm +zone=32 +datum=WGS84 +towgs84=0,0,0 +type=crs").to_wkt()
-    assert relating.same_crs(plain, compound)
-    assert relating.same_crs("EPSG:4326", "OGC:CRS84")
-    assert relating.same_crs("EPSG:4979", "EPSG:4326")
-    assert not relating.same_crs(plain, "EPSG:32633")
-    assert relating.same_crs(bound, plain)
-    assert (relating.crs_name(compound), relating.crs_name("EPSG:4326")) == ("EPSG:32632", "EPSG:4326")
+    assert projecting.same_crs(plain, compound)
+    assert projecting.same_crs("EPSG:4326", "OGC:CRS84")
+    assert projecting.same_crs("EPSG:4979", "EPSG:4326")
+    assert not projecting.same_crs(plain, "EPSG:32633")
+    assert projecting.same_crs(bound, plain)
+    assert (projecting.crs_name(compound), projecting.crs_name("EPSG:4326")) == ("EPSG:32632", "EPSG:4326")
 
 
 def write_slope(path, shape, transform, crs, slope):
@@ -211,7 +211,7 @@ def check_warp(tmp_path, pan, ms, *, crs=UTM32, ms_crs=UTM32, ratio, rel=1e-3, r
     grid = relation.target.grid
     assert relation.target.warped
     assert relation.ratio == pytest.approx(ratio, rel=rel)
-    assert relating.same_crs(grid.crs, relation.guide.grid.crs)
+    assert projecting.same_crs(grid.crs, relation.guide.grid.crs)
     check_axes(relation)
     # the lines of the grid fall on whole multiples of its pixel from the PAN's corner
     col0, row0 = unplaced(pan, grid.transform[2], grid.transform[5])
@@ -470,7 +470,7 @@ def test_clipping_agrees_with_shapely(corners, high):
     if triangle.area < 1e-3:
         return
     wanted = triangle.intersection(shapely.box(0.0, 0.0, *high))
-    part = relating.clipped(np.array(corners), (0.0, 0.0), high)
+    part = projecting.clipped(np.array(corners), (0.0, 0.0), high)
     found = shapely.Polygon(part).area if len(part) > 2 else 0.0
     assert found == pytest.approx(wanted.area, abs=1e-6)
     if wanted.area > 1e-3:

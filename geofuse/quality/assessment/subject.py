@@ -42,7 +42,8 @@ from geofuse.run.planning import make_plan
 from geofuse.run.product_files import read_record
 from geofuse.run.request import make_request
 from geofuse.scenes.bands import select_bands
-from geofuse.scenes.relating import guide_of, same_crs, target_of
+from geofuse.scenes.projecting import same_crs
+from geofuse.scenes.relating import guide_of, target_of
 from geofuse.scenes.scene import Scene
 
 ALIGNED_PX = 0.01

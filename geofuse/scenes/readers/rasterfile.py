@@ -15,7 +15,7 @@ from geofuse.rasters.image import Band, Grid, Image, Piece
 from geofuse.rasters.tiling import SAME_GRID_PX, TileLayout, laid_out
 from geofuse.rasters.validity import holds
 from geofuse.scenes import sidecars
-from geofuse.scenes.relating import same_crs
+from geofuse.scenes.projecting import same_crs
 
 
 @dataclass(frozen=True, slots=True)

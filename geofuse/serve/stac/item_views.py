@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from geofuse.rasters.image import Grid
-from geofuse.scenes.relating import crs_name, projector, rectangle, to_map
+from geofuse.scenes.projecting import crs_name, projector, rectangle, to_map
 from geofuse.serve.http.access import Grant
 from geofuse.serve.maps.painting import DEEPEST, HALF_M
 from geofuse.serve.maps.rasters import Raster, raster_at

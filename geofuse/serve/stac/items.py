@@ -19,7 +19,7 @@ from geofuse.archive.stac_item import acquired_span
 from geofuse.clips.clip import FORMATS
 from geofuse.errors import GeofuseError, MissingError, UsageError
 from geofuse.metrics.table import installed, row_of
-from geofuse.scenes.relating import projector, to_pixels
+from geofuse.scenes.projecting import projector, to_pixels
 from geofuse.serve.http.access import Grant, demand
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
