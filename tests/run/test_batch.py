@@ -221,7 +221,7 @@ def test_an_item_of_another_release_or_whose_inputs_are_gone(
     assert (gone.ref, gone.because) == (None, "its inputs are gone")
     shutil.copytree(scenes / "a", own)
     (back,) = stale_items(config)
-    assert back.ref == SceneRef(back.ref.name if back.ref else "", str(own))
+    assert back.ref == SceneRef(back.ref.name if back.ref else "", str(own), reader="landsat")
 
 
 def test_clean_keeps_what_is_needed(scenes: Path, tmp_path: Path, config: RunConfig) -> None:
