@@ -10,11 +10,28 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, cast
 
 from geofuse.config import HookConfig
 
 ROTATE_BYTES = 64 * 2**20
+
+
+class LoggedEvent(TypedDict, total=False):
+    """A line of the log: what its readers look at; there may be more."""
+
+    time: Required[str]
+    event: Required[str]
+    scene: str
+    key: str
+    stage: str
+    seconds: float
+    skipped: bool
+    may_retry: bool
+    code: str
+    state: str
+    message: str
+
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +55,7 @@ def record(log: Path | None, event: str, **facts: Any) -> None:
         _log.warning("event log %s: %s", log, error)
 
 
-def read_events(log: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_events(log: Path, offset: int = 0) -> Iterator[tuple[int, LoggedEvent]]:
     """Yield each whole event after a byte offset, with the offset that follows it; torn lines are passed over."""
     try:
         stream = log.open("rb")
@@ -55,7 +72,7 @@ def read_events(log: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any
             except ValueError:
                 continue
             if isinstance(event, dict):
-                yield offset, event
+                yield offset, cast(LoggedEvent, event)
 
 
 def rotate(log: Path, limit_bytes: int = ROTATE_BYTES) -> bool:

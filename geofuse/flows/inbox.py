@@ -137,6 +137,6 @@ def tell_parked(config: RunConfig, parked: tuple[LedgerRow, ...]) -> None:
             call_hooks(config.hooks.on_failure, log, facts)
 
 
-def _row(row: LedgerRow) -> dict[str, Any]:
+def _row(row: LedgerRow) -> dict[str, object]:
     names = ("name", "state", "verdict", "code", "reason", "attempts", "item")
     return {name: getattr(row, name) for name in names}

@@ -14,14 +14,13 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server, write_to_textfile
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from geofuse.config import load_config
 from geofuse.errors import GeofuseError, UsageError
-from geofuse.flows.eventlog import read_events
+from geofuse.flows.eventlog import LoggedEvent, read_events
 from geofuse.flows.settings import disks, event_log
 
 HOUR_S = 3600.0
@@ -60,7 +59,7 @@ class Metrics:
             self.offset = offset
             self._count(event)
 
-    def _count(self, event: dict[str, Any]) -> None:
+    def _count(self, event: LoggedEvent) -> None:
         kind, key = event.get("event"), str(event.get("key") or event.get("scene"))
         when = datetime.fromisoformat(event["time"]).timestamp()
         if kind == "scene_queued":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geofuse.errors import GeofuseError
+from geofuse.line.scene_run import Outcome
 from geofuse.metrics.metric import plain_text, titled
 from geofuse.metrics.table import find
 
@@ -173,7 +174,7 @@ def card_page(card: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def batch_rows(outcomes: Sequence[Any]) -> list[dict[str, Any]]:
+def batch_rows(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     """Return the rows of a batch's table artifact."""
     return [
         {

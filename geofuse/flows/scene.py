@@ -25,7 +25,7 @@ from geofuse.errors import GeofuseError
 from geofuse.flows import run_pages
 from geofuse.flows.eventlog import call_hooks, record
 from geofuse.flows.process_labels import mark_run
-from geofuse.flows.settings import ConfigValue, SceneValue, config_of, event_log, ref_of
+from geofuse.flows.settings import ConfigValue, Document, SceneValue, config_of, event_log, ref_of
 from geofuse.flows.ui_progress import name_run, progress_bar, show_page, teller
 from geofuse.line.decisions import decide
 from geofuse.line.events import Tell, now_event, quiet
@@ -73,7 +73,7 @@ def retry_helps(_task: Any, _run: Any, state: State[Any]) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def work_on(stage: str, config: ConfigValue, scene: dict[str, Any]) -> dict[str, Any]:
+def work_on(stage: str, config: ConfigValue, scene: Document) -> Document:
     """Do one stage of a scene; one that an earlier run finished is taken over, and says so."""
     checked = config_of(config)
     ref = ref_of(checked, scene)
@@ -171,7 +171,7 @@ class SceneWork:
 class Done:
     """What came of the stages so far."""
 
-    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, Document] = field(default_factory=dict)
     """Their answers by name."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each."""

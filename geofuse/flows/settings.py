@@ -8,9 +8,11 @@ from typing import Any
 from geofuse.config import RunConfig, config_from, load_config, state_folder
 from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_of_path, scene_ref, with_digest
 
-ConfigValue = str | dict[str, Any]
+Document = dict[str, Any]
+"""A JSON object, as a flow's parameters and a stage's answer are: what is in it is said where it is made."""
+ConfigValue = str | Document
 """A configuration: the path of its file, or its values."""
-SceneValue = str | dict[str, Any] | None
+SceneValue = str | Document | None
 """A scene: a path, a reference as JSON, or what the configuration names."""
 
 DEPLOYED_AS = "geofuse"

@@ -19,6 +19,7 @@ from geofuse.errors import GeofuseError
 from geofuse.flows import run_pages
 from geofuse.flows.process_labels import mark_run
 from geofuse.flows.scene import retry_helps
+from geofuse.flows.settings import Document
 from geofuse.flows.ui_progress import progress_bar, show_page
 from geofuse.learn.train import train
 from geofuse.line.events import Event, Tell
@@ -33,7 +34,7 @@ from geofuse.line.events import Event, Tell
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def learn(training: str, gpu_limit: str | None, overwrite: bool) -> dict[str, Any]:
+def learn(training: str, gpu_limit: str | None, overwrite: bool) -> Document:
     """Train what a configuration asks for; checkpoints carry a retry on. Returns the card."""
     config = load_training(training)
     held = concurrency(gpu_limit, occupy=1, strict=True) if gpu_limit else nullcontext()

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ def teller(log: Path | None, *others: Tell) -> Tell:
 
     def tell(event: Event) -> None:
         if event.kind != "progress":
-            facts: dict[str, Any] = {
+            facts: dict[str, object] = {
                 "scene": event.scene,
                 "key": event.key,
                 "stage": event.stage,
@@ -174,7 +174,7 @@ class GrowingTable:
         self.key = key
         self.artifact: UUID | None = None
 
-    def show(self, rows: list[dict[str, Any]], description: str) -> None:
+    def show(self, rows: Sequence[Mapping[str, object]], description: str) -> None:
         """Show these rows from now on."""
         data = json.dumps(rows)
 
@@ -190,7 +190,7 @@ class GrowingTable:
         patiently(call, "table")
 
 
-def show_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
+def show_table(key: str, rows: Sequence[Mapping[str, object]], description: str) -> None:
     """Leave a table with the run."""
     GrowingTable(key).show(rows, description)
 

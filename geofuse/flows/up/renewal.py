@@ -24,18 +24,20 @@ _log = logging.getLogger(__name__)
 def renewals(place: UpPlaces) -> list[str]:
     """Return a line for what 0.3 left with this server: what this start renews, and what a person must."""
     try:
-        old = [each for each in ask_all(place, "deployments") if each.get("entrypoint") in RENAMED]
+        found = [(each, str(each.get("entrypoint"))) for each in ask_all(place, "deployments")]
+        old = [(each, before) for each, before in found if before in RENAMED]
         flows = {each["id"]: each["name"] for each in ask_all(place, "flows")} if old else {}
     except (OSError, ValueError, LookupError) as error:
         _log.warning("deployments of the server not looked at: %s", error)
         return []
-    named = [(f"{flows.get(each['flow_id'], '?')}/{each['name']}", each) for each in old]
-    own = sorted(name for name, each in named if each["name"] == DEPLOYED_AS)
+    named = sorted(
+        (f"{flows.get(each.get('flow_id', ''), '?')}/{each['name']}", before) for each, before in old
+    )
+    own = [name for name, _ in named if name.endswith(f"/{DEPLOYED_AS}")]
     lines = [f"{', '.join(own)}: deployed by geofuse 0.3, renewed by this start"] if own else []
-    for name, each in sorted((name, each) for name, each in named if each["name"] != DEPLOYED_AS):
-        before, now = each["entrypoint"], RENAMED[each["entrypoint"]]
-        lines.append(
-            f"{name}: deployed by geofuse 0.3, its entrypoint {before} is gone; "
-            f"write {now} into its prefect.yaml and run `prefect deploy` again"
-        )
-    return lines
+    return lines + [
+        f"{name}: deployed by geofuse 0.3, its entrypoint {before} is gone; "
+        f"write {RENAMED[before]} into its prefect.yaml and run `prefect deploy` again"
+        for name, before in named
+        if name not in own
+    ]

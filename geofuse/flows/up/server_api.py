@@ -6,13 +6,22 @@ import base64
 import json
 import urllib.request
 import uuid
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from geofuse.flows.up.place import UpPlaces
 
 ANSWER_SECONDS = 5.0
 PAGE = 200
 """Rows of an answer, at most: the server's own limit."""
+
+
+class ServerRow(TypedDict):
+    """What is looked at of a deployment, or of a flow, which has the first two."""
+
+    id: str
+    name: str
+    flow_id: NotRequired[str]
+    entrypoint: NotRequired[str | None]
 
 
 def ask(place: UpPlaces, path: str, body: object = None, *, seconds: float = ANSWER_SECONDS) -> Any:
@@ -33,9 +42,9 @@ def ask(place: UpPlaces, path: str, body: object = None, *, seconds: float = ANS
         return json.load(answer)
 
 
-def ask_all(place: UpPlaces, kind: str) -> list[dict[str, Any]]:
-    """Return all deployments, or all flows, of the server: its own documents."""
-    found: list[dict[str, Any]] = []
+def ask_all(place: UpPlaces, kind: str) -> list[ServerRow]:
+    """Return all deployments, or all flows, of the server."""
+    found: list[ServerRow] = []
     while True:
         page = ask(place, f"{kind}/filter", {"limit": PAGE, "offset": len(found)})
         found += page
