@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import sys
@@ -203,3 +204,13 @@ def test_a_training_elsewhere_says_what_to_do(used: Path, capsys: pytest.Capture
     assert len(told.splitlines()) == 1
     assert "--overwrite" in told
     assert (used / "tiny" / "tiny.safetensors").read_bytes() == weights
+
+
+def test_every_deployment_of_0_3_has_a_new_entrypoint(untouched: Path) -> None:
+    """What `geofuse up` then says of them is tested with a server."""
+    pytest.importorskip("prefect")
+    from geofuse.flows.up.renewal import RENAMED
+
+    for deployment in json.loads((untouched / "deployments.json").read_text()):
+        module, _, name = RENAMED[deployment["entrypoint"]].rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
