@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from geofuse.archive.catalog_assets import old_versions, remove_drafts, sweep
 from geofuse.archive.catalog_index import (
@@ -39,6 +38,7 @@ from geofuse.archive.stac_schemas import schema_problems
 from geofuse.errors import ExistsError, LockedError, ProductError, UsageError, VerifyError
 from geofuse.files import read_json, sync, write_bytes, write_faults, write_json
 from geofuse.locks import locked
+from geofuse.nouns import StacJson
 from geofuse.scenes.sensors.table import SENSORS
 from geofuse.scenes.sensors.table import sensor as sensor_named
 
@@ -103,12 +103,12 @@ def item_folder(folder: Path, collection: str, item_id: str) -> Path:
     return folder / collection / item_id
 
 
-def read_item(folder: Path, collection: str, item_id: str) -> dict[str, Any] | None:
+def read_item(folder: Path, collection: str, item_id: str) -> StacJson | None:
     """Read an item; None where there is none. Raises VerifyError for one that is damaged."""
     return _read(item_folder(folder, collection, item_id) / f"{item_id}.json")
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> StacJson | None:
     found = read_json(path)
     whole = found is not None and {"id", "assets", "links", "properties"} <= found.keys()
     if not whole and path.exists():
@@ -121,7 +121,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def commit_item(folder: Path, item: dict[str, Any], before: dict[str, Any] | None) -> None:
+def commit_item(folder: Path, item: StacJson, before: StacJson | None) -> None:
     """Make an item visible in one step; `before` is the version it supersedes, which stays reachable by it.
 
     Raises ProductError for an item that is not valid STAC: nothing is written then.
@@ -136,7 +136,7 @@ def commit_item(folder: Path, item: dict[str, Any], before: dict[str, Any] | Non
     write_json(place / f"{item['id']}.json", item)
 
 
-def version_folder(item: dict[str, Any]) -> str:
+def version_folder(item: StacJson) -> str:
     """Return the name of the folder that holds the files of an item's current version."""
     return f"v{item['properties']['version']}"
 
@@ -157,7 +157,7 @@ def find_item(folder: Path, item_id: str) -> CatalogEntry:
     return known[item_id]
 
 
-def load(folder: Path, entry: CatalogEntry) -> dict[str, Any]:
+def load(folder: Path, entry: CatalogEntry) -> StacJson:
     """Read an entry's item; raises UsageError where it is gone meanwhile."""
     item = read_json(folder / entry.href)
     if item is None:
@@ -301,7 +301,7 @@ def _title(sensor: str) -> str:
     return sensor_named(sensor).title if sensor in SENSORS else sensor
 
 
-def _collection(index: sqlite3.Connection, sensor: str, entries: Sequence[CatalogEntry]) -> dict[str, Any]:
+def _collection(index: sqlite3.Connection, sensor: str, entries: Sequence[CatalogEntry]) -> StacJson:
     import pystac
 
     rights = rights_of(sensor)
@@ -334,7 +334,7 @@ def _collection(index: sqlite3.Connection, sensor: str, entries: Sequence[Catalo
     return dict(value)
 
 
-def _write_changed(path: Path, value: dict[str, Any]) -> None:
+def _write_changed(path: Path, value: StacJson) -> None:
     data = (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
     if not path.is_file() or path.read_bytes() != data:
         write_bytes(path, data)

@@ -17,11 +17,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from geofuse.archive.stac_item import AssetFile, multihash
 from geofuse.errors import ChangedError
 from geofuse.files import read_faults, replacing, sha256_of, sync, write_faults
+from geofuse.nouns import StacJson
 
 COPY_BYTES = 1 << 30
 _VERSION = re.compile(r"v([1-9]\d*)")
@@ -97,7 +97,7 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfileobj(given, made, 1 << 20)
 
 
-def intact(item_folder: Path, asset: dict[str, Any]) -> bool:
+def intact(item_folder: Path, asset: StacJson) -> bool:
     """Whether a file of an item is there with the size and checksum the item says."""
     path = item_folder / asset["href"]
     if not path.is_file() or path.stat().st_size != asset["file:size"]:
@@ -105,13 +105,13 @@ def intact(item_folder: Path, asset: dict[str, Any]) -> bool:
     return bool(multihash(sha256_of(path)) == asset["file:checksum"])
 
 
-def file_of_asset(key: str, asset: dict[str, Any]) -> AssetFile:
+def file_of_asset(key: str, asset: StacJson) -> AssetFile:
     """Return an item's asset as the file it is."""
     digest = asset["file:checksum"].removeprefix(multihash(""))
     return AssetFile(key, asset["roles"][0], asset["href"], asset["file:size"], digest)
 
 
-def old_versions(item_folder: Path, item: dict[str, Any] | None) -> list[Path]:
+def old_versions(item_folder: Path, item: StacJson | None) -> list[Path]:
     """Return the folders of the versions that an item supersedes, oldest first."""
     if item is None or predecessor(item) is None:
         return []
@@ -119,13 +119,13 @@ def old_versions(item_folder: Path, item: dict[str, Any] | None) -> list[Path]:
     return [path for number, path in _versions(item_folder) if number < newest]
 
 
-def predecessor(item: dict[str, Any]) -> str | None:
+def predecessor(item: StacJson) -> str | None:
     """Return the link of an item to the version it supersedes, if it has one."""
     found = (link["href"] for link in item["links"] if link["rel"] == "predecessor-version")
     return next(found, None)
 
 
-def sweep(item_folder: Path, item: dict[str, Any] | None) -> None:
+def sweep(item_folder: Path, item: StacJson | None) -> None:
     """Remove what killed runs left in an item's folder: drafts, versions and reports that nothing leads to.
 
     `item` is None where there is none. What others have put there stays.
@@ -160,7 +160,7 @@ def remove_drafts(folder: Path) -> None:
                 path.unlink()
 
 
-def _sweep_reports(item_folder: Path, item: dict[str, Any]) -> None:
+def _sweep_reports(item_folder: Path, item: StacJson) -> None:
     """Remove the reports that newer ones replaced."""
     named = {Path(asset["href"]).name for asset in item["assets"].values()}
     folder = item_folder / f"v{item['properties']['version']}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from geofuse.archive.catalog import CATALOG, checked, find
 from geofuse.archive.catalog_assets import intact, predecessor
@@ -12,6 +11,7 @@ from geofuse.archive.catalog_index import item_files
 from geofuse.archive.footprints import FILES
 from geofuse.archive.stac_schemas import schema_problems
 from geofuse.files import read_json
+from geofuse.nouns import StacJson
 
 INNER = ("root", "parent", "collection", "child", "item", "predecessor-version", "latest-version")
 """Relations whose links stay inside the catalogue: they must lead somewhere. Inputs may be archived elsewhere."""
@@ -68,7 +68,7 @@ def _item_problems(folder: Path, href: str) -> Iterator[str]:
     """Check an item, its files, and the versions before it."""
     faults = list(_object_problems(folder, href))
     yield from faults
-    item: dict[str, Any] | None = read_json(folder / href)
+    item: StacJson | None = read_json(folder / href)
     if item is None or faults:
         return
     place = Path(href).parent

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geofuse.errors import GeorefError
 from geofuse.files import share, sync, write_faults
+from geofuse.nouns import GeoJson
 from geofuse.rasters.image import Grid
 from geofuse.scenes.aoi import LONLAT, window_of
 from geofuse.scenes.projecting import EDGE_POINTS, projector
@@ -41,7 +42,7 @@ _WORLD = Grid(LONLAT, (1e-7, 0.0, -180.0, 0.0, -1e-7, 90.0), 1_800_000_000, 3_60
 """The whole of it on a grid finer than any area, for the one reader of areas that there is."""
 
 
-def lonlat_footprint(geometry: dict[str, Any], crs: str) -> dict[str, Any]:
+def lonlat_footprint(geometry: GeoJson, crs: str) -> GeoJson:
     """Return an outline in a CRS as a GeoJSON geometry in longitude and latitude.
 
     Edges are bent as the projection bends them; what crosses the antimeridian is cut there, and what holds a
@@ -60,7 +61,7 @@ def lonlat_footprint(geometry: dict[str, Any], crs: str) -> dict[str, Any]:
     if not polygons:
         raise GeorefError("a footprint of no area in longitude and latitude", wanted="one on earth")
     joined = polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
-    found: dict[str, Any] = json.loads(shapely.to_geojson(shapely.orient_polygons(joined)))
+    found: GeoJson = json.loads(shapely.to_geojson(shapely.orient_polygons(joined)))
     return found
 
 
@@ -105,7 +106,7 @@ def _unwrapped(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.unwrap(places[:, 0], period=360.0), places[:, 1]], axis=1)
 
 
-def footprint_bounds(geometry: dict[str, Any]) -> tuple[float, float, float, float]:
+def footprint_bounds(geometry: GeoJson) -> tuple[float, float, float, float]:
     """Return west, south, east, north; east is over 180 where the footprint crosses the antimeridian.
 
     >>> footprint_bounds({"type": "Point", "coordinates": [3.0, 4.0]})
@@ -124,7 +125,7 @@ def _bounds(shape: Any) -> tuple[float, float, float, float]:
     return west, south, east, north
 
 
-def _shape(geometry: dict[str, Any]) -> Any:
+def _shape(geometry: GeoJson) -> Any:
     """Return a GeoJSON geometry as a shapely one; raises ValueError where it is none."""
     return shapely.from_geojson(json.dumps(geometry))
 
@@ -139,13 +140,13 @@ def stac_bbox(bounds: Sequence[float]) -> list[float]:
     return [west, south, round(east - 360.0, DECIMALS) if east > 180.0 else east, north]
 
 
-def overlap_share(one: dict[str, Any], other: dict[str, Any]) -> float:
+def overlap_share(one: GeoJson, other: GeoJson) -> float:
     """Return what two footprints share, as a part of the larger one (in square degrees)."""
     first, second = _shape(one), _shape(other)
     return float(shapely.intersection(first, second).area / max(first.area, second.area))
 
 
-def packed(geometry: dict[str, Any]) -> tuple[bytes, tuple[float, float, float, float]]:
+def packed(geometry: GeoJson) -> tuple[bytes, tuple[float, float, float, float]]:
     """Return a footprint as WKB, and its `footprint_bounds`; raises ValueError for what is no geometry."""
     try:
         shape = _shape(geometry)
@@ -172,7 +173,7 @@ def write_footprints(folder: Path, rows: Sequence[Sequence[Any]]) -> None:
     import geopandas
 
     columns = list(zip(*rows, strict=True)) or [()] * (len(COLUMNS) + 1)
-    table: dict[str, Any] = {
+    table: dict[str, NDArray[Any]] = {
         name: np.array(values, dtype=object) for name, values in zip(COLUMNS, columns[:-1], strict=True)
     }
     for name in ("start", "stop"):

@@ -37,6 +37,7 @@ from geofuse.archive.stac_item import (
 )
 from geofuse.errors import ExistsError, UsageError
 from geofuse.files import sha256_of
+from geofuse.nouns import StacJson
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import inspect
 from geofuse.rasters.valid_area import valid_area
@@ -71,7 +72,7 @@ class Wishes:
     """How long another process may hold the catalogue."""
 
 
-def publish(out: Path, folder: Path, wishes: Wishes | None = None) -> dict[str, Any]:
+def publish(out: Path, folder: Path, wishes: Wishes | None = None) -> StacJson:
     """Publish a product into a catalogue, which is made if it is not there; returns what was done.
 
     Keys of the answer: item, collection, version, href, access, and action: "published"; "superseded", with
@@ -132,8 +133,8 @@ def publish(out: Path, folder: Path, wishes: Wishes | None = None) -> dict[str, 
 
 
 def _place(
-    folder: Path, draft: Draft, out: Path, *, before: dict[str, Any] | None, reports: Sequence[Path]
-) -> tuple[str, dict[str, Any]]:
+    folder: Path, draft: Draft, out: Path, *, before: StacJson | None, reports: Sequence[Path]
+) -> tuple[str, StacJson]:
     """Put a product's files and its item where they belong; returns what that was, and the item."""
     place = catalog.item_folder(folder, draft.record["scene"]["sensor"], draft.item_id)
     sweep(place, before)
@@ -147,9 +148,9 @@ def _put(
     place: Path,
     draft: Draft,
     *,
-    before: dict[str, Any] | None,
+    before: StacJson | None,
     sources: Sequence[AssetSource],
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, StacJson]:
     if before is not None and _same_product(before, draft.record):
         return _renew(folder, place, draft, before, sources)
     if before is not None:
@@ -166,9 +167,7 @@ def _put(
 
 
 @contextmanager
-def _input_of(
-    folder: Path, out: Path, draft: Draft, before: dict[str, Any] | None
-) -> Iterator[list[AssetSource]]:
+def _input_of(folder: Path, out: Path, draft: Draft, before: StacJson | None) -> Iterator[list[AssetSource]]:
     """Make the product's unsharpened input, where it can be had and is not there already; gone afterwards."""
     if before is not None and _same_product(before, draft.record):
         asset = before["assets"].get("input")
@@ -183,8 +182,8 @@ def _input_of(
 
 
 def _renew(
-    folder: Path, place: Path, draft: Draft, before: dict[str, Any], sources: Sequence[AssetSource]
-) -> tuple[str, dict[str, Any]]:
+    folder: Path, place: Path, draft: Draft, before: StacJson, sources: Sequence[AssetSource]
+) -> tuple[str, StacJson]:
     """Mend what is damaged of a product that is there already, and say of it what is to be said now."""
     version = int(before["properties"]["version"])
     kept = {key: asset for key, asset in before["assets"].items() if intact(place, asset)}
@@ -212,7 +211,7 @@ def _renew(
     return "updated", item
 
 
-def _renewed(source: AssetSource, kept: dict[str, Any]) -> AssetSource:
+def _renewed(source: AssetSource, kept: StacJson) -> AssetSource:
     """Let a record that says more than the one that is there take its place, under a name of its own."""
     asset = kept.get(source.key)
     if source.role != "provenance" or asset is None or source.sha256 is None:
@@ -251,13 +250,13 @@ def _reports_beside(out: Path) -> list[Path]:
     return [path for path in sorted(beside) if path.suffix in REPORT_SUFFIXES]
 
 
-def _same_product(before: dict[str, Any], record: dict[str, Any]) -> bool:
+def _same_product(before: StacJson, record: dict[str, Any]) -> bool:
     data = multihash(record["assets"]["data"]["sha256"])
     known = before["properties"]["geofuse:fingerprint"], before["assets"]["data"]["file:checksum"]
     return bool(known == (record["fingerprint"], data))
 
 
-def _span_of(item: dict[str, Any]) -> tuple[str, str]:
+def _span_of(item: StacJson) -> tuple[str, str]:
     said = item["properties"]
     moment = said["datetime"]
     return (moment, moment) if moment else (said["start_datetime"], said["end_datetime"])
@@ -274,7 +273,7 @@ def _check_one_collection(folder: Path, item_id: str, sensor: str) -> None:
         )
 
 
-def _check_same_scene(before: dict[str, Any], draft: Draft) -> None:
+def _check_same_scene(before: StacJson, draft: Draft) -> None:
     """Raise ExistsError where the item of that name is of another place or time: it must not be superseded."""
     first, last = (datetime.fromisoformat(text) for text in draft.acquired)
     start, stop = (datetime.fromisoformat(text) for text in _span_of(before))

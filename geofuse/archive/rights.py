@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from geofuse.errors import UsageError
 from geofuse.scenes.sensors.table import sensor_or_generic
@@ -16,6 +16,17 @@ VIEW_ONLY_SCALE = 4
 OTHER = "other"
 """STAC's word for terms that have no SPDX identifier, as a work in the public domain of one country and the
 Copernicus terms have none; the terms themselves are linked or named."""
+
+
+class RightsRecord(TypedDict):
+    """Rights as JSON values."""
+
+    license: str
+    terms: str
+    terms_url: str | None
+    attribution: str
+    access: str
+    provider: list[str | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +93,26 @@ def with_wishes(
     return rights if attribution is None else replace(rights, attribution=attribution)
 
 
-def rights_to_json(rights: Rights) -> dict[str, Any]:
+def rights_to_json(rights: Rights) -> RightsRecord:
     """Turn rights into JSON values."""
-    return asdict(rights)
+    return {
+        "license": rights.license,
+        "terms": rights.terms,
+        "terms_url": rights.terms_url,
+        "attribution": rights.attribution,
+        "access": rights.access,
+        "provider": list(rights.provider) if rights.provider else None,
+    }
 
 
-def rights_from_json(value: dict[str, Any]) -> Rights:
+def rights_from_json(value: RightsRecord) -> Rights:
     """Rebuild rights from `rights_to_json`'s values, also after a trip through JSON text."""
     provider = value["provider"]
-    return Rights(**{**value, "provider": tuple(provider) if provider else None})
+    return Rights(
+        license=value["license"],
+        terms=value["terms"],
+        terms_url=value["terms_url"],
+        attribution=value["attribution"],
+        access=value["access"],
+        provider=(str(provider[0]), provider[1]) if provider else None,
+    )

@@ -17,6 +17,7 @@ from geofuse.archive.footprints import footprint_bounds, stac_bbox
 from geofuse.archive.rights import Rights, rights_to_json
 from geofuse.archive.stac_schemas import EXTENSIONS
 from geofuse.errors import UsageError
+from geofuse.nouns import GeoJson, StacJson
 from geofuse.rasters.sniffing import TAR, file_of
 from geofuse.scenes.projecting import crs_name
 from geofuse.scenes.sensors.sensor import band_of
@@ -71,7 +72,7 @@ class Draft:
     """The product's provenance."""
     facts: RasterFacts
     """What its header says."""
-    footprint: dict[str, Any]
+    footprint: GeoJson
     """GeoJSON geometry of the valid area in longitude and latitude."""
     rights: Rights
     """What may be done with it."""
@@ -132,9 +133,7 @@ def now() -> str:
     return _iso(datetime.now(UTC).replace(microsecond=0))
 
 
-def item_json(
-    draft: Draft, files: Sequence[AssetFile], *, version: int, previous: str | None
-) -> dict[str, Any]:
+def item_json(draft: Draft, files: Sequence[AssetFile], *, version: int, previous: str | None) -> StacJson:
     """Return the STAC item of a product as JSON values; `previous` leads to the version it supersedes.
 
     Links are relative and lead to a collection one folder up and a catalogue two folders up. "created" and
@@ -164,17 +163,17 @@ def item_json(
         item.add_link(pystac.Link("predecessor-version", previous, "application/geo+json"))
     for source in draft.record["inputs"]:
         item.add_link(_source(source))
-    found: dict[str, Any] = item.to_dict(include_self_link=False, transform_hrefs=False)
+    found: StacJson = item.to_dict(include_self_link=False, transform_hrefs=False)
     named = {key.partition(":")[0] for key in found["properties"]} | {"eo", "file", "raster", "version"}
     names = {"proj": "projection"}
     found["stac_extensions"] = sorted(
         EXTENSIONS[names.get(name, name)] for name in named if names.get(name, name) in EXTENSIONS
     )
-    plain: dict[str, Any] = json.loads(json.dumps(found))  # as it reads back: lists, not tuples
+    plain: StacJson = json.loads(json.dumps(found))  # as it reads back: lists, not tuples
     return plain
 
 
-def _properties(draft: Draft) -> dict[str, Any]:
+def _properties(draft: Draft) -> StacJson:
     record, rights = draft.record, draft.rights
     scene, known = record["scene"], record["scene"]["metadata"]
     moment = now()
@@ -213,7 +212,7 @@ def _properties(draft: Draft) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None} | _projection(draft)
 
 
-def _acceptance(said: dict[str, Any] | None) -> dict[str, Any]:
+def _acceptance(said: StacJson | None) -> StacJson:
     """Say what was thought of the product, by which profile or whom; nothing where nobody looked."""
     if not said:
         return {}
@@ -238,16 +237,16 @@ def _within(value: Any, low: float, high: float) -> bool:
     return isinstance(value, int | float) and low <= value <= high
 
 
-def providers(rights: Rights) -> list[dict[str, Any]]:
+def providers(rights: Rights) -> list[StacJson]:
     """Return who made the inputs and what made the product, as STAC lists them."""
-    found: list[dict[str, Any]] = []
+    found: list[StacJson] = []
     if rights.provider:
         name, page = rights.provider
         found.append({"name": name, "roles": ["producer", "licensor"], **({"url": page} if page else {})})
     return [*found, {"name": "geofuse", "roles": ["processor"]}]
 
 
-def _projection(draft: Draft) -> dict[str, Any]:
+def _projection(draft: Draft) -> StacJson:
     from pyproj import CRS
 
     grid = draft.facts.grid
@@ -283,7 +282,7 @@ def gsd_m(draft: Draft) -> float:
 def _asset(file: AssetFile, draft: Draft) -> pystac.Asset:
     import pystac
 
-    more: dict[str, Any] = {"file:size": file.size, "file:checksum": multihash(file.sha256)}
+    more: StacJson = {"file:size": file.size, "file:checksum": multihash(file.sha256)}
     if file.role == "data":
         more |= _bands(draft)
     if file.role == "mask":
@@ -301,7 +300,7 @@ def multihash(digest: str) -> str:
     return f"1220{digest}"
 
 
-def _bands(draft: Draft) -> dict[str, Any]:
+def _bands(draft: Draft) -> StacJson:
     """Describe the bands in the words of STAC 1.1 and of the extensions that its readers know."""
     sensor = sensor_or_generic(draft.record["scene"]["sensor"])
     facts, gsd = draft.facts, gsd_m(draft)
@@ -324,7 +323,7 @@ def _bands(draft: Draft) -> dict[str, Any]:
     return {"bands": plain, "eo:bands": optical, "raster:bands": stored}
 
 
-def _nodata(value: float | None) -> dict[str, Any]:
+def _nodata(value: float | None) -> StacJson:
     if value is None:
         return {}
     if math.isfinite(value):
@@ -332,7 +331,7 @@ def _nodata(value: float | None) -> dict[str, Any]:
     return {"nodata": "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"}
 
 
-def _source(source: dict[str, Any]) -> pystac.Link:
+def _source(source: StacJson) -> pystac.Link:
     """Return a link to an input: where it was, its name, its checksum."""
     import pystac
 
@@ -343,7 +342,7 @@ def _source(source: dict[str, Any]) -> pystac.Link:
     return pystac.Link("derived_from", place, title=member or Path(path).name, extra_fields=more)
 
 
-def superseded_json(item: dict[str, Any], folder: str) -> dict[str, Any]:
+def superseded_json(item: StacJson, folder: str) -> StacJson:
     """Return an item as the old version of itself that lies in `folder`, beside that version's files."""
     old_id = f"{item['id']}-{folder}"
     moved = {"root": "../../../catalog.json", "collection": "../../collection.json"}

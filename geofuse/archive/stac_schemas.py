@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from geofuse.nouns import StacJson
+
 EXTENSIONS = {
     name: f"https://stac-extensions.github.io/{name}/{version}/schema.json"
     for name, version in (
@@ -26,7 +28,7 @@ _CORE = {"Feature": "item", "Collection": "collection", "Catalog": "catalog"}
 
 
 @cache
-def schema_cache() -> dict[str, dict[str, Any]]:
+def schema_cache() -> dict[str, StacJson]:
     """Return every schema by its address: STAC's and GeoJSON's from pystac, the extensions' from this package.
 
     The whole of what a validator needs; give it to `pystac.validation` to keep that off the network too.
@@ -42,7 +44,7 @@ def schema_cache() -> dict[str, dict[str, Any]]:
     return {**get_local_schema_cache(), **held}
 
 
-def schema_problems(value: dict[str, Any]) -> list[str]:
+def schema_problems(value: StacJson) -> list[str]:
     """Return what is wrong with a STAC item, collection or catalogue; nothing if it is valid.
 
     Checked against STAC 1.1.0 and every extension it names; one that is not in `EXTENSIONS` is a problem.
@@ -57,7 +59,7 @@ def schema_problems(value: dict[str, Any]) -> list[str]:
     return problems + [problem for address in addresses for problem in _problems(value, address)]
 
 
-def _problems(value: dict[str, Any], address: str) -> list[str]:
+def _problems(value: StacJson, address: str) -> list[str]:
     """Name each fault by the place deepest inside it: of "one of these" the branch that fits best."""
     from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 

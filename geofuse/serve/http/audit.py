@@ -11,6 +11,8 @@ from typing import Any
 
 from fastapi import Request
 
+from geofuse.serve.answers import VisitorNote
+
 
 class Audit:
     """Adds lines to a file that its owner alone can read."""
@@ -31,7 +33,7 @@ class Audit:
                 os.close(descriptor)
 
 
-def who(request: Request) -> dict[str, Any]:
+def who(request: Request) -> VisitorNote:
     """Return what is known of who asks."""
     visitor = request.scope["state"]["visitor"]
     return {"user": visitor.user, "client": request.client.host if request.client else None}

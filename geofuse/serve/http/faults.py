@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from geofuse.errors import GeofuseError
+from geofuse.nouns import Foreign
 
 STATUS = {
     **dict.fromkeys(("usage", "config", "band", "area", "georef", "format", "corrupt", "scene"), 400),
@@ -44,7 +44,7 @@ class Fault(BaseModel):
     """One line, for people."""
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
+RESPONSES: dict[int | str, Foreign] = {
     status: {"model": Fault, "description": text}
     for status, text in (
         (400, "What was asked for cannot be"),

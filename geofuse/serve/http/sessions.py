@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from geofuse.nouns import Foreign
+from geofuse.serve.answers import SessionAnswer
 from geofuse.serve.http.dependencies import Door, TheDoor, TheVisitor
 from geofuse.serve.http.faults import RESPONSES
 from geofuse.serve.http.guard import COOKIE
@@ -24,17 +25,17 @@ class SignIn(BaseModel):
     """The whole of it."""
 
 
-@router.get("")
-async def session(door: TheDoor, visitor: TheVisitor) -> dict[str, Any]:
+@router.get("", response_model=Foreign)
+async def session(door: TheDoor, visitor: TheVisitor) -> SessionAnswer:
     """Whether a token is wanted, and who is signed in."""
-    return _said(door, visitor.user)
+    return _session_answer(door, visitor.user)
 
 
 @router.post("")
 async def sign_in(door: TheDoor, body: SignIn) -> Response:
     """Take a token for this browser."""
     token = await door.aside(door.keyring.user_of, body.token)
-    answer = JSONResponse(_said(door, token.user))
+    answer = JSONResponse(_session_answer(door, token.user))
     _set_cookie(answer, door, body.token, token)
     return answer
 
@@ -42,7 +43,7 @@ async def sign_in(door: TheDoor, body: SignIn) -> Response:
 @router.delete("")
 async def sign_out(door: TheDoor) -> Response:
     """Forget the token in this browser."""
-    answer = JSONResponse(_said(door, None))
+    answer = JSONResponse(_session_answer(door, None))
     answer.delete_cookie(
         COOKIE, path="/", httponly=True, samesite="strict", secure=door.settings.secure_cookie
     )
@@ -62,5 +63,5 @@ def _set_cookie(answer: Response, door: Door, text: str, token: Token) -> None:
     )
 
 
-def _said(door: Door, user: str | None) -> dict[str, Any]:
+def _session_answer(door: Door, user: str | None) -> SessionAnswer:
     return {"required": door.settings.token_required, "authenticated": user is not None, "user": user}

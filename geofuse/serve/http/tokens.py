@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from geofuse.errors import MissingError, TokenError, UsageError, VerifyError
 from geofuse.files import read_json, write_json
@@ -92,7 +91,7 @@ def _write(path: Path, tokens: list[Token]) -> None:
     write_json(path, {"tokens": [_plain(token) for token in tokens]}, mode=0o600)
 
 
-def _plain(token: Token) -> dict[str, Any]:
+def _plain(token: Token) -> dict[str, str]:
     return {name: getattr(token, name) for name in Token.__slots__}
 
 

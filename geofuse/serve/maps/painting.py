@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +100,7 @@ def _mover(crs: str) -> Any:
     """Return this thread's way from Web Mercator to a coordinate system; infinities become NaN."""
     from pyproj import CRS, Transformer
 
-    known: dict[str, Any] = getattr(_here, "movers", None) or {}
+    known: dict[str, Callable[..., tuple[Any, Any]]] = getattr(_here, "movers", None) or {}
     _here.movers = known
     if crs not in known:
         if len(known) > 64:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from geofuse.clips.clip import parsed_ranges
 from geofuse.errors import BandError, ChangedError, UsageError
 from geofuse.rasters.preview import choose_rgb
+from geofuse.serve.answers import PresetAnswer
 from geofuse.serve.maps.rasters import Raster, raster_at, read_scaled, scaled_shape
 from geofuse.serve.stac.archive import IndexRow
 
@@ -150,7 +150,7 @@ def curve_of(gamma: float) -> NDArray[np.uint8]:
     return np.round(255.0 * level ** (1.0 / gamma)).astype(np.uint8)
 
 
-def presets_of(names: list[str]) -> list[dict[str, Any]]:
+def presets_of(names: list[str]) -> list[PresetAnswer]:
     """Return the band combinations that analysts have names for, as far as the bands are there."""
     kinds = (
         ("true", "True colour", ("red", "green", "blue")),
@@ -158,7 +158,7 @@ def presets_of(names: list[str]) -> list[dict[str, Any]]:
         ("urban", "Urban (SWIR)", ("swir2", "swir1", "red")),
         ("agriculture", "Agriculture", ("swir1", "nir", "blue")),
     )
-    found = [
+    found: list[PresetAnswer] = [
         {"id": key, "label": label, "bands": list(bands)}
         for key, label, bands in kinds
         if set(bands) <= set(names)

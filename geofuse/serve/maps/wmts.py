@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 from xml.etree import ElementTree
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -230,7 +230,7 @@ def _matrix_set(contents: ElementTree.Element) -> None:
 
 
 def _add(
-    parent: ElementTree.Element, name: str, text: str | None = None, attributes: dict[str, Any] | None = None
+    parent: ElementTree.Element, name: str, text: str | None = None, attributes: dict[str, str] | None = None
 ) -> ElementTree.Element:
     told = {_name(key) if ":" in key else key: value for key, value in (attributes or {}).items()}
     child = ElementTree.SubElement(parent, _name(name), told)

@@ -18,6 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from geofuse.errors import AreaError, GeofuseError, LimitError
+from geofuse.nouns import GeoJson, Json
+from geofuse.serve.answers import AreaAnswer
 
 WANTED = "GeoJSON, GeoPackage, a zipped Shapefile or KML, of polygons"
 MOST_POINTS = 50_000
@@ -32,7 +34,7 @@ KML = re.compile(r"\{http://(?:www\.opengis\.net/kml/2\.2|earth\.google\.com/kml
 _GPKG = re.compile(rb"SQLite format 3\x00.{52}(?:GPKG|GP10|GP11)", re.DOTALL)
 
 
-def area_of_upload(name: str, data: bytes) -> dict[str, Any]:
+def area_of_upload(name: str, data: bytes) -> AreaAnswer:
     """Return an uploaded area: name, features, geometry in longitude and latitude, area_km2.
 
     Raises AreaError for what is none of the formats or malformed, LimitError for what is too much.
@@ -44,10 +46,10 @@ def area_of_upload(name: str, data: bytes) -> dict[str, Any]:
         shape, count = _from_files({"area.gpkg": data}, "area.gpkg")
     else:
         shape, count = _from_text(data)
-    return _told(shown, shape, count)
+    return _area_answer(shown, shape, count)
 
 
-def _told(name: str, shape: Any, count: int) -> dict[str, Any]:
+def _area_answer(name: str, shape: Any, count: int) -> AreaAnswer:
     import shapely
     from pyproj import Geod
 
@@ -86,7 +88,7 @@ def _from_text(data: bytes) -> tuple[Any, int]:
     return lonlat_area(geometry=value)
 
 
-def _kml_polygons(data: bytes) -> dict[str, Any]:
+def _kml_polygons(data: bytes) -> GeoJson:
     """Return a KML's polygons as GeoJSON; no document type, no entity, nothing from elsewhere."""
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
@@ -219,7 +221,7 @@ def _read_apart(path: str) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         shape, count = lonlat_area(path)
-        said: dict[str, Any] = {"geometry": json.loads(shapely.to_geojson(shape)), "features": count}
+        said: dict[str, Json] = {"geometry": json.loads(shapely.to_geojson(shape)), "features": count}
     except GeofuseError as fault:
         said = {"found": fault.found, "wanted": fault.wanted}
     sys.stdout.write(json.dumps(said))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, File, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, Response
 
 from geofuse.clips.clip import Credit, Cut, Wish, parsed_ranges, plan_clip
 from geofuse.errors import GeofuseError, LimitError, MissingError
+from geofuse.nouns import Foreign, GeoJson
+from geofuse.serve.answers import AreaAnswer, ClipAnswer, EstimateAnswer, FetchNote
 from geofuse.serve.http.access import demand
 from geofuse.serve.http.dependencies import Door, TheDoor, TheVisitor, known_only
 from geofuse.serve.http.faults import INTERNAL, RESPONSES
@@ -19,7 +21,7 @@ from geofuse.serve.maps.rasters import raster_at
 from geofuse.serve.maps.rendering import band_names, stats_of
 from geofuse.serve.orders.area_files import area_of_upload
 from geofuse.serve.orders.downloads import file_answer
-from geofuse.serve.orders.jobs import told
+from geofuse.serve.orders.jobs import clip_answer
 from geofuse.serve.stac.archive import IndexRow
 from geofuse.serve.stac.item_views import when
 
@@ -35,7 +37,7 @@ class ClipWish(BaseModel):
 
     item: str = Field(max_length=200)
     """Id of the item."""
-    geometry: dict[str, Any] | None = None
+    geometry: GeoJson | None = None
     """GeoJSON of polygons, in longitude and latitude."""
     bbox: Annotated[list[Number], Field(min_length=4, max_length=4)] | None = None
     """West, south, east, north in degrees."""
@@ -51,19 +53,18 @@ class ClipWish(BaseModel):
     """Of a picture."""
 
 
-@router.post("/uploads")
-async def upload(door: TheDoor, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+@router.post("/uploads", response_model=Foreign)
+async def upload(door: TheDoor, file: Annotated[UploadFile, File()]) -> AreaAnswer:
     """Read an area: GeoJSON, GeoPackage, zipped Shapefile, KML or KMZ, at most 10 MiB; nothing of it is kept."""
     data = await file.read()
     return await door.aside(area_of_upload, file.filename or "area", data)
 
 
-@router.post("/clips/estimate")
-async def estimate(door: TheDoor, visitor: TheVisitor, wish: ClipWish) -> dict[str, Any]:
+@router.post("/clips/estimate", response_model=Foreign)
+async def estimate(door: TheDoor, visitor: TheVisitor, wish: ClipWish) -> EstimateAnswer:
     """Say what a clip would be, and whether it may be; a refusal is an answer here, with its reason."""
     row, grant = (await door.fresh()).row(wish.item, visitor)
     limits = door.settings.limits
-    bounds = {"limit_px": limits.clip_px, "limit_bytes": limits.clip_bytes}
     cut: Cut | None = None
     reason = None
     try:
@@ -75,16 +76,19 @@ async def estimate(door: TheDoor, visitor: TheVisitor, wish: ClipWish) -> dict[s
             raise
         reason = fault.found if not fault.wanted else f"{fault.found}; wanted {fault.wanted}"
     if cut is None:
-        empty = {"window": None, "width": 0, "height": 0, "bytes_estimate": 0}
-        return {**empty, **bounds, "allowed": False, "reason": reason}
-    row0, row1, col0, col1 = cut.native
+        window, size, estimated = None, (0, 0), 0
+    else:
+        row0, row1, col0, col1 = cut.native
+        window = [row0, col0, row1 - row0, col1 - col0]
+        size, estimated = (cut.spec.width, cut.spec.height), cut.estimate_bytes
     return {
-        "window": [row0, col0, row1 - row0, col1 - col0],
-        "width": cut.spec.width,
-        "height": cut.spec.height,
-        "bytes_estimate": cut.estimate_bytes,
-        **bounds,
-        "allowed": reason is None,
+        "window": window,
+        "width": size[0],
+        "height": size[1],
+        "bytes_estimate": estimated,
+        "limit_px": limits.clip_px,
+        "limit_bytes": limits.clip_bytes,
+        "allowed": cut is not None and reason is None,
         "reason": reason,
     }
 
@@ -97,21 +101,21 @@ async def clip(door: TheDoor, visitor: TheVisitor, wish: ClipWish) -> Response:
     cut = await door.aside(_planned, door, row, wish)
     _check(cut, door)
     job = door.jobs.add(cut, row.id, visitor.user)
-    return JSONResponse(told(job), 202, {"location": f"/api/clips/{job.id}"})
+    return JSONResponse(clip_answer(job), 202, {"location": f"/api/clips/{job.id}"})
 
 
-@router.get("/clips/{job}")
-async def clip_state(door: TheDoor, visitor: TheVisitor, job: str) -> dict[str, Any]:
+@router.get("/clips/{job}", response_model=Foreign)
+async def clip_state(door: TheDoor, visitor: TheVisitor, job: str) -> ClipAnswer:
     """How far a clip is."""
-    return told(door.jobs.get(job, visitor.user))
+    return clip_answer(door.jobs.get(job, visitor.user))
 
 
-@router.delete("/clips/{job}")
-async def cancel(door: TheDoor, visitor: TheVisitor, job: str) -> dict[str, Any]:
+@router.delete("/clips/{job}", response_model=Foreign)
+async def cancel(door: TheDoor, visitor: TheVisitor, job: str) -> ClipAnswer:
     """Stop a clip, or forget a finished one."""
     found = door.jobs.get(job, visitor.user)
     door.jobs.cancel(found)
-    return told(found)
+    return clip_answer(found)
 
 
 @router.get("/clips/{job}/file", response_class=Response)
@@ -128,7 +132,7 @@ async def clip_file(request: Request, door: TheDoor, visitor: TheVisitor, job: s
         raise MissingError("no such clip, any more") from fault
     media = MEDIA.get(found.cut.form.extension, "application/octet-stream")
     held = Held(descriptor, os.fstat(descriptor).st_size, f'"{found.id}"', media, found.name)
-    what = {
+    what: FetchNote = {
         "item": row.id,
         "version": row.version,
         "clip": list(found.cut.native),

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from geofuse.archive.stac_item import multihash
 from geofuse.errors import BusyError, MissingError, VerifyError
+from geofuse.serve.answers import FetchNote
 from geofuse.serve.http.access import Visitor, demand
 from geofuse.serve.http.audit import who
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only
@@ -112,7 +113,7 @@ async def _held(door: Door, row: IndexRow, asset: str, visitor: Any) -> Held:
         return await door.aside(held_file, door, newer, asset)
 
 
-def file_answer(request: Request, door: Door, held: Held, *, what: dict[str, Any]) -> Response:
+def file_answer(request: Request, door: Door, held: Held, *, what: FetchNote) -> Response:
     """Answer with a held file, by what the request says of ranges and of what the client has."""
     limits, headers = door.settings.limits, request.headers
     head = bool(request.scope["state"].get("head"))

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from geofuse.clips.clip import Cut
 from geofuse.clips.clip_files import write_clip
 from geofuse.errors import BusyError, DiskSpaceError, GeofuseError, MissingError
+from geofuse.serve.answers import ClipAnswer
 from geofuse.serve.settings import ServeLimits
 
 RESERVE_BYTES = 512 << 20
@@ -159,7 +159,7 @@ class Jobs:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def told(job: ClipJob) -> dict[str, Any]:
+def clip_answer(job: ClipJob) -> ClipAnswer:
     """Return a job as clients see it."""
     done = job.state == "done"
     return {

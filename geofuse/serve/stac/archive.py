@@ -22,6 +22,7 @@ from geofuse.archive.catalog import checked
 from geofuse.archive.catalog_index import item_files, seconds
 from geofuse.archive.footprints import meets, packed
 from geofuse.errors import MissingError
+from geofuse.nouns import GeoJson, StacJson
 from geofuse.serve.http.access import Grant, Visitor, grant_of
 
 FRESH_S = 1.0
@@ -50,13 +51,13 @@ class IndexRow:
     """West, south, east, north; east over 180 across the antimeridian."""
     footprint: bytes
     """WKB in longitude and latitude."""
-    geometry: dict[str, Any]
+    geometry: GeoJson
     """The same as GeoJSON."""
     bbox: list[float]
     """As STAC writes it."""
-    properties: dict[str, Any]
+    properties: StacJson
     """STAC's, of the item."""
-    assets: dict[str, dict[str, Any]]
+    assets: dict[str, StacJson]
     """STAC's, of the item."""
 
     @property
@@ -165,10 +166,10 @@ class Archive:
         """Return how many items a visitor may not know of."""
         return sum(not grant_of(row.access, visitor).view for row in self._rows.values())
 
-    def item(self, row: IndexRow) -> dict[str, Any]:
+    def item(self, row: IndexRow) -> StacJson:
         """Read an item whole, as it lies in the catalogue."""
         try:
-            value: dict[str, Any] = json.loads(self.within(row.href).read_bytes())
+            value: StacJson = json.loads(self.within(row.href).read_bytes())
         except (OSError, ValueError) as fault:
             raise MissingError("no such item, any more") from fault
         return value

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from geofuse.archive.footprints import COLUMNS, write_footprints
 from geofuse.errors import MissingError
+from geofuse.nouns import GeoJson, StacJson
 from geofuse.serve.http.access import Grant
 from geofuse.serve.http.dependencies import TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
@@ -95,7 +96,7 @@ async def items(
     asking = Asking(bbox=numbers(bbox) if bbox else None, datetime=datetime)
     address = f"{root_of(request, door.settings)}/ogc/collections/{NAME}/items"
 
-    def found() -> dict[str, Any]:
+    def found() -> StacJson:
         rows = matching(archive, asking, visitor)
         page = rows[offset : offset + min(limit, MOST)]
         links = [link("self", f"{address}?{urlencode(request.query_params)}", GEOJSON)]
@@ -167,14 +168,15 @@ def _columns(row: IndexRow) -> tuple[Any, ...]:
     return (*(known[name] for name in COLUMNS), row.footprint)
 
 
-def _feature(row: IndexRow, grant: Grant) -> dict[str, Any]:
+def _feature(row: IndexRow, grant: Grant) -> GeoJson:
     """Return a footprint with what fits into the columns of a table."""
-    told = {name: value for name, value in summary(row, grant).items() if not isinstance(value, dict)}
-    told["bands"] = ", ".join(told["bands"])
+    said = summary(row, grant)
+    told = {name: value for name, value in said.items() if not isinstance(value, dict)}
+    told["bands"] = ", ".join(said["bands"])
     return {"type": "Feature", "id": row.id, "geometry": row.geometry, "properties": {"id": row.id, **told}}
 
 
-def _collection(rows: Sequence[IndexRow], root: str) -> dict[str, Any]:
+def _collection(rows: Sequence[IndexRow], root: str) -> StacJson:
     address = f"{root}/ogc/collections/{NAME}"
     extent = {}
     if rows:

@@ -19,6 +19,8 @@ from starlette.responses import JSONResponse, Response
 
 from geofuse.archive.footprints import area_of
 from geofuse.errors import AreaError, MissingError, UsageError
+from geofuse.nouns import GeoJson, StacJson
+from geofuse.serve.answers import LinkAnswer
 from geofuse.serve.http.access import Visitor
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
@@ -60,7 +62,7 @@ class Asking(BaseModel):
     """Names of items."""
     bbox: list[float] | None = Field(default=None, max_length=6)
     """W, S, E, N in degrees."""
-    intersects: dict[str, Any] | None = None
+    intersects: GeoJson | None = None
     """A GeoJSON geometry."""
     datetime: str | None = Field(default=None, max_length=100)
     """A/B, A/.., ../B, or one."""
@@ -111,7 +113,7 @@ async def collections(request: Request, door: TheDoor, visitor: TheVisitor) -> R
     here, _ = _here(request, door)
     archive = await door.fresh()
 
-    def found() -> dict[str, Any]:
+    def found() -> StacJson:
         groups: dict[str, list[IndexRow]] = {}
         for row in archive.search(Search(), visitor):
             groups.setdefault(row.collection, []).append(row)
@@ -173,7 +175,7 @@ async def item(request: Request, door: TheDoor, collection: str, found: TheRow) 
         raise MissingError("no such item")
     root = root_of(request, door.settings)
 
-    def value() -> dict[str, Any]:
+    def value() -> StacJson:
         return public_item(door.archive.item(row), row, grant, root)
 
     return answer(await door.aside(value), GEOJSON)
@@ -219,7 +221,7 @@ async def _search(request: Request, door: Door, visitor: Visitor, asking: Asking
     archive = await door.fresh()
     root = root_of(request, door.settings)
 
-    def found() -> dict[str, Any]:
+    def found() -> StacJson:
         rows = matching(archive, asking, visitor)
         start = _after(rows, asking.token)
         page = rows[start : start + min(asking.limit, MOST)]
@@ -280,7 +282,7 @@ def _of(archive: Archive, name: str, visitor: Visitor) -> list[IndexRow]:
     return rows
 
 
-def _collection(archive: Archive, name: str, rows: Sequence[IndexRow], here: str) -> dict[str, Any]:
+def _collection(archive: Archive, name: str, rows: Sequence[IndexRow], here: str) -> StacJson:
     """Return a collection as it lies in the catalogue, its extents and links those of what may be seen."""
     kept = json.loads(archive.within(f"{name}/collection.json").read_bytes())
     west, south, east, north = (
@@ -319,7 +321,7 @@ def _after(rows: Sequence[IndexRow], token: str | None) -> int:
     return next((at for at, row in enumerate(rows) if (-row.start, row.id) > place), len(rows))
 
 
-def _next(request: Request, asking: Asking, address: str, token: str) -> dict[str, Any]:
+def _next(request: Request, asking: Asking, address: str, token: str) -> LinkAnswer:
     if request.method == "POST":
         body = {**asking.model_dump(exclude_none=True), "token": token}
         return {**link("next", address, GEOJSON), "method": "POST", "body": body}
@@ -332,7 +334,7 @@ def _here(request: Request, door: Door) -> tuple[str, str]:
     return f"{root}/stac", root
 
 
-def link(rel: str, href: str, media: str) -> dict[str, Any]:
+def link(rel: str, href: str, media: str) -> LinkAnswer:
     """Return a link as STAC and OGC API write it."""
     return {"rel": rel, "href": href, "type": media}
 
@@ -346,7 +348,7 @@ def _names(text: str | None) -> list[str] | None:
     return [name for name in text.split(",") if name] if text else None
 
 
-def _geometry(text: str | None) -> dict[str, Any] | None:
+def _geometry(text: str | None) -> GeoJson | None:
     if not text:
         return None
     try:
