@@ -43,7 +43,7 @@ class DemoScores(TypedDict):
 
 
 def run_demo(
-    folder: Path, *, size: int = 2048, method: str = "auto", seed: int = 7, progress: Progress = silent
+    folder: Path, *, size: int, method: str, seed: int = 7, progress: Progress = silent
 ) -> DemoScores:
     """Simulate, fuse, score; returns files and scores. Writes into ``folder``, which may exist.
 

@@ -132,7 +132,7 @@ def test_simulated_pairs_and_benches_answer_as_the_commands(
         tmp_path / "c", pair.ms, ratio=2.0, shift_px=(0.5, -0.1), noise_sigma=2.0, seed=3
     )
     assert jsoned(mine.facts) == told
-    asked = {"methods": ["exp"], "back_projections": [0], "calibrate": False, "window": WINDOW}
+    asked = {"methods": ["exp"], "rounds": [0], "calibrate": False, "window": WINDOW}
     made = geofuse.bench(tmp_path / "e", pair.pan, pair.ms, **asked)
     words = (*AREA, "--methods", "exp", "--back-projections", "0", "--no-calibrate")
     told = said(capsys, "bench", *files, *words, "--out", str(tmp_path / "e"))
@@ -213,10 +213,12 @@ def test_nouns_show_themselves_shortly(pair: SimulatedPair, tmp_path: Path) -> N
 
 
 def test_the_manuals_table_has_every_option() -> None:
+    from geofuse.config.errands import ERRANDS
+    from geofuse.config.option import options_of
     from geofuse.config.sections import every_option
 
     text = geofuse.option_table()
-    assert len(text.splitlines()) == 2 + len(every_option())
+    assert len(text.splitlines()) == 2 + len(every_option()) + sum(len(options_of(each)) for each in ERRANDS)
     rows = [line.replace("\\|", "") for line in text.splitlines()]
     assert len({line.count("|") for line in rows}) == 1
     assert "| `weights` | `--weights` |" in text

@@ -144,7 +144,6 @@ def test_plan_reads_no_pixels(
         raise AssertionError("pixels were read")
 
     monkeypatch.setattr(patches, "read_window", refuse)
-    monkeypatch.setattr(patches, "read_raw", refuse)
     assert main(["plan", *pair_options(pair), "--tile", "512", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["tiles"] == 9

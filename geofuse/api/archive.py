@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from geofuse.api.answers import Product, Report
 from geofuse.api.scenes import PathText
+from geofuse.config.errands import ClipFormat, ClipOptions
 
 if TYPE_CHECKING:
     from geofuse.archive.catalog_index import CatalogEntry
@@ -26,7 +27,7 @@ class ClipKeywords(TypedDict, total=False):
     aoi: PathText | None
     window: Sequence[int] | None
     bands: Sequence[str] | None
-    format: Literal["cog", "gtiff", "jpeg", "png", "netcdf", "zarr"] | None
+    format: ClipFormat | None
     crs: str | None
     ranges: Sequence[tuple[float, float]] | None
     gamma: float
@@ -165,7 +166,7 @@ def clip(
         form=form_of(place, wish.get("format")),
         crs=wish.get("crs"),
         ranges=tuple(ranges) if ranges is not None else None,
-        gamma=wish.get("gamma", 1.0),
+        gamma=wish.get("gamma", ClipOptions().gamma),
     )
     named = item.address if isinstance(item, Product) else os.fspath(item)
     folder = Path(catalog) if catalog is not None else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from geofuse.api.answers import Product, Report
 from geofuse.api.scenes import PathText, opened
+from geofuse.config.errands import BenchOptions, DemoOptions, Protocol
 
 if TYPE_CHECKING:
     from geofuse.quality.assessment.values import Assessment
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from geofuse.run.progress import Progress
     from geofuse.run.request import AreaKeywords, BandsKeywords, Request
     from geofuse.scenes.scene import Scene
+
+BENCH, DEMO = BenchOptions(), DemoOptions()
+"""The defaults."""
 
 
 class LookKeywords(TypedDict, total=False):
@@ -97,9 +101,9 @@ def bench(
     scene: Scene | PathText,
     ms: PathText | Sequence[PathText] | None = None,
     *,
-    methods: Sequence[str] = ("all",),
-    protocol: Literal["reduced", "full"] = "reduced",
-    back_projections: Sequence[int] = (0, 3),
+    methods: Sequence[str] = BENCH.methods,
+    protocol: Protocol = BENCH.protocol,
+    rounds: Sequence[int] = BENCH.rounds,
     calibrate: bool = True,
     progress: Progress | None = None,
     **options: Unpack[AreaKeywords],
@@ -107,21 +111,15 @@ def bench(
     """Score and time every method on a scene, as `geofuse bench`; writes its page and figures into ``out``.
 
     ``.found`` is what bench.json holds. "reduced": both images degraded, the MS is the reference (Wald, Ranchin and
-    Mangolini 1997); "full": no reference. Raises UsageError, MethodError, AreaError.
+    Mangolini 1997); "full": no reference. ``rounds`` of back-projection have a row each. Raises
+    UsageError, MethodError, AreaError.
     """
     from geofuse.run.request import AreaKeywords, request_for
 
     request = request_for(AreaKeywords, options, calibrate=calibrate)
     found = opened(scene, ms)
-    return make_bench(
-        found,
-        request,
-        Path(out),
-        methods=methods,
-        protocol=protocol,
-        rounds=back_projections,
-        progress=progress,
-    )
+    asked = BenchOptions(tuple(methods), protocol, tuple(rounds))
+    return make_bench(found, request, Path(out), asked=asked, progress=progress)
 
 
 def make_bench(
@@ -129,9 +127,7 @@ def make_bench(
     request: Request,
     folder: Path,
     *,
-    methods: Sequence[str],
-    protocol: str,
-    rounds: Sequence[int],
+    asked: BenchOptions,
     progress: Progress | None = None,
 ) -> Bench:
     """Run a bench and write its files."""
@@ -149,12 +145,14 @@ def make_bench(
             scene,
             request,
             folder,
-            methods=methods,
-            protocol=protocol,
-            rounds=rounds,
+            methods=asked.methods,
+            protocol=asked.protocol,
+            rounds=asked.rounds,
             progress=progress or silent,
         )
-    commands = commands_of(scene, request, made.found, methods=methods, rounds=rounds, out=str(folder))
+    commands = commands_of(
+        scene, request, made.found, methods=asked.methods, rounds=asked.rounds, out=str(folder)
+    )
     return Bench(write_bench(made, folder, commands), made.pictures)
 
 
@@ -203,7 +201,7 @@ def simulate_from(
 
 
 def demo(
-    out: PathText = "demo", *, size: int = 2048, method: str = "auto", progress: Progress | None = None
+    out: PathText = "demo", *, size: int = DEMO.size, method: str = "auto", progress: Progress | None = None
 ) -> Report:
     """Simulate a scene with known truth, fuse it, score it, as `geofuse demo`; writes into the folder ``out``."""
     from geofuse.demo import run_demo

@@ -62,14 +62,16 @@ def option_table(section: str | None = None) -> str:
     >>> print(geofuse.option_table("encode").splitlines()[2])
     | `compress` | `--compress` | zstd, deflate, lzw, none, lerc | zstd | all | zstd, deflate, lzw, none or lerc |
     """
-    from geofuse.config.option import markdown_row
-    from geofuse.config.sections import every_option
+    from geofuse.config.errands import ERRANDS
+    from geofuse.config.option import markdown_row, options_of
+    from geofuse.config.sections import SECTIONS
     from geofuse.run.request import who_hears
 
     head = ["| name | command line | values | default | heard by | meaning |", "|---|---|---|---|---|---|"]
+    options = [each for kind in (*SECTIONS, *ERRANDS) for each in options_of(kind)]
     rows = [
         markdown_row(each, who_hears(each.name) if each.by_method else ())
-        for each in every_option().values()
+        for each in options
         if section in (None, each.section)
     ]
     return "\n".join([*head, *rows]) + "\n"
@@ -77,17 +79,14 @@ def option_table(section: str | None = None) -> str:
 
 def options_page() -> str:
     """Return the manual's page of options, in Markdown: one table a section."""
+    from geofuse.config.errands import ERRANDS
     from geofuse.config.sections import SECTIONS
 
-    told = {
-        "scene": "Which scene, which bands, which area",
-        "fuse": "How it is fused",
-        "encode": "In which bytes",
-    }
     parts = [PAGE_HEAD]
-    for section in SECTIONS:
+    for section in (*SECTIONS, *ERRANDS):
         name: str = section.SECTION
-        parts.append(f"## {told.get(name, 'Who does the work')}: `{name}`\n\n{option_table(name)}")
+        title = (section.__doc__ or "").splitlines()[0].rstrip(".")
+        parts.append(f"## {title}: `{name}`\n\n{option_table(name)}")
     return "\n".join(parts)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.config.errands import ClipOptions
 from geofuse.errors import BandError, GeorefError, UsageError
 from geofuse.geometry import Window
 from geofuse.rasters.cog import CogSpec, checked_spec
@@ -106,7 +107,7 @@ class Wish:
     """"EPSG:n"; None: the product's own grid, without resampling."""
     ranges: tuple[tuple[float, float], ...] | None = None
     """Of a picture: what becomes black and white; None: percentiles of the product."""
-    gamma: float = 1.0
+    gamma: float = ClipOptions().gamma
     """Of a picture: above 1 lifts the shadows."""
 
 

@@ -11,6 +11,7 @@ from geofuse.archive.catalog_assets import intact
 from geofuse.archive.rights import rights_of
 from geofuse.clips.clip import FORMATS, Credit, Cut, TellPixels, Wish, plan_clip
 from geofuse.clips.clip_files import write_clip
+from geofuse.config.errands import ClipOptions
 from geofuse.errors import AccessError, ExistsError, UsageError, VerifyError
 from geofuse.files import read_json
 from geofuse.rasters.ledger import json_path
@@ -54,7 +55,7 @@ def plan_item_clip(
 
     UsageError where a stretch is asked for of what is no picture: it keeps the product's own values.
     """
-    if not FORMATS[wish.form].picture and (wish.ranges is not None or wish.gamma != 1.0):
+    if not FORMATS[wish.form].picture and (wish.ranges is not None or wish.gamma != ClipOptions().gamma):
         raise UsageError(
             f"a stretch with format {wish.form}",
             wanted="a picture: jpeg or png",

@@ -15,7 +15,9 @@ from geofuse.commands.common import (
     scene_options,
     stoppable,
 )
-from geofuse.commands.parsing import add_command, add_options, names
+from geofuse.commands.parsing import add_command, add_options, section_of
+from geofuse.config.errands import BenchOptions
+from geofuse.config.option import options_of
 from geofuse.config.sections import FuseOptions
 
 EXAMPLES = """\
@@ -39,30 +41,9 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="folder of bench.html, bench.md, bench.json, crops.png; those of an earlier bench are replaced",
     )
-    bench.add_argument("--methods", type=names, default=["all"], metavar="LIST", help="all, or some (all)")
-    bench.add_argument(
-        "--protocol",
-        default="reduced",
-        metavar="NAME",
-        help="reduced: both images degraded, MS is the reference; full: no reference (reduced)",
-    )
-    bench.add_argument(
-        "--back-projections",
-        dest="rounds",
-        type=_counts,
-        default=[0, 3],
-        metavar="LIST",
-        help="a row for each (0,3)",
-    )
+    add_options(bench, options_of(BenchOptions))
     add_options(bench, chosen(FuseOptions, ("calibrate",)), calibrate="keep the sensor table's figures")
     add_switches(bench, "no_progress", "json", json="print bench.json")
-
-
-def _counts(text: str) -> list[int]:
-    try:
-        return [int(count) for count in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers") from error
 
 
 def _bench(arguments: argparse.Namespace) -> None:
@@ -71,15 +52,13 @@ def _bench(arguments: argparse.Namespace) -> None:
     from geofuse.api.judging import make_bench
     from geofuse.pages.bench_table import bench_text
 
-    folder = Path(arguments.out)
+    folder, asked = Path(arguments.out), section_of(BenchOptions, arguments, options_of(BenchOptions))
     with progress_bars(arguments.no_progress) as progress, stoppable():
         found = make_bench(
             scene_of(arguments),
             request_of(arguments),
             folder,
-            methods=arguments.methods,
-            protocol=arguments.protocol,
-            rounds=arguments.rounds,
+            asked=asked,
             progress=progress,
         ).found
     if arguments.json:

@@ -6,7 +6,9 @@ import argparse
 from typing import Any
 
 from geofuse.commands.common import add_switches, area_options, print_json, progress_bars, stoppable
-from geofuse.commands.parsing import add_command, names
+from geofuse.commands.parsing import add_command, add_options, names, section_of
+from geofuse.config.errands import ClipOptions
+from geofuse.config.option import options_of
 
 EXAMPLES = """\
   geofuse clip archive/landsat8/ID/ID.json --aoi field.geojson --out field.tif
@@ -31,14 +33,10 @@ def add(commands: Any) -> None:
     clip.add_argument(
         "--bands", type=names, metavar="LIST", help="red,green,blue or 3,2,1: in this order (all)"
     )
-    clip.add_argument(
-        "--format", metavar="NAME", help="cog, gtiff, jpeg, png, netcdf or zarr (by FILE's ending)"
-    )
-    clip.add_argument("--crs", metavar="EPSG:N", help="resampled into this one (the product's own grid)")
+    add_options(clip, options_of(ClipOptions))
     clip.add_argument(
         "--range", metavar="LIST", help="a picture's black,white; or of each band by semicolons"
     )
-    clip.add_argument("--gamma", type=float, default=1.0, metavar="G", help="of a picture (1)")
     clip.add_argument(
         "--licensed", action="store_true", help="you hold the licence of an item that others may only look at"
     )
@@ -52,16 +50,16 @@ def _clip(arguments: argparse.Namespace) -> None:
     from geofuse.clips.clip import Wish, parsed_ranges
     from geofuse.clips.clip_items import form_of, plan_item_clip, write_item_clip
 
-    out = Path(arguments.out)
+    out, asked = Path(arguments.out), section_of(ClipOptions, arguments, options_of(ClipOptions))
     wish = Wish(
         bbox=arguments.bbox,
         aoi=arguments.aoi,
         window=arguments.window,
         bands=tuple(arguments.bands or ()),
-        form=form_of(out, arguments.format),
-        crs=arguments.crs,
+        form=form_of(out, asked.format),
+        crs=asked.crs,
         ranges=parsed_ranges(arguments.range) if arguments.range else None,
-        gamma=arguments.gamma,
+        gamma=asked.gamma,
     )
     folder = Path(arguments.catalog) if arguments.catalog else None
     cut = plan_item_clip(arguments.item, wish, catalog_folder=folder, licensed=arguments.licensed)

@@ -7,6 +7,7 @@ from typing import Any
 
 from geofuse.commands.common import (
     add_switches,
+    chosen,
     print_json,
     progress_bars,
     request_of,
@@ -14,7 +15,10 @@ from geofuse.commands.common import (
     scene_options,
     work_option,
 )
-from geofuse.commands.parsing import add_command
+from geofuse.commands.parsing import add_command, add_options, section_of
+from geofuse.config.errands import DemoOptions
+from geofuse.config.option import options_of
+from geofuse.config.sections import FuseOptions
 
 
 def add(commands: Any) -> None:
@@ -30,8 +34,7 @@ def add(commands: Any) -> None:
     add_switches(verify, "json")
     demo = add_command(commands, "demo", _demo)
     demo.add_argument("dir", nargs="?", default="demo", metavar="DIR", help="folder to write to (demo)")
-    demo.add_argument("--size", type=int, default=2048, metavar="PX", help="side of the simulated PAN (2048)")
-    demo.add_argument("--method", default="auto", metavar="NAME", help="fusion method (auto)")
+    add_options(demo, [*options_of(DemoOptions), *chosen(FuseOptions, ("method",))])
     add_switches(demo, "no_progress", "json")
 
 
@@ -67,6 +70,8 @@ def _demo(arguments: argparse.Namespace) -> None:
     from geofuse.demo import run_demo
     from geofuse.pages.terminal import demo_text
 
+    size = section_of(DemoOptions, arguments, options_of(DemoOptions)).size
+    method = request_of(arguments).fuse.method
     with progress_bars(arguments.no_progress) as progress:
-        found = run_demo(Path(arguments.dir), size=arguments.size, method=arguments.method, progress=progress)
+        found = run_demo(Path(arguments.dir), size=size, method=method, progress=progress)
     print_json(found) if arguments.json else print(demo_text(found))

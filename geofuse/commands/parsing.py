@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from geofuse.commands.table import COMMANDS
 from geofuse.errors import UsageError
@@ -13,6 +13,7 @@ from geofuse.errors import UsageError
 if TYPE_CHECKING:
     from geofuse.config.option import Option, Switch
 
+T = TypeVar("T")
 _NUMBER = r"(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf(?:inity)?|nan)"
 _NEGATIVE = re.compile(rf"-{_NUMBER}(?:[,;][+-]?{_NUMBER})*$", re.IGNORECASE)
 """What argparse must not take for an option: a number, also with an exponent, or a list of them, that begins with -."""
@@ -126,7 +127,7 @@ def _plain(text: str) -> str:
 def _taken(option: Option) -> dict[str, object]:
     """Return how argparse is to take an option's words."""
     readers: dict[str, Callable[[str], object]] = {
-        **{"whole": int, "wholes": int, "number": float, "names": names},
+        **{"whole": int, "wholes": int if option.count else whole_numbers, "number": float, "names": names},
         **{"numbers": float if option.count else numbers, "size": size_in_bytes},
     }
     taken: dict[str, object] = {"metavar": option.metavar}
@@ -153,6 +154,14 @@ def numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers{hint}") from error
 
 
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Read a list of whole numbers."""
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers") from error
+
+
 def size_in_bytes(text: str) -> int:
     """Read a size such as 4GiB, 512MB or 1g."""
     from geofuse.files import parse_bytes
@@ -167,6 +176,11 @@ def given(arguments: argparse.Namespace, options: Iterable[Option]) -> dict[str,
     """Return what was given of options, by name."""
     found = {option.name: getattr(arguments, option.name, None) for option in options}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def section_of(kind: Callable[..., T], arguments: argparse.Namespace, options: Iterable[Option]) -> T:
+    """Return a section of what was given; the rest has its own defaults."""
+    return kind(**given(arguments, options))
 
 
 def refuse(arguments: argparse.Namespace, names: Sequence[str], *, because: str, wanted: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from geofuse.commands.common import (
     add_switches,
@@ -13,7 +13,9 @@ from geofuse.commands.common import (
     scene_of,
     scene_options,
 )
-from geofuse.commands.parsing import add_command, add_options, numbers, refuse
+from geofuse.commands.parsing import add_command, add_options, given, refuse
+from geofuse.config.errands import CameraOptions
+from geofuse.config.option import options_of
 from geofuse.config.sections import FuseOptions
 from geofuse.errors import UsageError
 
@@ -26,7 +28,8 @@ EXAMPLES = """\
   geofuse simulate --pan PAN.tif --ms MS.tif --out reduced
   geofuse simulate --fine AERIAL.tif --ratio 4 --shift 0.6 -1.2 --gain 0.25,0.3,0.3,0.28 --noise 2 --out pair
 """
-CAMERA = ("ratio", "gain", "pan_weights", "noise", "snr", "seed")
+NOISE = ("noise_sigma", "snr")
+"""Two ways to say how strong the noise is."""
 
 
 def add(commands: Any) -> None:
@@ -52,24 +55,9 @@ def add(commands: Any) -> None:
     )
     camera = simulate.add_argument_group("camera (with --fine)")
     camera.add_argument("--fine", metavar="RASTER.tif", help="fine raster of several bands, instead of SCENE")
-    camera.add_argument("--ratio", type=float, metavar="R", help="MS over PAN pixel size, 1 to 8 (4)")
-    camera.add_argument(
-        "--gain",
-        type=numbers,
-        metavar="LIST",
-        help="MTF at the MS's Nyquist frequency: one, or one a band (0.3)",
-    )
-    camera.add_argument(
-        "--weights",
-        dest="pan_weights",
-        type=numbers,
-        metavar="LIST",
-        help="PAN's weight of each band (equal)",
-    )
+    add_options(camera, [each for each in options_of(CameraOptions) if each.name not in NOISE])
     noise = camera.add_mutually_exclusive_group()
-    noise.add_argument("--noise", type=float, metavar="SIGMA", help="noise in both images, DN (0)")
-    noise.add_argument("--snr", type=float, metavar="S", help="the same as mean over standard deviation")
-    camera.add_argument("--seed", type=int, metavar="N", help="of the noise (0)")
+    add_options(noise, [each for each in options_of(CameraOptions) if each.name in NOISE])
     add_switches(
         simulate,
         "overwrite",
@@ -96,7 +84,9 @@ def _from_scene(arguments: argparse.Namespace) -> Report:
 
     from geofuse.api.judging import simulated
 
-    refuse(arguments, list(CAMERA), because="with a scene", wanted="--fine RASTER.tif")
+    said = [each.flag for each in options_of(CameraOptions) if getattr(arguments, each.name) is not None]
+    if said:
+        raise UsageError(f"{', '.join(said)} with a scene", wanted="--fine RASTER.tif", do="or leave it out")
     return simulated(
         scene_of(arguments), request_of(arguments), Path(arguments.out), overwrite=arguments.overwrite
     )
@@ -110,21 +100,10 @@ def _from_fine(arguments: argparse.Namespace) -> Report:
     refuse(arguments, ["calibrate"], because="with --fine", wanted="a scene")
     if arguments.bbox or arguments.aoi:
         raise UsageError("--bbox or --aoi with --fine", wanted="--window ROW COL HEIGHT WIDTH")
-    asked: LookKeywords = {
-        "pan_weights": arguments.pan_weights,
-        "snr": arguments.snr,
-        "bands": arguments.bands,
-        "window": arguments.window,
-        "nodata": arguments.nodata,
-    }
-    if arguments.ratio is not None:
-        asked["ratio"] = arguments.ratio
+    asked: dict[str, object] = given(arguments, options_of(CameraOptions))
+    asked |= {name: getattr(arguments, name) for name in ("bands", "window", "nodata")}
     if arguments.shift_px is not None:
-        asked["shift_px"] = (arguments.shift_px[0], arguments.shift_px[1])
-    if arguments.gain is not None:
-        asked["mtf_gains"] = arguments.gain
-    if arguments.noise is not None:
-        asked["noise_sigma"] = arguments.noise
-    if arguments.seed is not None:
-        asked["seed"] = arguments.seed
-    return simulate_from(arguments.out, arguments.fine, overwrite=arguments.overwrite, **asked)
+        asked["shift_px"] = tuple(arguments.shift_px)
+    return simulate_from(
+        arguments.out, arguments.fine, overwrite=arguments.overwrite, **cast("LookKeywords", asked)
+    )

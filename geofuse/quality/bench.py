@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.config.errands import BenchOptions, Protocol
 from geofuse.errors import AreaError, MethodError, PixelError, UsageError
 from geofuse.methods import table
 from geofuse.metrics.table import installed, row_of
@@ -37,8 +38,9 @@ from geofuse.showing import html, line
 from geofuse.version import __version__
 
 log = logging.getLogger(__name__)
-PROTOCOLS = ("reduced", "full")
-DEFAULT_ROUNDS = (0, 3)
+PROTOCOLS = get_args(Protocol)
+USUAL = BenchOptions()
+"""The defaults, as every door has them."""
 DEFAULT_SIDE_PX = 2048
 MOST_PX = 4096 * 4096
 """Scores are computed on whole images in memory, at some 100 bytes a pixel of four bands."""
@@ -110,9 +112,9 @@ def run_bench(
     request: Request,
     folder: Path,
     *,
-    methods: Sequence[str] = ("all",),
-    protocol: str = "reduced",
-    rounds: Sequence[int] = DEFAULT_ROUNDS,
+    methods: Sequence[str] = USUAL.methods,
+    protocol: str = USUAL.protocol,
+    rounds: Sequence[int] = USUAL.rounds,
     progress: Progress = silent,
 ) -> Bench:
     """Fuse with every method and number of back-projections, score and time each.
@@ -172,6 +174,10 @@ def checked_cases(methods: Sequence[str], rounds: Sequence[int]) -> list[tuple[s
         raise UsageError(
             f"methods {list(methods)}, back-projections {list(rounds)}",
             wanted="one method or more, and numbers of 0 or more",
+        )
+    if set(names) == {"auto"} and tuple(rounds) != USUAL.rounds:
+        raise UsageError(
+            f"back-projections {list(rounds)} with auto alone", wanted="a method: auto chooses its own number"
         )
     return [
         (name, count)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.config.errands import CameraOptions
 from geofuse.errors import AreaError, MemoryLimitError, UsageError
 from geofuse.geometry import Axes, Window, covered, gaussian_taps, shifted
 from geofuse.landscape.camera import Camera, camera_axes, observe
@@ -34,7 +35,8 @@ from geofuse.scenes.relating import target_of
 from geofuse.scenes.scene import Scene
 from geofuse.scenes.sensors.names import canonical_name
 
-DEFAULT_GAIN = 0.3
+USUAL = CameraOptions()
+"""The defaults, as every door has them."""
 SEEN_WHOLE = 1.0 - 1e-6
 """Share of its weight that a coarse pixel must find valid: none is made of what is not there."""
 WORK_BYTES = 24
@@ -45,19 +47,19 @@ WORK_BYTES = 24
 class Viewing:
     """How a fine raster is to be looked at."""
 
-    ratio: float = 4.0
+    ratio: float = USUAL.ratio
     """Coarse over fine pixel size, 1 to 8, not necessarily whole."""
     shift_px: tuple[float, float] = (0.0, 0.0)
     """(dy, dx): what is at fine (row, col) is seen in MS where the grids put (row + dy, col + dx)."""
-    mtf_gains: tuple[float, ...] = (DEFAULT_GAIN,)
+    mtf_gains: tuple[float, ...] = USUAL.mtf_gains
     """MTF at the coarse Nyquist frequency: of each band, or one for all."""
     pan_weights: tuple[float, ...] | None = None
     """PAN's weight of each band, brought to a sum of 1; None: equal."""
-    noise_sigma: float = 0.0
+    noise_sigma: float = USUAL.noise_sigma
     """Standard deviation of the noise added to both images, DN."""
     snr: float | None = None
     """Instead of it: mean of the raster's valid pixels over the noise's standard deviation."""
-    seed: int = 0
+    seed: int = USUAL.seed
     """Of the noise."""
     bands: Sequence[str] | None = None
     """Bands by description, colour or number; None: all."""
@@ -165,6 +167,8 @@ def _camera(look: Viewing, bands: int) -> Camera:
         raise UsageError(f"--ratio {look.ratio:g}", wanted="1 to 8")
     if look.noise_sigma < 0.0 or (look.snr is not None and not look.snr > 0.0):
         raise UsageError("noise below 0", wanted="--noise of 0 or more, --snr above 0")
+    if look.seed != USUAL.seed and not look.noise_sigma and look.snr is None:
+        raise UsageError("--seed without noise", wanted="--noise or --snr", do="or leave it out")
     gains = look.mtf_gains * bands if len(look.mtf_gains) == 1 else look.mtf_gains
     weights = look.pan_weights or (1.0,) * bands
     for name, values in (("--gain", gains), ("--weights", weights)):
