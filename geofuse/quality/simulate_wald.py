@@ -21,6 +21,7 @@ from geofuse.geometry import EDGE_TOLERANCE_CPX, Axes, AxisMap, Window, covered,
 from geofuse.kernels.finish import finish
 from geofuse.landscape.camera import coarse_size
 from geofuse.methods.observation import Observation, degrade_bands, degrade_reach_bands
+from geofuse.nouns import to_json
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.rasters.image import Band, Grid, Image
 from geofuse.rasters.pixels import file_of, input_sha256, read_window
@@ -100,7 +101,7 @@ def simulate_wald(scene: Scene, request: Request, folder: Path, *, overwrite: bo
                 "band_shift_px": [],
                 "origin": "Wald's protocol",
             },
-            "scene_observation": plan.pair.observation,
+            "scene_observation": to_json(plan.pair.observation),
             "calibration": plan.calibration,
             "pan_mtf_gain": observation.joint_gain,
             "reference_window_cpx": list(reduction.window),
