@@ -13,8 +13,12 @@ from geofuse.errors import UsageError
 T = TypeVar("T")
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """What JSON text can say."""
-GeoJson = dict[str, Any]
+Foreign = dict[str, Any]
+"""A JSON object whose form others define and extend, and so may hold anything: it is passed on, never made up here."""
+GeoJson = Foreign
 """An object of RFC 7946: a geometry, a feature, a collection of them."""
+StacJson = Foreign
+"""An item, asset, collection or catalogue (STAC 1.0 and its extensions), or what OGC API makes of them."""
 
 
 def to_json(noun: object) -> Json:
