@@ -6,12 +6,23 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
+from geofuse.nouns import Json, StacJson
 from geofuse.rasters.image import Grid
 from geofuse.scenes.projecting import crs_name, projector, rectangle, to_map
+from geofuse.serve.answers import (
+    BandAnswer,
+    DetailAnswer,
+    DownloadAnswer,
+    FacetsAnswer,
+    FeatureAnswer,
+    InputAnswer,
+    ItemFacts,
+    SummaryAnswer,
+    TimesAnswer,
+)
 from geofuse.serve.http.access import Grant
 from geofuse.serve.maps.painting import DEEPEST, HALF_M
 from geofuse.serve.maps.rasters import Raster, raster_at
@@ -39,8 +50,8 @@ def when(row: IndexRow) -> str:
     return str(row.properties.get("datetime") or row.properties["start_datetime"])
 
 
-def summary(row: IndexRow, grant: Grant) -> dict[str, Any]:
-    """Return what the list says of an item."""
+def facts_of(row: IndexRow, grant: Grant) -> ItemFacts:
+    """Return what is said of an item wherever it is named."""
     said = row.properties
     height, width = said.get("proj:shape") or (0, 0)
     return {
@@ -55,7 +66,6 @@ def summary(row: IndexRow, grant: Grant) -> dict[str, Any]:
         "gsd_m": said.get("gsd"),
         "width": width,
         "height": height,
-        "bands": band_names(row),
         "access": row.access,
         "attribution": said.get("attribution", ""),
         "license": said.get("license", "other"),
@@ -68,7 +78,12 @@ def summary(row: IndexRow, grant: Grant) -> dict[str, Any]:
     }
 
 
-def quality_of(row: IndexRow) -> dict[str, Any]:
+def summary(row: IndexRow, grant: Grant) -> SummaryAnswer:
+    """Return what the list says of an item."""
+    return {**facts_of(row, grant), "bands": band_names(row)}
+
+
+def quality_of(row: IndexRow) -> dict[str, Json]:
     """Return the numbers an item brings of how good it is."""
     known = dict(row.properties.get("geofuse:quality") or {})
     for name, key in (
@@ -80,7 +95,7 @@ def quality_of(row: IndexRow) -> dict[str, Any]:
     return known
 
 
-def feature(row: IndexRow, grant: Grant) -> dict[str, Any]:
+def feature(row: IndexRow, grant: Grant) -> FeatureAnswer:
     """Return an item as the list has it."""
     return {
         "type": "Feature",
@@ -91,7 +106,7 @@ def feature(row: IndexRow, grant: Grant) -> dict[str, Any]:
     }
 
 
-def facets(rows: Sequence[IndexRow], timeless: Sequence[IndexRow]) -> dict[str, Any]:
+def facets(rows: Sequence[IndexRow], timeless: Sequence[IndexRow]) -> FacetsAnswer:
     """Return what may be chosen from: `timeless` is what all filters but that of the time have found."""
     sensors = Counter(row.collection for row in rows)
     verdicts = Counter(str(row.properties.get("geofuse:verdict")) for row in rows)
@@ -111,7 +126,7 @@ def _span(rows: Sequence[IndexRow]) -> list[str] | None:
     return [_iso(min(row.start for row in rows)), _iso(max(row.stop for row in rows))]
 
 
-def _histogram(rows: Sequence[IndexRow]) -> dict[str, Any] | None:
+def _histogram(rows: Sequence[IndexRow]) -> TimesAnswer | None:
     if not rows:
         return None
     starts = np.array([row.start for row in rows])
@@ -138,7 +153,7 @@ def zooms(row: IndexRow, raster: Raster, grant: Grant) -> tuple[int, int]:
     return max(0, min(first, last)), max(0, last)
 
 
-def detail(archive: Archive, row: IndexRow, grant: Grant, root: str) -> dict[str, Any]:
+def detail(archive: Archive, row: IndexRow, grant: Grant, root: str) -> DetailAnswer:
     """Return the whole of an item as the page asks for it; reads its header and, the first time, its overview."""
     raster = raster_at(archive.asset_path(row, "data"))
     grid, names = raster.facts.grid, band_names(row)
@@ -146,7 +161,7 @@ def detail(archive: Archive, row: IndexRow, grant: Grant, root: str) -> dict[str
     first, last = zooms(row, raster, grant)
     name = crs_name(grid.crs)
     return {
-        **summary(row, grant),
+        **facts_of(row, grant),
         "id": row.id,
         "geometry": row.geometry,
         "bbox": row.bbox,
@@ -188,7 +203,7 @@ def links_of(row: IndexRow, root: str) -> dict[str, str]:
     }
 
 
-def downloads_of(row: IndexRow, grant: Grant) -> list[dict[str, Any]]:
+def downloads_of(row: IndexRow, grant: Grant) -> list[DownloadAnswer]:
     """Return the files that may be fetched."""
     if not grant.download:
         return []
@@ -216,7 +231,7 @@ def report_key(row: IndexRow) -> str | None:
     )
 
 
-def public_item(item: dict[str, Any], row: IndexRow, grant: Grant, root: str) -> dict[str, Any]:
+def public_item(item: StacJson, row: IndexRow, grant: Grant, root: str) -> StacJson:
     """Return a STAC item with links that lead through this server; no path of the machine, no file refused."""
     here = f"{root}/stac/collections/{row.collection}"
     links = [
@@ -248,7 +263,7 @@ def bounds_in(grid: Grid, crs: str) -> list[float] | None:
     return [float(west), float(south), float(east), float(north)]
 
 
-def _band(row: IndexRow, raster: Raster, at: int, stats: BandStats) -> dict[str, Any]:
+def _band(row: IndexRow, raster: Raster, at: int, stats: BandStats) -> BandAnswer:
     asset, facts = row.assets["data"], raster.facts
     optical = (asset.get("eo:bands") or [{}] * (at + 1))[at]
     micrometres = optical.get("center_wavelength")
@@ -294,7 +309,7 @@ def unit_of(row: IndexRow, raster: Raster, at: int) -> str:
     return "reflectance" if row.collection.startswith(("landsat", "sentinel")) else "physical value"
 
 
-def _input(own: Raster | None, row: IndexRow, grid: Grid) -> dict[str, Any] | None:
+def _input(own: Raster | None, row: IndexRow, grid: Grid) -> InputAnswer | None:
     if own is None:
         return None
     a, b, _, d, e, _ = own.facts.grid.transform

@@ -19,7 +19,9 @@ from geofuse.archive.stac_item import acquired_span
 from geofuse.clips.clip import FORMATS
 from geofuse.errors import GeofuseError, MissingError, UsageError
 from geofuse.metrics.table import installed, row_of
+from geofuse.nouns import Foreign
 from geofuse.scenes.projecting import projector, to_pixels
+from geofuse.serve.answers import ConfigAnswer, PointAnswer, PointBandAnswer
 from geofuse.serve.http.access import Grant, demand
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
@@ -40,15 +42,17 @@ REPORT_CSP = (
 router = APIRouter(prefix="/api", tags=["items"], responses=RESPONSES, dependencies=[Depends(known_only)])
 
 
-@router.get("/config")
-async def config(door: TheDoor) -> dict[str, Any]:
+@router.get("/config", response_model=Foreign)
+async def config(door: TheDoor) -> ConfigAnswer:
     """What the page needs to know of the server."""
     settings, limits = door.settings, door.settings.limits
     base = settings.basemap
     return {
         "version": __version__,
         "title": settings.title,
-        "basemap": base and {"url": base.url, "attribution": base.attribution, "max_zoom": base.max_zoom},
+        "basemap": None
+        if base is None
+        else {"url": base.url, "attribution": base.attribution, "max_zoom": base.max_zoom},
         "formats": [
             {"id": form.key, "label": form.label, "extension": form.extension} for form in FORMATS.values()
         ],
@@ -122,13 +126,13 @@ async def item(request: Request, door: TheDoor, found: TheRow) -> Response:
     return JSONResponse(value, headers={"cache-control": "private, no-cache"})
 
 
-@router.get("/items/{id}/point")
+@router.get("/items/{id}/point", response_model=Foreign)
 async def point(
     door: TheDoor,
     found: TheRow,
     lon: Annotated[float, Query(ge=-360, le=360, allow_inf_nan=False)],
     lat: Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False)],
-) -> dict[str, Any]:
+) -> PointAnswer:
     """What the pixel at a place says: as stored, as physical value, and what the unsharpened input says there.
 
     Of an item that may only be looked at: the mean of 4 x 4 pixels.
@@ -137,13 +141,13 @@ async def point(
     return await door.aside(_point, door, row, grant, (lon, lat))
 
 
-def _point(door: Any, row: IndexRow, grant: Grant, place: tuple[float, float]) -> dict[str, Any]:
+def _point(door: Any, row: IndexRow, grant: Grant, place: tuple[float, float]) -> PointAnswer:
     raster = raster_at(door.archive.asset_path(row, "data"))
     at, values = _values(raster, place, grant.scale)
     own: list[float] | None = None
     if "input" in row.assets:
         _, own = _values(raster_at(door.archive.asset_path(row, "input")), place, grant.scale)
-    bands = []
+    bands: list[PointBandAnswer] = []
     for index, name in enumerate(band_names(row)):
         scale, offset = physical_scale(row, raster, index)
         dn, plain = (None if seen is None else _number(seen[index]) for seen in (values, own))
