@@ -13,6 +13,7 @@ from geofuse.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from geofuse.line.batch_cost import BatchPlan
     from geofuse.line.scene_run import Outcome
 
 INBOX_EXAMPLES = """\
@@ -154,7 +155,8 @@ def _status(outcomes: Sequence[Outcome]) -> int:
 def _batch(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from geofuse.line.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
+    from geofuse.line.batch import read_manifest, run_batch, summary_rows, write_summary
+    from geofuse.line.batch_cost import batch_plan
 
     manifest = Path(arguments.manifest)
     batch = read_manifest(manifest, configured(arguments.config, arguments))
@@ -175,7 +177,7 @@ def _batch(arguments: argparse.Namespace) -> int:
     return _status(outcomes)
 
 
-def _plan_text(plan: dict[str, Any]) -> str:
+def _plan_text(plan: BatchPlan) -> str:
     from geofuse.pages.terminal import size_text, table
 
     lines = [

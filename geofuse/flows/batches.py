@@ -20,7 +20,8 @@ from geofuse.flows.process_labels import mark_run
 from geofuse.flows.scene import run_here
 from geofuse.flows.settings import ConfigValue, config_of, event_log
 from geofuse.flows.ui_progress import GrowingTable, show_table
-from geofuse.line.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
+from geofuse.line.batch import read_manifest, run_batch, summary_rows, write_summary
+from geofuse.line.batch_cost import batch_plan
 from geofuse.line.reprocess import stale_items, start_anew
 from geofuse.line.scene_ref import SceneRef
 from geofuse.line.scene_run import Outcome

@@ -10,12 +10,13 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from geofuse.flows.eventlog import record, rotate
-from geofuse.flows.settings import ConfigValue, Document, config_of, event_log
+from geofuse.flows.settings import ConfigValue, config_of, event_log
+from geofuse.line.answers import Cleaned
 from geofuse.line.cleaning import clean
 
 
 @task(task_run_name="clean", cache_policy=NO_CACHE, persist_result=False)
-def clean_now(config: ConfigValue, dry_run: bool) -> Document:
+def clean_now(config: ConfigValue, dry_run: bool) -> Cleaned:
     """Remove what the retention of the configuration lets go."""
     return clean(config_of(config), dry_run=dry_run)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, suspend_flow_run, task
 from prefect.cache_policies import NO_CACHE
@@ -25,8 +25,9 @@ from geofuse.errors import GeofuseError
 from geofuse.flows import run_pages
 from geofuse.flows.eventlog import call_hooks, record
 from geofuse.flows.process_labels import mark_run
-from geofuse.flows.settings import ConfigValue, Document, SceneValue, config_of, event_log, ref_of
+from geofuse.flows.settings import ConfigValue, SceneValue, config_of, event_log, ref_of
 from geofuse.flows.ui_progress import name_run, progress_bar, show_page, teller
+from geofuse.line.answers import EventData, StageAnswer, answers_of
 from geofuse.line.decisions import decide
 from geofuse.line.events import Tell, now_event, quiet
 from geofuse.line.pipeline import STAGES, run_stage
@@ -36,12 +37,14 @@ from geofuse.line.scene_ref import SceneRef, ref_to_json, scene_key
 from geofuse.line.scene_run import (
     LONGEST_WAIT_S,
     Outcome,
+    OutcomeDocument,
     failed,
     outcome_from_json,
     outcome_of,
     outcome_to_json,
     settle,
 )
+from geofuse.nouns import Json
 
 HOLDS_GPU = ("calibrate", "fuse")
 """First and last stage between which a scene holds the GPU's global limit: calibration tries networks too."""
@@ -73,7 +76,7 @@ def retry_helps(_task: Any, _run: Any, state: State[Any]) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def work_on(stage: str, config: ConfigValue, scene: Document) -> Document:
+def work_on(stage: str, config: ConfigValue, scene: Json) -> StageAnswer:
     """Do one stage of a scene; one that an earlier run finished is taken over, and says so."""
     checked = config_of(config)
     ref = ref_of(checked, scene)
@@ -84,7 +87,7 @@ def work_on(stage: str, config: ConfigValue, scene: Document) -> Document:
         answer = run_stage(stage, checked, ref, tell=tell)
     if skipped and skipped[-1]:
         done: Any = Completed(name="Skipped", message="An earlier run did this.", data=answer)
-        return done  # type: ignore[no-any-return]
+        return cast(StageAnswer, done)
     return answer
 
 
@@ -171,7 +174,7 @@ class SceneWork:
 class Done:
     """What came of the stages so far."""
 
-    answers: dict[str, Document] = field(default_factory=dict)
+    answers: dict[str, StageAnswer] = field(default_factory=dict)
     """Their answers by name."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each."""
@@ -190,7 +193,7 @@ def work_through(work: SceneWork) -> Outcome:
     try:
         with claimed(config, ref) as claim, _stopped_is_no_fault():
             _do_stages(work, done)
-            outcome = outcome_of(config, ref, done.answers)
+            outcome = outcome_of(config, ref, answers_of(done.answers))
             settle(claim, outcome)
     except GeofuseError as error:
         fault, outcome = error, failed(config, ref, error)
@@ -200,8 +203,13 @@ def work_through(work: SceneWork) -> Outcome:
         raise
     outcome = replace(outcome, seconds=dict(done.seconds))
     _show(ref, done, fault)
-    told = {"state": outcome.state, "seconds": round(sum(done.seconds.values()), 3)}
-    told |= {"verdict": outcome.verdict, "code": outcome.code, "message": outcome.message}
+    told = EventData(
+        state=outcome.state,
+        seconds=round(sum(done.seconds.values()), 3),
+        verdict=outcome.verdict,
+        code=outcome.code,
+        message=outcome.message,
+    )
     work.tell(now_event("scene_ended", ref.name, work.key, done.next_stage if fault else "", **told))
     _call(work, outcome, fault)
     return outcome
@@ -227,8 +235,9 @@ def _do_stage(stage: str, work: SceneWork, done: Done) -> None:
     done.answers[stage] = state.result()
     done.seconds[stage] = round(time.monotonic() - begun, 3)
     if stage == "calibrate":
-        name = done.answers["inspect"]["scene"] if work.ref.path else work.ref.name
-        name_run(f"{name} {done.answers['calibrate']['method']}")
+        said = answers_of(done.answers)
+        name = said["inspect"]["scene"] if work.ref.path else work.ref.name
+        name_run(f"{name} {said['calibrate']['method']}")
 
 
 def _show(ref: SceneRef, done: Done, fault: GeofuseError | None) -> None:
@@ -237,7 +246,7 @@ def _show(ref: SceneRef, done: Done, fault: GeofuseError | None) -> None:
         show_page(key, run_pages.fault_page(ref.name, fault, done.next_stage), f"failed: {fault.code}")
         return
     page = run_pages.scene_page(ref.name, done.answers, seconds=done.seconds)
-    show_page(key, page, str(done.answers["accept"]["verdict"]))
+    show_page(key, page, answers_of(done.answers)["accept"]["verdict"])
 
 
 def _call(work: SceneWork, outcome: Outcome, fault: GeofuseError | None) -> None:
@@ -295,5 +304,5 @@ def run_here(config: RunConfig, ref: SceneRef, *, tell: Tell = quiet) -> Outcome
     if isinstance(found, NotPassed):
         return found.outcome
     if isinstance(found, dict):
-        return outcome_from_json(found)
+        return outcome_from_json(cast(OutcomeDocument, found))
     return Outcome(ref.name, "", "failed", code="internal", message=state.message or str(state.name))

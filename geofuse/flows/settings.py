@@ -7,6 +7,7 @@ from typing import Any
 
 from geofuse.config import RunConfig, config_from, load_config, state_folder
 from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_of_path, scene_ref, with_digest
+from geofuse.nouns import Json
 
 Document = dict[str, Any]
 """A JSON object, as a flow's parameters and a stage's answer are: what is in it is said where it is made."""
@@ -24,11 +25,11 @@ def config_of(config: ConfigValue) -> RunConfig:
     return load_config(config) if isinstance(config, str) else config_from(config)
 
 
-def ref_of(config: RunConfig, scene: SceneValue, *, digest: bool = True) -> SceneRef:
+def ref_of(config: RunConfig, scene: SceneValue | Json, *, digest: bool = True) -> SceneRef:
     """Say which scene is meant; with `digest` its files are read to their end, unless that was done before."""
     if not scene:
         return scene_ref(config, digest=digest)
-    found = ref_from_json(scene) if isinstance(scene, dict) else ref_of_path(scene)
+    found = ref_from_json(scene) if isinstance(scene, dict) else ref_of_path(str(scene))
     return with_digest(found) if digest and not found.digest else found
 
 

@@ -22,6 +22,7 @@ from geofuse.flows.scene import retry_helps
 from geofuse.flows.settings import Document
 from geofuse.flows.ui_progress import progress_bar, show_page
 from geofuse.learn.train import train
+from geofuse.line.answers import EventData
 from geofuse.line.events import Event, Tell
 
 
@@ -47,7 +48,7 @@ def _steps(show: Tell, name: str) -> Any:
 
     def tell(step: int, steps: int, losses: Mapping[str, float]) -> None:
         told = ", ".join(f"{key} {value:.3g}" for key, value in losses.items())
-        data = {"share": step / steps, "text": f"{name}: step {step} of {steps}; {told}"}
+        data: EventData = {"share": step / steps, "text": f"{name}: step {step} of {steps}; {told}"}
         show(Event("progress", name, "", "train", time.time(), data))
 
     return tell

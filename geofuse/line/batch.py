@@ -10,37 +10,26 @@ import csv
 import difflib
 import io
 import json
-import os
-import shutil
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from geofuse.config import RunConfig, config_with, output_folder, state_folder
-from geofuse.errors import ConfigError, ExistsError, GeofuseError, UsageError
+from geofuse.config import RunConfig, config_with
+from geofuse.errors import ConfigError, GeofuseError, UsageError
 from geofuse.files import read_json, write_bytes
 from geofuse.line.events import Tell, quiet
 from geofuse.line.inbox_run import run_or_tell
 from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ledger import FAILED, JUDGED, LedgerRow, digested, ledger, select
-from geofuse.line.scene_ref import SceneRef, opened, scene_key, scene_ref
+from geofuse.line.scene_ref import SceneRef, scene_key, scene_ref
 from geofuse.line.scene_run import COST, Outcome
-from geofuse.line.stage_records import JOBS, SceneJob, job_folder, product_path
-from geofuse.run.inspecting import plan_summary
-from geofuse.run.planning import make_plan
-from geofuse.run.request import request_of
+from geofuse.line.stage_records import job_folder
 
 CSV_BYTES = 16 << 20
-RECENT = 50
-"""Scenes that tell what others will cost."""
 ROUNDS = 2
 """Times all that failed and may succeed later is run once more, after the others."""
-CPU_S_PER_MPX, CPU_S_PER_SCENE = 1.6, 2.0
-"""Of closed forms with calibration and assessment, before this machine has done any: measured on 2 cores."""
 COLUMNS = ("scene", "pan", "ms", "priority")
-SUMMARY = ("name", "source", "state", "verdict", "code", "reason", "cpu_s", "seconds", "out", "item", "key")
 RunOne = Callable[[RunConfig, SceneRef], Outcome]
 
 
@@ -131,100 +120,23 @@ def _value(text: str) -> Any:
         return [each.strip() for each in text.split(";")] if ";" in text else text
 
 
-def batch_plan(batch: Sequence[BatchRow]) -> dict[str, Any]:
-    """Return what a batch will cost, scene by scene and in all; reads headers only, writes nothing.
+class SummaryRow(TypedDict):
+    """One line of a batch's summary."""
 
-    What cannot be planned is told with its fault. Raises ExistsError where two lines would make one product.
-    """
-    rates: dict[tuple[Path, str], float] = {}
-    found = []
-    for row in batch:
-        kind = state_folder(row.config), row.config.fuse.method
-        if kind not in rates:
-            rates[kind] = cpu_s_per_mpx(row.config)
-        found.append(_estimate(row, rates[kind]))
-    _check_names(found)
-    good = [each for each in found if not each["code"]]
-    total = {
-        name: sum(each[name] for each in good)
-        for name in ("mpx", "cpu_s", "output_bytes", "parts_bytes", "catalog_bytes")
-    }
-    largest = max((each["parts_bytes"] for each in good), default=0)
-    folder = output_folder(batch[0].config) if batch else Path()
-    needed = total["output_bytes"] + total["catalog_bytes"] + largest
-    free = _free_bytes(folder)
-    return {
-        "scenes": found,
-        "scenes_ok": len(good),
-        "scenes_bad": len(found) - len(good),
-        **total,
-        "cpu_hours": round(total["cpu_s"] / 3600.0, 3),
-        "memory_bytes": max((each["memory_bytes"] for each in good), default=0),
-        "disk_needed_bytes": needed,
-        "disk_free_bytes": free,
-        "fits": needed <= free,
-    }
+    name: str
+    source: str | None
+    state: str
+    verdict: str
+    code: str
+    reason: str
+    cpu_s: float | str
+    seconds: float | str
+    out: str
+    item: str
+    key: str
 
 
-def _estimate(row: BatchRow, rate: float) -> dict[str, Any]:
-    told: dict[str, Any] = {"line": row.line, "name": row.ref.name, "priority": row.priority}
-    told["name_has_key"] = "{key}" in row.config.output.name
-    nothing = {"out": "", "mpx": 0.0, "cpu_s": 0.0, "memory_bytes": 0, "tiles": 0}
-    nothing |= {"output_bytes": 0, "parts_bytes": 0, "catalog_bytes": 0, "method": row.config.fuse.method}
-    try:
-        scene = opened(row.ref)
-        plan = make_plan(scene, request_of(row.config))
-    except GeofuseError as fault:
-        return {**told, **nothing, "code": fault.code, "message": str(fault)}
-    summary = plan_summary(plan)
-    mpx = plan.grid.height * plan.grid.width / 1e6
-    job = SceneJob(row.config, "KEY", Path())
-    written = summary["output_bytes_estimate"]
-    return {
-        **told,
-        "method": row.config.fuse.method,
-        "out": str(product_path(job, scene, row.config.fuse.method)),
-        "mpx": round(mpx, 3),
-        "tiles": summary["tiles"],
-        "cpu_s": round(CPU_S_PER_SCENE + rate * mpx, 1),
-        "memory_bytes": summary["bytes_in_memory"],
-        "output_bytes": written,
-        "parts_bytes": written,
-        "catalog_bytes": written if row.config.catalog.folder else 0,
-        "code": "",
-        "message": "",
-    }
-
-
-def _check_names(found: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse two lines with one product's name, unless a key in it will tell them apart."""
-    seen: dict[str, int] = {}
-    for each in found:
-        name = each["out"]
-        if not name or each["name_has_key"]:
-            continue
-        if name in seen:
-            raise ExistsError(
-                f"lines {seen[name]} and {each['line']} would make one product, {name}",
-                wanted="a name of its own for each",
-                do="put {key} into output.name, or write output.name into a column",
-            )
-        seen[name] = each["line"]
-
-
-def cpu_s_per_mpx(config: RunConfig) -> float:
-    """Return the CPU seconds a megapixel takes by the configuration's method: as the last scenes here did."""
-    costs = []
-    for place in sorted((state_folder(config) / JOBS).glob(f"*/{COST}"), key=os.path.getmtime)[-RECENT:]:
-        cost = read_json(place) or {}
-        if cost.get("method") == config.fuse.method and cost.get("mpx") and cost.get("cpu_s"):
-            costs.append((cost["cpu_s"] - CPU_S_PER_SCENE) / cost["mpx"])
-    return max(statistics.median(costs), 0.1) if costs else CPU_S_PER_MPX
-
-
-def _free_bytes(folder: Path) -> int:
-    place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    return shutil.disk_usage(place).free
+SUMMARY = tuple(SummaryRow.__annotations__)
 
 
 def run_batch(
@@ -271,12 +183,12 @@ def _outcome(row: LedgerRow) -> Outcome:
     )
 
 
-def summary_rows(done: Sequence[tuple[BatchRow, Outcome]]) -> list[dict[str, Any]]:
+def summary_rows(done: Sequence[tuple[BatchRow, Outcome]]) -> list[SummaryRow]:
     """Return one line of the summary for each scene."""
     found = []
     for row, outcome in done:
         cost = read_json(job_folder(row.config, outcome.key) / COST) if outcome.key else None
-        values = {
+        values: SummaryRow = {
             "name": outcome.name,
             "source": row.ref.path or row.ref.files[0].path,
             "state": outcome.state,
@@ -289,7 +201,7 @@ def summary_rows(done: Sequence[tuple[BatchRow, Outcome]]) -> list[dict[str, Any
             "item": outcome.item,
             "key": outcome.key,
         }
-        found.append({name: values[name] for name in SUMMARY})
+        found.append(values)
     return found
 
 

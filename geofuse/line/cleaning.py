@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from geofuse.archive import catalog
 from geofuse.archive.catalog_assets import intact
 from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import LockedError
 from geofuse.files import read_json, write_faults
+from geofuse.line.answers import Cleaned
 from geofuse.line.pipeline import report_files
 from geofuse.line.scene_ledger import JUDGED, PUBLISHED, REJECTED, RUNNING, UNPUBLISHED, LedgerRow, rows
 from geofuse.line.stage_records import JOBS, job_folder
@@ -36,9 +36,7 @@ class Rubbish:
     """Bytes."""
 
 
-def clean(
-    config: RunConfig, *, dry_run: bool = False, clock: Callable[[], float] = time.time
-) -> dict[str, Any]:
+def clean(config: RunConfig, *, dry_run: bool = False, clock: Callable[[], float] = time.time) -> Cleaned:
     """Remove what retention does not keep; returns what that was, by kind, and the bytes it took.
 
     Nothing that a run holds is touched, no input, and no product whose item is not whole in the catalogue.
@@ -49,10 +47,16 @@ def clean(
         for each in found:
             _remove(each.path)
     versions = _superseded(config, dry_run=dry_run)
-    kinds = ("parts", "records", "downloads", "products")
+
+    def removed(kind: str) -> list[str]:
+        return [str(each.path) for each in found if each.kind == kind]
+
     return {
         "dry_run": dry_run,
-        **{kind: [str(each.path) for each in found if each.kind == kind] for kind in kinds},
+        "parts": removed("parts"),
+        "records": removed("records"),
+        "downloads": removed("downloads"),
+        "products": removed("products"),
         "superseded_versions": versions,
         "bytes": sum(each.size for each in found),
     }

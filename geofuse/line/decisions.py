@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from geofuse.config import RunConfig, config_from
 from geofuse.errors import UsageError
 from geofuse.files import read_json, write_json
+from geofuse.line.answers import DecisionDocument, answers_of
 from geofuse.line.events import Tell, quiet
 from geofuse.line.pipeline import run_stage
 from geofuse.line.scene_ledger import CONFIGURATION, REVIEWED, LedgerRow, ledger, put, rows
@@ -22,7 +22,16 @@ def waiting(config: RunConfig) -> list[LedgerRow]:
     return [row for row in rows(config) if row.state == REVIEWED]
 
 
-def decide(config: RunConfig, scene: str, *, by: str, accept: bool, tell: Tell = quiet) -> dict[str, Any]:
+class Decided(DecisionDocument):
+    """What was said, and where the scene stands now."""
+
+    name: str
+    key: str
+    state: str
+    item: str
+
+
+def decide(config: RunConfig, scene: str, *, by: str, accept: bool, tell: Tell = quiet) -> Decided:
     """Accept or reject a product that waits, by its scene's name, its item or its key; publishes what is accepted.
 
     The configuration of the run itself holds, not `config`, which says where the state is. Raises UsageError
@@ -32,11 +41,15 @@ def decide(config: RunConfig, scene: str, *, by: str, accept: bool, tell: Tell =
     folder = job_folder(config, row.key)
     own = _own_config(config, row)
     assert row.ref is not None
-    said = {"by": by, "accepted": accept, "at": datetime.now(UTC).replace(microsecond=0).isoformat()}
+    said: DecisionDocument = {
+        "by": by,
+        "accepted": accept,
+        "at": datetime.now(UTC).replace(microsecond=0).isoformat(),
+    }
     write_json(folder / "decision.json", said)
     accepted = run_stage("accept", own, row.ref, tell=tell)
     published = run_stage("publish", own, row.ref, tell=tell)
-    outcome = outcome_of(own, row.ref, {"accept": accepted, "publish": published})
+    outcome = outcome_of(own, row.ref, answers_of({"accept": accepted, "publish": published}))
     word = "accepted" if accept else "rejected"
     with ledger(config) as book:
         put(

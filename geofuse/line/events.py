@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Unpack
 
+from geofuse.line.answers import EventData
 from geofuse.run.progress import Progress
 
 EVERY_S = 0.5
@@ -27,8 +28,8 @@ class Event:
     """Name of the stage, where it is one's."""
     time_s: float = 0.0
     """Seconds since 1970."""
-    data: dict[str, Any] = field(default_factory=dict)
-    """What belongs to the kind: JSON values only."""
+    data: EventData = field(default_factory=EventData)
+    """What belongs to the kind."""
 
 
 Tell = Callable[[Event], None]
@@ -39,12 +40,7 @@ def quiet(event: Event) -> None:
     """Listen to nothing."""
 
 
-def event_to_json(event: Event) -> dict[str, Any]:
-    """Turn an event into JSON values."""
-    return asdict(event)
-
-
-def now_event(kind: str, scene: str, key: str, stage: str = "", **data: Any) -> Event:
+def now_event(kind: str, scene: str, key: str, stage: str = "", **data: Unpack[EventData]) -> Event:
     """Return an event of this moment."""
     return Event(kind, scene, key, stage, time.time(), data)
 

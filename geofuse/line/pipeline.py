@@ -11,39 +11,55 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from geofuse.archive.publishing import Wishes, publish
 from geofuse.config import RunConfig, config_digest
 from geofuse.errors import ChangedError, GeofuseError, UsageError
-from geofuse.files import read_json, sha256_of, write_bytes, write_faults, write_json
+from geofuse.files import write_bytes, write_faults, write_json
+from geofuse.line.answers import (
+    AcceptAnswer,
+    AcceptRecord,
+    AssessAnswer,
+    AssessRecord,
+    CalibrateAnswer,
+    CalibrateRecord,
+    EventData,
+    FuseAnswer,
+    InspectAnswer,
+    MosaicAnswer,
+    PlanAnswer,
+    PublishAnswer,
+    StageAnswer,
+)
 from geofuse.line.events import Tell, now_event, quiet, told_progress
 from geofuse.line.pipeline_faults import fault_to_json
 from geofuse.line.scene_ledger import digested
 from geofuse.line.scene_ref import SceneRef, opened, scene_key, source_of, with_digest
+from geofuse.line.skipping import barred, done_before
 from geofuse.line.stage_records import (
     SceneJob,
     claim_name,
+    decision_of,
     forget,
     job_folder,
     keep,
-    known,
     may_replace,
+    needed,
+    planned,
     product_path,
     product_record,
 )
-from geofuse.quality.accept import PASS, REJECT, REVIEW, judged, measured, profile_for
+from geofuse.quality.accept import REVIEW, judged, measured, profile_for
 from geofuse.rasters.ledger import json_path, png_path
 from geofuse.run.calibrating import calibrated_plan, plan_of_findings
 from geofuse.run.executors import Executor, executor
 from geofuse.run.findings import findings_of
 from geofuse.run.fuse import fuse_parts, fuse_to_cog
 from geofuse.run.inspecting import inspect_scene, plan_summary
-from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_tiles, plan_to_json
+from geofuse.run.plan import fingerprint, plan_tiles, plan_to_json
 from geofuse.run.planning import check_out, check_room
-from geofuse.run.product_files import asset_paths
 from geofuse.run.progress import Progress
 from geofuse.run.request import Request, changed, request_of
 from geofuse.scenes.scene import Scene
@@ -70,7 +86,7 @@ class Work:
         return self.job.config
 
 
-def run_stage(name: str, config: RunConfig, ref: SceneRef, *, tell: Tell = quiet) -> dict[str, Any]:
+def run_stage(name: str, config: RunConfig, ref: SceneRef, *, tell: Tell = quiet) -> StageAnswer:
     """Do one stage, or take over what it found before; returns its answer.
 
     Raises what the stage raises, after telling it; earlier stages must have been done.
@@ -83,7 +99,7 @@ def run_stage(name: str, config: RunConfig, ref: SceneRef, *, tell: Tell = quiet
     begun = time.monotonic()
     tell(now_event("stage_started", ref.name, key, name))
     try:
-        before = _done_before(name, job)
+        before = done_before(name, job)
         work = Work(job, ref, told_progress(tell, ref.name, key, name))
         answer = before if before is not None else _STAGES[name](work)
     except GeofuseError as fault:
@@ -94,26 +110,15 @@ def run_stage(name: str, config: RunConfig, ref: SceneRef, *, tell: Tell = quiet
     seconds = round(time.monotonic() - begun, 3)
     skipped = before is not None
     tell(now_event("stage_ended", ref.name, key, name, seconds=seconds, skipped=skipped, result=answer))
+    said = cast(EventData, answer)
     if name == "accept":
-        tell(now_event("verdict", ref.name, key, name, **answer))
-    if name == "publish" and answer.get("item"):
-        tell(now_event("published", ref.name, key, name, **answer))
+        tell(now_event("verdict", ref.name, key, name, **said))
+    if name == "publish" and said.get("item"):
+        tell(now_event("published", ref.name, key, name, **said))
     return answer
 
 
-def _done_before(name: str, job: SceneJob) -> dict[str, Any] | None:
-    """Return the answer of a stage that is done and whose work is still there."""
-    found = known(job, name)
-    if found is None:
-        return None
-    test = _STILL.get(name)
-    if test is not None and not test(job, found):
-        return None
-    answer: dict[str, Any] = found["answer"]
-    return answer
-
-
-def _stage_inspect(work: Work) -> dict[str, Any]:
+def _stage_inspect(work: Work) -> InspectAnswer:
     if digested(work.config, work.ref).digest != work.ref.digest:
         raise ChangedError(
             "its files are not those that were found",
@@ -130,7 +135,7 @@ def _stage_inspect(work: Work) -> dict[str, Any]:
         nodata=scene.nodata,
     )
     grid = found["fine"]["grid"]
-    answer = {
+    answer: InspectAnswer = {
         "scene": found["scene"],
         "sensor": found["sensor"],
         "acquired": found["acquired"],
@@ -143,16 +148,20 @@ def _stage_inspect(work: Work) -> dict[str, Any]:
     return keep(work.job, "inspect", answer)
 
 
-def _stage_calibrate(work: Work) -> dict[str, Any]:
+def _stage_calibrate(work: Work) -> CalibrateAnswer:
     scene, request, notes = opened(work.ref), request_of(work.config), list[str]()
     if work.config.fuse.adapt:
         request, notes = _adapted(work, scene, request)
     plan = calibrated_plan(scene, request, progress=work.progress)
     found = plan.calibration or {}
-    answer = {
+    answer: CalibrateAnswer = {
         "method": plan.method,
         "measured": plan.calibration is not None,
-        **{name: found.get(name) for name in ("confidence", "shift_px", "mtf_gain", "r2", "pan_weights")},
+        "confidence": found.get("confidence"),
+        "shift_px": found.get("shift_px"),
+        "mtf_gain": found.get("mtf_gain"),
+        "r2": found.get("r2"),
+        "pan_weights": found.get("pan_weights"),
         "back_projections": plan.rounds,
         "hold_out": {
             name: trial["ergas"] for name, trial in (found.get("hold_out") or {}).items() if trial["ergas"]
@@ -173,8 +182,8 @@ def _adapted(work: Work, scene: Scene, request: Request) -> tuple[Request, list[
     return asked, [f"adapted to the scene: {summary(made)}"]
 
 
-def _stage_plan(work: Work) -> dict[str, Any]:
-    found = _needed(work.job, "calibrate")
+def _stage_plan(work: Work) -> PlanAnswer:
+    found = needed(work.job, "calibrate", CalibrateRecord)
     findings = findings_of({"calibration": found["calibration"]}) if found["calibration"] else None
     request = changed(request_of(work.config), found["asked"])
     plan = plan_of_findings(opened(work.ref), request, findings)
@@ -185,31 +194,20 @@ def _stage_plan(work: Work) -> dict[str, Any]:
     if not out.exists():
         check_room(plan, out)
     summary = plan_summary(plan, out)
-    answer = {
-        **{
-            name: summary[name]
-            for name in (
-                *("out", "method", "bands", "tiles", "tile_px", "workers"),
-                *("bytes_in_memory", "output_bytes_estimate", "notes"),
-            )
-        },
+    answer: PlanAnswer = {
+        "out": summary["out"],
+        "method": summary["method"],
+        "bands": summary["bands"],
+        "tiles": summary["tiles"],
+        "tile_px": summary["tile_px"],
+        "workers": summary["workers"],
+        "bytes_in_memory": summary["bytes_in_memory"],
+        "output_bytes_estimate": summary["output_bytes_estimate"],
+        "notes": summary["notes"],
         "size": [plan.grid.height, plan.grid.width],
         "fingerprint": fingerprint(plan, __version__),
     }
     return keep(work.job, "plan", answer, plan=plan_to_json(plan))
-
-
-def planned(job: SceneJob) -> tuple[Plan, Path]:
-    """Return a scene's plan and its product's place; UsageError before it is planned."""
-    found = _needed(job, "plan")
-    return plan_from_json(found["plan"]), Path(found["answer"]["out"])
-
-
-def _needed(job: SceneJob, stage: str) -> dict[str, Any]:
-    found = known(job, stage)
-    if found is None:
-        raise UsageError(f"{stage} was not done", wanted="the stages in their order", path=str(job.folder))
-    return found
 
 
 def _runner(config: RunConfig, workers: int) -> AbstractContextManager[Executor]:
@@ -217,7 +215,7 @@ def _runner(config: RunConfig, workers: int) -> AbstractContextManager[Executor]
     return executor(config.work.scheduler, workers, tls=(tls.ca, tls.cert, tls.key) if tls else None)
 
 
-def _stage_fuse(work: Work) -> dict[str, Any]:
+def _stage_fuse(work: Work) -> FuseAnswer:
     plan, out = planned(work.job)
     resumed = [0]
 
@@ -227,18 +225,18 @@ def _stage_fuse(work: Work) -> dict[str, Any]:
 
     with _runner(work.config, plan.workers) as runner:
         fuse_parts(plan, out, runner=runner, overwrite=may_replace(work.job, out), progress=show)
-    answer = {"tiles": len(plan_tiles(plan)), "resumed_px": resumed[0]}
+    answer: FuseAnswer = {"tiles": len(plan_tiles(plan)), "resumed_px": resumed[0]}
     return keep(work.job, "fuse", answer)
 
 
-def _stage_mosaic(work: Work) -> dict[str, Any]:
+def _stage_mosaic(work: Work) -> MosaicAnswer:
     plan, out = planned(work.job)
     with _runner(work.config, plan.workers) as runner:
         record = fuse_to_cog(
             plan, out, runner=runner, overwrite=may_replace(work.job, out), progress=work.progress
         )
     data = record["assets"]["data"]
-    answer = {
+    answer: MosaicAnswer = {
         "out": str(out),
         "bytes": data["bytes"],
         "sha256": data["sha256"],
@@ -249,10 +247,10 @@ def _stage_mosaic(work: Work) -> dict[str, Any]:
     return keep(work.job, "mosaic", answer)
 
 
-def _stage_assess(work: Work) -> dict[str, Any]:
+def _stage_assess(work: Work) -> AssessAnswer:
     plan, out = planned(work.job)
     if not work.config.assess.enabled:
-        return keep(work.job, "assess", {"values": {}, "files": []}, values={})
+        return keep(work.job, "assess", AssessAnswer(values={}, files=[]), values={})
     from geofuse.pages.assessment_files import write_page
     from geofuse.pages.assessment_pictures import detail_png
     from geofuse.quality.assess import assess
@@ -275,7 +273,11 @@ def _stage_assess(work: Work) -> dict[str, Any]:
         "seams": found.values["seam"]["found"],
         "indices": {name: index["bias"] for name, index in found.values["indices"].items()},
     }
-    answer = {"values": values, "units": found.values["units"], "files": [str(path) for path in files]}
+    answer: AssessAnswer = {
+        "values": values,
+        "units": found.values["units"],
+        "files": [str(path) for path in files],
+    }
     return keep(work.job, "assess", answer, values=found.values)
 
 
@@ -293,12 +295,12 @@ def report_files(out: Path) -> tuple[Path, Path, Path]:
     )
 
 
-def _stage_accept(work: Work) -> dict[str, Any]:
+def _stage_accept(work: Work) -> AcceptAnswer:
     _, out = planned(work.job)
     record = product_record(out)
     profile = profile_for(work.config.accept.profile, record["scene"]["sensor"])
-    found = judged(profile, measured(record, _needed(work.job, "assess")["values"], out))
-    answer = {
+    found = judged(profile, measured(record, needed(work.job, "assess", AssessRecord)["values"], out))
+    answer: AcceptAnswer = {
         **found,
         "decision": decision_of(work.job) if found["verdict"] == REVIEW else None,
         "configuration": {"name": work.config.name, "digest": config_digest(work.config)},
@@ -307,16 +309,10 @@ def _stage_accept(work: Work) -> dict[str, Any]:
     return keep(work.job, "accept", answer)
 
 
-def decision_of(job: SceneJob) -> dict[str, Any] | None:
-    """Return what a person said about a product that waits: by, accepted, at; None where nobody did."""
-    found = read_json(job.folder / "decision.json")
-    return found if found and {"by", "accepted", "at"} <= found.keys() else None
-
-
-def _stage_publish(work: Work) -> dict[str, Any]:
+def _stage_publish(work: Work) -> PublishAnswer:
     _, out = planned(work.job)
-    verdict = _needed(work.job, "accept")["answer"]
-    action = _barred(verdict)
+    verdict = needed(work.job, "accept", AcceptRecord)["answer"]
+    action = barred(verdict)
     if action is None and not work.config.catalog.folder:
         action = "none"
     if action is not None:
@@ -332,20 +328,10 @@ def _stage_publish(work: Work) -> dict[str, Any]:
             acquired=rights.acquired or work.ref.origin.get("acquired"),
         ),
     )
-    return keep(work.job, "publish", {**done, "out": str(out)})
+    return keep(work.job, "publish", cast(PublishAnswer, {**done, "out": str(out)}))
 
 
-def _barred(accepted: dict[str, Any]) -> str | None:
-    """Return why a product is not published: it waits, or is rejected by its numbers or by a person."""
-    if accepted["verdict"] == PASS:
-        return None
-    decision = accepted["decision"]
-    if accepted["verdict"] == REJECT or (decision and not decision["accepted"]):
-        return "rejected"
-    return None if decision else "waiting"
-
-
-_STAGES: dict[str, Callable[[Work], dict[str, Any]]] = {
+_STAGES: dict[str, Callable[[Work], StageAnswer]] = {
     "inspect": _stage_inspect,
     "calibrate": _stage_calibrate,
     "plan": _stage_plan,
@@ -355,71 +341,3 @@ _STAGES: dict[str, Callable[[Work], dict[str, Any]]] = {
     "accept": _stage_accept,
     "publish": _stage_publish,
 }
-
-
-def _whole(job: SceneJob, found: dict[str, Any]) -> bool:
-    """Whether the product is there as it was made."""
-    out = Path(found["answer"]["out"])
-    record = read_json(json_path(out))
-    if record is None or record.get("assets", {}).get("data", {}).get("sha256") != found["answer"]["sha256"]:
-        return False
-    return all(path.is_file() and _sum(path) == digest for path, digest in asset_paths(out, record))
-
-
-def _sum(path: Path) -> str:
-    facts = path.stat()
-    return _sum_of(str(path), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
-
-
-@lru_cache(maxsize=64)
-def _sum_of(path: str, *stamp: int) -> str:
-    return sha256_of(path)  # three stages ask for the same product, one after the other
-
-
-def _parts_whole(job: SceneJob, found: dict[str, Any]) -> bool:
-    """Whether the product is there; parts prove themselves, so without it they are looked at again."""
-    mosaic = known(job, "mosaic")
-    return mosaic is not None and _whole(job, mosaic)
-
-
-def _reports_there(job: SceneJob, found: dict[str, Any]) -> bool:
-    return _parts_whole(job, found) and all(Path(path).is_file() for path in found["answer"]["files"])
-
-
-def _judged_still(job: SceneJob, found: dict[str, Any]) -> bool:
-    """Whether the verdict is the one in the product's record, by today's profile, and nobody decided since."""
-    answer = found["answer"]
-    record = read_json(json_path(planned(job)[1])) or {}
-    if record.get("acceptance") != answer:
-        return False
-    profile = profile_for(job.config.accept.profile, record["scene"]["sensor"])
-    if (answer["profile"], answer["profile_version"]) != (profile.profile, profile.version):
-        return False
-    return bool(answer["verdict"] != REVIEW or answer["decision"] == decision_of(job))
-
-
-def _published_still(job: SceneJob, found: dict[str, Any]) -> bool:
-    """Whether the catalogue has the item with this product and this verdict."""
-    from geofuse.archive.catalog import read_item
-
-    plan, accepted = known(job, "plan"), known(job, "accept")
-    if not job.config.catalog.folder or plan is None or accepted is None:
-        return False
-    answer = found["answer"]
-    item = read_item(Path(job.config.catalog.folder), answer["collection"], answer["item"])
-    said = item["properties"] if item else {}
-    verdict = accepted["answer"]
-    profile = f"{verdict['profile']} {verdict['profile_version']}"
-    wanted = plan["answer"]["fingerprint"], verdict["verdict"], profile
-    names = ("geofuse:fingerprint", "geofuse:verdict", "geofuse:accept_profile")
-    return bool(_barred(verdict) is None and tuple(said.get(name) for name in names) == wanted)
-
-
-_STILL: dict[str, Callable[[SceneJob, dict[str, Any]], bool]] = {
-    "fuse": _parts_whole,
-    "mosaic": _whole,
-    "assess": _reports_there,
-    "accept": _judged_still,
-    "publish": _published_still,
-}
-"""What must still hold for a stage that was done before to be skipped."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from geofuse.errors import ChangedError, GeofuseError
+from geofuse.line.answers import FaultDocument
 
 
 def may_retry(fault: BaseException) -> bool:
@@ -14,7 +13,7 @@ def may_retry(fault: BaseException) -> bool:
     return isinstance(fault, GeofuseError) and (fault.exit_status == 4 or fault.code == "disk")
 
 
-def fault_to_json(fault: GeofuseError) -> dict[str, Any]:
+def fault_to_json(fault: GeofuseError) -> FaultDocument:
     """Turn a fault into JSON values."""
     return {
         "code": fault.code,

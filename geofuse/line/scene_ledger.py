@@ -24,6 +24,7 @@ from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_key, source_of, with_digest
 from geofuse.line.stage_records import job_folder
 from geofuse.locks import locked
+from geofuse.nouns import Json, to_json
 from geofuse.rasters.pixels import input_sha256
 from geofuse.rasters.sniffing import file_of
 
@@ -207,9 +208,9 @@ def digested(config: RunConfig, ref: SceneRef) -> SceneRef:
         raise ReadError(f"cannot be read: {fault.strerror}", path=source_of(ref)) from fault
 
 
-def row_to_json(row: LedgerRow) -> dict[str, Any]:
+def row_to_json(row: LedgerRow) -> Json:
     """Turn a row into JSON values."""
-    return asdict(row) | {"ref": ref_to_json(row.ref) if row.ref else None}
+    return to_json(row)
 
 
 @dataclass

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from geofuse.config import RunConfig, config_digest
 from geofuse.errors import UsageError
@@ -91,7 +90,7 @@ def ref_of_path(path: str) -> SceneRef:
     return SceneRef(name, None, match.given, origin={"folder": place, **_stac_item(place)})
 
 
-def _stac_item(folder: str) -> dict[str, Any]:
+def _stac_item(folder: str) -> dict[str, str | None]:
     """Return what the STAC item says that a pair was downloaded with: its id and its time."""
     item = read_json(Path(folder) / STAC_ITEM)
     if item is None:

@@ -6,11 +6,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TypedDict, cast
 
 from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError
 from geofuse.files import read_json, write_json
+from geofuse.line.answers import Answers, StageAnswer, answers_of
 from geofuse.line.events import Tell, now_event, quiet
 from geofuse.line.pipeline import STAGES, run_stage
 from geofuse.line.pipeline_faults import may_retry
@@ -26,6 +27,7 @@ from geofuse.line.scene_ledger import (
 )
 from geofuse.line.scene_ref import SceneRef, scene_key
 from geofuse.line.stage_records import job_folder
+from geofuse.nouns import from_json, to_json
 
 LONGEST_WAIT_S = 600.0
 COST = "cost.json"
@@ -62,17 +64,33 @@ class Outcome:
     """Whether another attempt may cure the fault."""
 
 
-def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+class OutcomeDocument(TypedDict):
+    """An outcome as JSON values."""
+
+    name: str
+    key: str
+    state: str
+    verdict: str
+    reasons: list[str]
+    out: str
+    item: str
+    code: str
+    message: str
+    seconds: dict[str, float]
+    retry: bool
+
+
+def outcome_to_json(outcome: Outcome) -> OutcomeDocument:
     """Turn an outcome into JSON values."""
-    return {**asdict(outcome), "reasons": list(outcome.reasons)}
+    return cast(OutcomeDocument, to_json(outcome))
 
 
-def outcome_from_json(value: dict[str, Any]) -> Outcome:
+def outcome_from_json(value: OutcomeDocument) -> Outcome:
     """Return the outcome that `outcome_to_json` turned into JSON values."""
-    return Outcome(**{**value, "reasons": tuple(value["reasons"])})
+    return from_json(Outcome, value)
 
 
-def outcome_of(config: RunConfig, ref: SceneRef, answers: dict[str, dict[str, Any]]) -> Outcome:
+def outcome_of(config: RunConfig, ref: SceneRef, answers: Answers) -> Outcome:
     """Return how a scene ended by the answers of its stages; flows call it with those of their tasks."""
     accepted, published = answers["accept"], answers["publish"]
     return Outcome(
@@ -117,12 +135,13 @@ def run_scene(
     state = FAILED
     try:
         with claimed(config, ref) as claim:
-            answers = {}
+            done: dict[str, StageAnswer] = {}
             cpu = time.process_time()
             for stage in STAGES:
                 at = time.monotonic()
-                answers[stage] = _persistently(config, ref, stage, tell, sleep)
+                done[stage] = _persistently(config, ref, stage, tell, sleep)
                 seconds[stage] = round(time.monotonic() - at, 3)
+            answers = answers_of(done)
             found = outcome_of(config, ref, answers)
             settle(claim, found)
             state = found.state
@@ -133,7 +152,7 @@ def run_scene(
     return Outcome(**{**asdict(found), "seconds": seconds})
 
 
-def _keep_cost(config: RunConfig, key: str, answers: dict[str, dict[str, Any]], cpu_s: float) -> None:
+def _keep_cost(config: RunConfig, key: str, answers: Answers, cpu_s: float) -> None:
     """Note what a scene took, unless most of it had been done before."""
     place = job_folder(config, key) / COST
     before = read_json(place) or {}
@@ -145,7 +164,7 @@ def _keep_cost(config: RunConfig, key: str, answers: dict[str, dict[str, Any]], 
 
 def _persistently(
     config: RunConfig, ref: SceneRef, stage: str, tell: Tell, sleep: Callable[[float], None]
-) -> dict[str, Any]:
+) -> StageAnswer:
     """Do a stage, again after a while where that may help."""
     for attempt in range(config.work.retries + 1):
         try:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from geofuse.config import RunConfig, output_folder, state_folder
-from geofuse.errors import ExistsError, ProductError
+from geofuse.errors import ExistsError, ProductError, UsageError
 from geofuse.files import read_json, write_faults, write_json
+from geofuse.line.answers import DecisionDocument, PlanRecord, StageAnswer, StageRecord
 from geofuse.locks import locked
+from geofuse.run.plan import Plan, plan_from_json
 from geofuse.run.product_files import read_record
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 
 JOBS, NAMES = "jobs", "names"
+R = TypeVar("R", bound=StageRecord)
+A = TypeVar("A", bound=StageAnswer)
 FORMAT = 2
 """Of a stage's record: raised where what later stages read of it changes its shape; that of 0.3 had no number."""
 FORMER = "former.json"
@@ -47,20 +50,40 @@ def record_path(job: SceneJob, stage: str) -> Path:
     return job.folder / f"{stage}.json"
 
 
-def known(job: SceneJob, stage: str) -> dict[str, Any] | None:
-    """Return what this release recorded of a stage; None where it did not: the stage is done again."""
+def known(job: SceneJob, stage: str, kind: type[R]) -> R | None:
+    """Return what this release recorded of a stage, a record of `kind`; None where it did not: it is done again."""
     found = read_json(record_path(job, stage))
     if found is None or (found.get("geofuse"), found.get("format")) != (__version__, FORMAT):
         return None
+    return cast(R, found)
+
+
+def needed(job: SceneJob, stage: str, kind: type[R]) -> R:
+    """Return what was recorded of a stage; UsageError where it was not done."""
+    found = known(job, stage, kind)
+    if found is None:
+        raise UsageError(f"{stage} was not done", wanted="the stages in their order", path=str(job.folder))
     return found
 
 
-def keep(job: SceneJob, stage: str, answer: dict[str, Any], **more: Any) -> dict[str, Any]:
+def keep(job: SceneJob, stage: str, answer: A, **more: object) -> A:
     """Record a stage: its answer and what later stages need; returns the answer."""
     with write_faults(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
     write_json(record_path(job, stage), {"geofuse": __version__, "format": FORMAT, "answer": answer, **more})
     return answer
+
+
+def planned(job: SceneJob) -> tuple[Plan, Path]:
+    """Return a scene's plan and its product's place; UsageError before it is planned."""
+    found = needed(job, "plan", PlanRecord)
+    return plan_from_json(found["plan"]), Path(found["answer"]["out"])
+
+
+def decision_of(job: SceneJob) -> DecisionDocument | None:
+    """Return what a person said about a product that waits; None where nobody did."""
+    found = read_json(job.folder / "decision.json")
+    return cast(DecisionDocument, found) if found and {"by", "accepted", "at"} <= found.keys() else None
 
 
 def forget(job: SceneJob) -> None:
@@ -86,11 +109,6 @@ def may_replace(job: SceneJob, out: Path) -> bool:
         and record is not None
         and (former.get("out"), former.get("sha256")) == (str(out), record["assets"]["data"]["sha256"])
     )
-
-
-def remove_job(config: RunConfig, key: str) -> None:
-    """Remove a scene's records."""
-    shutil.rmtree(job_folder(config, key), ignore_errors=True)
 
 
 def product_path(job: SceneJob, scene: Scene, method: str) -> Path:

@@ -19,7 +19,8 @@ from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import ConfigError, ExistsError, GeofuseError, WriteError
 from geofuse.files import write_json
-from geofuse.line.batch import batch_plan, read_manifest, run_batch, summary_rows, write_summary
+from geofuse.line.batch import read_manifest, run_batch, summary_rows, write_summary
+from geofuse.line.batch_cost import batch_plan
 from geofuse.line.cleaning import clean
 from geofuse.line.inbox_run import run_or_tell
 from geofuse.line.pipeline import report_files
