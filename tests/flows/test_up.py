@@ -118,20 +118,21 @@ def entrypoints(client: SyncPrefectClient) -> dict[str, str | None]:
     return {f"{flows[each.flow_id]}/{each.name}": each.entrypoint for each in client.read_deployments()}
 
 
+MADE_BY_0_3 = Path(__file__).resolve().parents[1] / "upgrade" / "made_by_0_3" / "deployments.json"
+
+
 def leave_old(client: SyncPrefectClient) -> None:
-    """Leave with a server what geofuse 0.3 did, a deployment a person made of it, and one of somebody else's."""
-    for flow, name, entrypoint in (
-        ("fuse-scene", "geofuse", "flows.scene.fuse_scene"),
-        ("fuse-scene", "night", "flows.scene.fuse_scene"),
-        ("clean-up", "geofuse", "flows.tending.clean_up"),
-        ("water", "geofuse", "flows.water.levels"),
-    ):
+    """Leave with a server what geofuse 0.3 deployed, a deployment a person made of it, and one of somebody else's."""
+    old = [(*each["name"].split("/"), each["entrypoint"]) for each in json.loads(MADE_BY_0_3.read_text())]
+    assert len(old) == len(FLOWS)
+    more = [("fuse-scene", "night", "flows.scene.fuse_scene"), ("water", "geofuse", "flows.water.levels")]
+    for flow, name, entrypoint in [*old, *more]:
         made = client.create_flow_from_name(flow)
         client.create_deployment(made, name, entrypoint=entrypoint)
 
 
 RENEWALS = [
-    "clean-up/geofuse, fuse-scene/geofuse: deployed by geofuse 0.3, renewed by this start",
+    f"{', '.join(f'{flow}/geofuse' for flow in sorted(FLOWS))}: deployed by geofuse 0.3, renewed by this start",
     "fuse-scene/night: deployed by geofuse 0.3, its entrypoint flows.scene.fuse_scene is gone; "
     "write geofuse.flows.scene.fuse_scene into its prefect.yaml and run `prefect deploy` again",
 ]
