@@ -43,7 +43,7 @@ def inspect_scene(
         "fine": _image(relation.guide, relation.guide.bands),
         "coarse": _image(target, target.bands),
         "default_bands": [target.bands[index].name for index in chosen],
-        "quality": quality and {"path": quality.bands[0].path, "kind": _bits(quality)},
+        "quality": quality and _quality(quality),
         "relation": {
             "ratio": list(relation.ratio),
             "axis_y": asdict(relation.axis_y),
@@ -67,8 +67,10 @@ def _image(image: Image, bands: Sequence[Band]) -> dict[str, Any]:
     }
 
 
-def _bits(quality: Image) -> str | None:
-    return quality.bit_layout.name if quality.bit_layout else None
+def _quality(image: Image) -> dict[str, Any]:
+    path = image.bands[0].path
+    kind = image.bit_layout.name if image.bit_layout else None
+    return {"path": path, "driver": image.drivers[path], "grid": asdict(image.grid), "kind": kind}
 
 
 def _grid(grid: Grid) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def _grid(grid: Grid) -> dict[str, Any]:
 
 
 def _band(band: Band) -> dict[str, Any]:
-    found = asdict(band)
+    found = {"path": band.path, "index": band.pieces[0].index, **asdict(band)}
     found["nodata"] = None if band.nodata is None else str(band.nodata)
     found["radiometry"] = "unknown" if band.gain is None else f"{band.gain:g} * DN {band.offset or 0.0:+g}"
     return found

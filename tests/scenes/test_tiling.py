@@ -24,6 +24,7 @@ from geofuse.run.executors import Serial
 from geofuse.run.fuse import fuse_to_cog
 from geofuse.run.request import make_request
 from geofuse.scenes.opening import open_pair
+from geofuse.scenes.readers.rasterfile import RasterFile, band_in, bare_file, tiled_image
 from geofuse.scenes.scene import Scene
 
 ROWS, COLS = (0, 173, 401), (0, 127, 318, 500)
@@ -142,6 +143,46 @@ def image_from(files: list, *, gaps: bool = False) -> Image:
         for band in bands_of(first)
     )
     return Image("pan", bands, layout.grid, {tile.path: tile.driver for tile in layout.tiles})
+
+
+@pytest.mark.parametrize("masking", ["alpha", "mask", "nodata"])
+def test_several_bands_in_tiles_with_what_masks_them(tmp_path: Path, masking: str) -> None:
+    """Bands chosen, also none of those of a tile's first: alpha, internal masks and nodata are those of every tile."""
+    rng = np.random.default_rng(6)
+    planes = rng.integers(1, 900, (3, 90, 70)).astype(np.uint16)
+    hidden = rng.random((90, 70)) < 0.2
+    if masking == "alpha":
+        planes[2] = np.where(hidden, 0, 65535)
+    elif masking == "nodata":
+        planes[:, hidden] = 0
+
+    def written(name: str, rows: slice) -> RasterFile:
+        path = tmp_path / name
+        at = CORNER[0], CORNER[1] - STEP * rows.start
+        more = (
+            {"nodata": 0} if masking == "nodata" else {"alpha": "yes"} if masking == "alpha" else {}
+        )
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+            raster(path, planes[:, rows], at, **more)
+            if masking == "mask":
+                with rasterio.open(path, "r+") as file:
+                    file.write_mask(~hidden[rows])
+        return bare_file(str(path))
+
+    def image(*files: RasterFile) -> Image:
+        bands = tuple(band_in(files[0], at, []) for at in range(2 if masking == "alpha" else 3))
+        return tiled_image("ms", files, bands)
+
+    single = image(written("whole.tif", slice(0, 90)))
+    many = image(written("low.tif", slice(41, 90)), written("top.tif", slice(0, 41)))
+    assert (len(many.alpha), len(many.masks)) == (2 * (masking == "alpha"), 2 * (masking == "mask"))
+    assert many.grid == single.grid
+    for window in ((0, 90, 0, 70), (30, 60, 5, 66), (0, 10, 0, 10), (-4, 99, -9, 80)):
+        for indices in ((0,), (1, 0)):
+            wanted, found = (read_window(one, indices, window) for one in (single, many))
+            np.testing.assert_array_equal(wanted[0], found[0])
+            np.testing.assert_array_equal(wanted[1], found[1])
+            assert window[0] < 0 or not wanted[1].all()
 
 
 def test_windows_across_tiles_are_those_of_the_single_file(tmp_path: Path) -> None:
