@@ -149,10 +149,10 @@ def image_from(files: list, *, gaps: bool = False) -> Image:
 def test_several_bands_in_tiles_with_what_masks_them(tmp_path: Path, masking: str) -> None:
     """Bands chosen, also none of those of a tile's first: alpha, internal masks and nodata are those of every tile."""
     rng = np.random.default_rng(6)
-    planes = rng.integers(1, 900, (3, 90, 70)).astype(np.uint16)
+    planes = rng.integers(1, 900, (4, 90, 70)).astype(np.uint16)
     hidden = rng.random((90, 70)) < 0.2
     if masking == "alpha":
-        planes[2] = np.where(hidden, 0, 65535)
+        planes[3] = np.where(hidden, 0, 65535)
     elif masking == "nodata":
         planes[:, hidden] = 0
 
@@ -160,7 +160,11 @@ def test_several_bands_in_tiles_with_what_masks_them(tmp_path: Path, masking: st
         path = tmp_path / name
         at = CORNER[0], CORNER[1] - STEP * rows.start
         more = (
-            {"nodata": 0} if masking == "nodata" else {"alpha": "yes"} if masking == "alpha" else {}
+            {"nodata": 0}
+            if masking == "nodata"
+            else {"alpha": "yes", "photometric": "rgb"}
+            if masking == "alpha"
+            else {}
         )
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
             raster(path, planes[:, rows], at, **more)
@@ -170,7 +174,7 @@ def test_several_bands_in_tiles_with_what_masks_them(tmp_path: Path, masking: st
         return bare_file(str(path))
 
     def image(*files: RasterFile) -> Image:
-        bands = tuple(band_in(files[0], at, []) for at in range(2 if masking == "alpha" else 3))
+        bands = tuple(band_in(files[0], at, []) for at in range(3 if masking == "alpha" else 4))
         return tiled_image("ms", files, bands)
 
     single = image(written("whole.tif", slice(0, 90)))
