@@ -159,13 +159,7 @@ def test_several_bands_in_tiles_with_what_masks_them(tmp_path: Path, masking: st
     def written(name: str, rows: slice) -> RasterFile:
         path = tmp_path / name
         at = CORNER[0], CORNER[1] - STEP * rows.start
-        more = (
-            {"nodata": 0}
-            if masking == "nodata"
-            else {"alpha": "yes", "photometric": "rgb"}
-            if masking == "alpha"
-            else {}
-        )
+        more = {"nodata": {"nodata": 0}, "alpha": {"alpha": "yes", "photometric": "rgb"}}.get(masking, {})
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
             raster(path, planes[:, rows], at, **more)
             if masking == "mask":
