@@ -40,7 +40,7 @@ def learn(training: str, gpu_limit: str | None, overwrite: bool) -> Document:
     config = load_training(training)
     held = concurrency(gpu_limit, occupy=1, strict=True) if gpu_limit else nullcontext()
     with progress_bar(run_pages.slug(f"train-{config.name}"), config.name, always=True) as show, held:
-        return train(config, overwrite=overwrite, tell=_steps(show, config.name))
+        return dict(train(config, overwrite=overwrite, tell=_steps(show, config.name)))
 
 
 def _steps(show: Tell, name: str) -> Any:

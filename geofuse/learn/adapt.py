@@ -6,10 +6,10 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from geofuse.nets.training.data import TrainingPair, renamed
 from geofuse.nets.training.draws import Places, places_in, representative
 from geofuse.nets.training.residual import Diet, MsTrainer, Objective, judged_of, residual_of
 from geofuse.nets.training.schedule import Schedule, TellStep
-from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights
+from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights, shipped
 from geofuse.nouns import to_json
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.plan import Plan
@@ -54,6 +54,31 @@ SCHEDULE = Schedule(steps=400, rate=4e-4, warm=10, average=0.98, judge_every=40,
 DIET = Diet(crop_cpx=16, batch=6, bands=4)
 
 
+AdaptedFacts = TypedDict(
+    "AdaptedFacts",
+    {
+        "key": str,
+        "scene": str,
+        "bands": list[str],
+        "from": Mapping[str, str],
+        "shares": list[float],
+        "used": bool,
+        "gate": Mapping[str, Any],
+        "gain_before": float,
+        "windows": int,
+        "curve": list[dict[str, float]],
+        "patches": int,
+        "steps": int,
+        "best_step": int,
+        "stopped_by": Mapping[str, float],
+        "cpu_seconds": float,
+        "version": str,
+    },
+    total=False,
+)
+"""What a card says under "adapted": what it began with, how it learnt, and the gate's verdict."""
+
+
 @dataclass(frozen=True, slots=True)
 class Adapted:
     """What adapting came to."""
@@ -64,7 +89,7 @@ class Adapted:
     """Of the file."""
     used: bool
     """Whether the gate lets them through; else ridge + back-projection is as good."""
-    told: dict[str, Any]
+    told: AdaptedFacts
     """What the card says of it."""
     kind: str
     """The network, as a method."""
@@ -90,7 +115,7 @@ def adapt(
     plan = calibrated_plan(scene, changed(request, {"method": "ridge", "network": None, "adapt": False}))
     names = tuple(plan.options.names)
     ratio = 1.0 / plan.pair.axis_y.scale, 1.0 / plan.pair.axis_x.scale
-    kind = adapting(request.fuse.method)
+    kind = adapting(request.fuse.method, weights)
     start = find_weights(weights, kind=kind, bands=names, ratio=ratio, sensor=scene.sensor or "")
     key = _key(plan, sha256_of(start), schedule)
     known = _known(out, key, kind)
@@ -113,14 +138,16 @@ def adapt(
     return Adapted(out, save_weights(out, net, made), verdict.used, told, kind)
 
 
-def adapting(asked: str) -> str:
-    """Return the network that is adapted: the one asked for where it is one, else the first there is."""
+def adapting(asked: str, weights: str | None) -> str:
+    """Return the network that is adapted: the one asked for, that of the weights named, else the first there is."""
     known = [name for name in NETWORKS if network_of(name).adapts]
+    if asked not in known and weights is not None:
+        asked = read_card(shipped().get(weights, Path(weights))).kind
     return asked if asked in known else known[0]
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(values, default=list))
+def _plain(values: AdaptedFacts) -> AdaptedFacts:
+    found: AdaptedFacts = json.loads(json.dumps(values, default=list))
     return found
 
 
@@ -149,12 +176,12 @@ def _known(out: Path, key: str, kind: str) -> Adapted | None:
 
 def _learn(
     net: Generator, plan: Plan, scene_id: str, schedule: Schedule, tell: TellStep
-) -> tuple[dict[str, Any], Verdict]:
+) -> tuple[AdaptedFacts, Verdict]:
     """Train the network in place, or leave it as it is where it was better before; returns facts and the verdict."""
     pairs = pairs_of(reduced_views(plan, scene_id), cast(BlockSpec, net.spec))
     learnt, stops, judges = _split(pairs, net.halo)
     before = _verdict(net, judges)
-    facts: dict[str, Any] = {"gain_before": before.gain, "windows": len(pairs), "curve": [], "patches": 0}
+    facts: AdaptedFacts = {"gain_before": before.gain, "windows": len(pairs), "curve": [], "patches": 0}
     places = _places(learnt, net.halo, schedule.seed)
     if places is None or not stops:
         return facts, before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,7 +69,7 @@ def _pair(
     view: View,
     patch: Patch,
     core: Window,
-    values: dict[str, Any],
+    values: Mapping[str, Any],
     *,
     spec: BlockSpec,
     options: Options,

@@ -23,7 +23,7 @@ from geofuse.pages import training_pictures as pictures
 from geofuse.version import __version__
 
 
-def train(config: TrainConfig, *, overwrite: bool = False, tell: TellStep = steps.quiet) -> dict[str, Any]:
+def train(config: TrainConfig, *, overwrite: bool = False, tell: TellStep = steps.quiet) -> Mapping[str, Any]:
     """Train what a configuration asks for; returns the card's values, with the weights' path and SHA-256.
 
     Writes into ``config.folder``: pairs, checkpoints, curve, samples, NAME.safetensors and its card, NAME.json.
@@ -184,7 +184,7 @@ def _placeless(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**values, "folder": "", "data": {**values["data"], "scenes": scenes}}
 
 
-def _saved(out: Path, trainer: Trainer, kept: Mapping[str, Any], card: Card) -> dict[str, Any]:
+def _saved(out: Path, trainer: Trainer, kept: Mapping[str, Any], card: Card) -> Mapping[str, Any]:
     trainer.net.load_state_dict(weights_of(kept, "generator"))
     sha256 = save_weights(out, trainer.net, card)
     return {**card_values(card), "path": str(out), "file_sha256": sha256}

@@ -136,6 +136,6 @@ def example_of(name: str, net: Generator) -> Example:
     return made
 
 
-def spec_values(spec: Spec) -> dict[str, Any]:
+def spec_values(spec: Spec) -> Mapping[str, Any]:
     """Return a spec as JSON values, as a weights' card holds it."""
     return asdict(spec)

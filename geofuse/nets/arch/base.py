@@ -92,6 +92,6 @@ class Example(NamedTuple):
     """Axes of any size, by input and for "fused", with their names."""
 
 
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def plain(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a spec's values as its dataclass takes them, from JSON: lists become tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

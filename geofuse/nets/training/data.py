@@ -18,6 +18,7 @@ from torch import Tensor
 
 from geofuse.errors import WeightsError
 from geofuse.files import write_bytes
+from geofuse.nets.arch.base import plain
 
 PLANES = ("common", "own", "wanted", "base", "pan")
 FORMAT = 1
@@ -130,10 +131,7 @@ def load_pair(path: Path) -> TrainingPair:
         if values.pop("format") != FORMAT:
             raise KeyError("format")
         shifts = tuple((float(dy), float(dx)) for dy, dx in values.pop("shifts_px"))
-        lists: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        return TrainingPair(PairFacts(**lists, shifts_px=shifts), **tensors)
+        return TrainingPair(PairFacts(**plain(values), shifts_px=shifts), **tensors)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise WeightsError(f"no training pair ({error})", wanted="one made here", path=str(path)) from error
 
