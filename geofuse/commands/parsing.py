@@ -185,10 +185,11 @@ def section_of(kind: Callable[..., T], arguments: argparse.Namespace, options: I
 
 def refuse(arguments: argparse.Namespace, names: Sequence[str], *, because: str, wanted: str) -> None:
     """Refuse what was given though nothing would hear it; `names` are dests, spelled as flags in the error."""
+    values = [(name, getattr(arguments, name, None)) for name in names]
     said = [
         f"--{name.replace('_', '-')}"
-        for name in names
-        if getattr(arguments, name, None) not in (None, False, [])
+        for name, value in values
+        if value is not None and value is not False and value not in ("", [])
     ]
     if said:
         raise UsageError(f"{', '.join(said)} {because}", wanted=wanted, do="or leave it out")

@@ -1,4 +1,4 @@
-"""`geofuse serve`, `geofuse token` and `geofuse clip`."""
+"""`geofuse serve` and `geofuse token`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from geofuse.commands.common import add_switches, print_json
-from geofuse.commands.parsing import Parser, add_command
+from geofuse.commands.parsing import Parser, add_command, refuse
 from geofuse.commands.table import COMMANDS
 from geofuse.errors import UsageError
 
@@ -116,6 +116,7 @@ def _basemap(arguments: argparse.Namespace) -> Any:
 
     url = arguments.basemap
     if url is None:
+        refuse(arguments, ["basemap_credit"], because="without --basemap", wanted="--basemap URL")
         return None
     if not url.startswith(("http://", "https://")) or not all(key in url for key in ("{z}", "{x}", "{y}")):
         raise UsageError(f"--basemap {url}", wanted="an http address with {z}, {x} and {y}")
