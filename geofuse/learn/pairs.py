@@ -77,7 +77,7 @@ def _pair(
 ) -> TrainingPair | None:
     """Make the inputs of one window, over the whole blocks in its core; None where there are none."""
     model, ratio, k = view.observation, spec.ratio, spec.halo
-    axes = (patch.axis_y, patch.axis_x)
+    axes = (patch.target.axis_y, patch.target.axis_x)
     first = [network_levels.blocks_from(a, s, ratio) for a, s in zip(axes, model.shift_px, strict=True)]
     edges = [
         edge
@@ -103,10 +103,10 @@ def _pair(
     )
     at = slice(whole[0], whole[1]), slice(whole[2], whole[3])
     judged = (view.reduced.judged & np.isfinite(view.reduced.truth).all(axis=0))[at]
-    top, left = whole[0] - patch.fine_origin[0], whole[2] - patch.fine_origin[1]
+    top, left = whole[0] - patch.guides_origin[0], whole[2] - patch.guides_origin[1]
     height, width = whole[1] - whole[0], whole[3] - whole[2]
     levels = values["levels"]
-    pan = (patch.fine[:, top : top + height, left : left + width] - levels["pan_mean"]) / levels["pan_std"]
+    pan = (patch.guides[:, top : top + height, left : left + width] - levels["pan_mean"]) / levels["pan_std"]
     blocks = judged.reshape(height // ratio, ratio, width // ratio, ratio).all(axis=(1, 3))
     about = PairFacts(
         view.name,

@@ -74,7 +74,7 @@ def _full(
 ) -> Full:
     """Scale whole blocks of a patch's core: stack with its halo, MS under it, what of it is usable."""
     ratio, core = round(options.ratio), patch.core
-    axes = (patch.axis_y, patch.axis_x)
+    axes = (patch.target.axis_y, patch.target.axis_x)
     first = [network_levels.blocks_from(a, s, ratio) for a, s in zip(axes, model.shift_px, strict=True)]
     r0, c0 = (-((first[at] - core[2 * at]) // ratio) for at in (0, 1))
     r1, c1 = ((core[2 * at + 1] - first[at]) // ratio for at in (0, 1))
@@ -88,9 +88,9 @@ def _full(
         replace(patch, core=whole), {"levels": levels}, model, halo_px, options=options
     )
     centre, half = network_levels.range_of(levels)
-    top, left = r0 - patch.coarse_origin[0], c0 - patch.coarse_origin[1]
+    top, left = r0 - patch.target.origin[0], c0 - patch.target.origin[1]
     part = slice(top, top + r1 - r0), slice(left, left + c1 - c0)
-    ms = (patch.coarse[:, *part] - centre[:-1, None, None]) / half[:-1, None, None]
+    ms = (patch.target.values[:, *part] - centre[:-1, None, None]) / half[:-1, None, None]
     known, ok = None, usable
     if truth is None:
         ok = usable[part]

@@ -9,38 +9,62 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from geofuse.errors import MethodError
 from geofuse.geometry import AxisMap, Window
 from geofuse.methods.observation import Observation
 from geofuse.nets.choice import NetworkChoice
 
 
 @dataclass(frozen=True, slots=True)
-class Patch:
-    """What a method sees of a scene: a core to answer for, and enough around it on both grids.
+class Target:
+    """Bands on a coarse grid that take the guides' detail.
 
     Values are in DN less the band's pedestal (the DN of zero reflectance, where known); invalid ones are 0.
     """
 
-    fine: NDArray[Any]
-    """PAN (1, H, W), float32 or float64."""
-    fine_valid: NDArray[np.bool_]
-    """(H, W)."""
-    coarse: NDArray[Any]
-    """MS (B, h, w), float32 or float64."""
-    coarse_valid: NDArray[np.bool_]
+    values: NDArray[Any]
+    """(B, h, w), float32 or float64."""
+    valid: NDArray[np.bool_]
     """(h, w): valid in all bands."""
-    fine_origin: tuple[int, int]
-    """Output coordinates of fine[:, 0, 0]."""
-    coarse_origin: tuple[int, int]
-    """Coarse coordinates of coarse[:, 0, 0]."""
+    origin: tuple[int, int]
+    """Coarse coordinates of values[:, 0, 0]."""
     axis_y: AxisMap
     """Rows: coarse coordinate of an output row."""
     axis_x: AxisMap
     """Columns: coarse coordinate of an output column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a method sees of a scene: a core to answer for, and enough around it on every grid."""
+
+    guides: NDArray[Any]
+    """(P, H, W), float32 or float64, as `Target.values`: P = 1 and PAN in pansharpening."""
+    guides_valid: NDArray[np.bool_]
+    """(H, W): valid in all guide bands."""
+    guides_origin: tuple[int, int]
+    """Output coordinates of guides[:, 0, 0]."""
+    targets: tuple[Target, ...]
+    """What is sharpened, one for each pair of the plan."""
     core: Window
     """row0, row1, col0, col1 of the core in output coordinates."""
     valid: NDArray[np.bool_]
     """Validity of the output over the core."""
+
+    @property
+    def guide(self) -> NDArray[Any]:
+        """The guide (H, W) of a method that takes one band; MethodError where there are more."""
+        if len(self.guides) != 1:
+            raise MethodError(f"{len(self.guides)} guide bands", wanted="one, for a method that takes one")
+        plane: NDArray[Any] = self.guides[0]
+        return plane
+
+    @property
+    def target(self) -> Target:
+        """The target of a method that takes one; MethodError where there are more."""
+        if len(self.targets) != 1:
+            raise MethodError(f"{len(self.targets)} targets", wanted="one, for a method that takes one")
+        return self.targets[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +244,9 @@ def fused_core(
     """Return what a method makes of a patch's core (B, H, W): all of its detail, no back-projection."""
     made = method.apply(patch, params, observation, options=options, after=NOTHING_AFTER)
     row0, row1, col0, col1 = patch.core
-    return joined(
-        made.strips, np.empty((patch.coarse.shape[0], row1 - row0, col1 - col0), patch.coarse.dtype)
-    )
+    bands = sum(len(target.values) for target in patch.targets)
+    out = np.empty((bands, row1 - row0, col1 - col0), patch.guides.dtype)
+    return joined(made.strips, out)
 
 
 def joined(strips: Iterable[Strip], out: NDArray[Any]) -> NDArray[Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, Window, covered
-from geofuse.methods.base import After, Method, Options, Params, Patch
+from geofuse.methods.base import After, Method, Options, Params, Patch, Target
 from geofuse.methods.observation import Observation, axes_at, degrade, degrade_bands
 from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px
 from geofuse.methods.sharpen.closed_form import coarse_part, owned_window
@@ -78,19 +78,21 @@ def reduce_window(patch: Patch, usable: NDArray[np.bool_], observation: Observat
     window = owned_window(patch)
     part = coarse_part(patch, window)
     height, width = window[1] - window[0], window[3] - window[2]
-    axes = tuple(AxisMap(axis.scale, 0.5 * axis.scale - 0.5) for axis in (patch.axis_y, patch.axis_x))
+    axes = tuple(
+        AxisMap(axis.scale, 0.5 * axis.scale - 0.5) for axis in (patch.target.axis_y, patch.target.axis_x)
+    )
     rows, cols = int(height * axes[0].scale + 1e-9), int(width * axes[1].scale + 1e-9)
     if min(height, width) < LEAST_SIDE_CPX or min(rows, cols) < 2:
         return None
     pan, pan_valid = degrade(
-        patch.fine,
-        patch.fine_valid,
-        patch.fine_origin,
-        axes_at((patch.axis_y, patch.axis_x), observation.shift_px, observation.field),
+        patch.guides,
+        patch.guides_valid,
+        patch.guides_origin,
+        axes_at((patch.target.axis_y, patch.target.axis_x), observation.shift_px, observation.field),
         window,
         gain=observation.joint_gain,
     )
-    truth, valid = patch.coarse[:, *part], patch.coarse_valid[part]
+    truth, valid = patch.target.values[:, *part], patch.target.valid[part]
     pad = math.ceil(8.0 / min(axes[0].scale, axes[1].scale)) + 8
     around = ((0, 0), (pad, pad), (pad, pad))
     coarse, coarse_valid = degrade_bands(
@@ -130,17 +132,20 @@ def patches_of(
         under_y = _under(reduced.axes[0], grown[0], grown[1]) + coarse_cpx
         under_x = _under(reduced.axes[1], grown[2], grown[3]) + coarse_cpx
         inner = slice(grown[0] + fine_px, grown[1] + fine_px), slice(grown[2] + fine_px, grown[3] + fine_px)
+        target = Target(
+            values=coarse,
+            valid=coarse_valid,
+            origin=(-coarse_cpx, -coarse_cpx),
+            axis_y=reduced.axes[0],
+            axis_x=reduced.axes[1],
+        )
         patch = Patch(
-            fine,
-            fine_valid,
-            coarse,
-            coarse_valid,
-            (-fine_px, -fine_px),
-            (-coarse_cpx, -coarse_cpx),
-            reduced.axes[0],
-            reduced.axes[1],
-            grown,
-            fine_valid[inner] & coarse_valid[np.ix_(under_y, under_x)],
+            guides=fine,
+            guides_valid=fine_valid,
+            guides_origin=(-fine_px, -fine_px),
+            targets=(target,),
+            core=grown,
+            valid=fine_valid[inner] & coarse_valid[np.ix_(under_y, under_x)],
         )
         found.append((patch, (top, bottom, cols[0], cols[1])))
     return found
@@ -238,13 +243,17 @@ def try_methods(
 def _placed(patch: Patch, core: Window, number: int) -> tuple[Patch, Window]:
     """Give a window a place of its own, so that methods whose fit has folds of its own see windows as folds."""
     down, right = APART_CPX * (number % 2), APART_CPX * (number // 2 % 2)
-    rows, cols = round(down / patch.axis_y.scale), round(right / patch.axis_x.scale)
+    rows, cols = round(down / patch.target.axis_y.scale), round(right / patch.target.axis_x.scale)
+    target = replace(
+        patch.target,
+        origin=(patch.target.origin[0] + down, patch.target.origin[1] + right),
+        axis_y=_shifted(patch.target.axis_y, rows, down),
+        axis_x=_shifted(patch.target.axis_x, cols, right),
+    )
     placed = replace(
         patch,
-        fine_origin=(patch.fine_origin[0] + rows, patch.fine_origin[1] + cols),
-        coarse_origin=(patch.coarse_origin[0] + down, patch.coarse_origin[1] + right),
-        axis_y=_shifted(patch.axis_y, rows, down),
-        axis_x=_shifted(patch.axis_x, cols, right),
+        guides_origin=(patch.guides_origin[0] + rows, patch.guides_origin[1] + cols),
+        targets=(target,),
         core=_moved(patch.core, rows, cols),
     )
     return placed, _moved(core, rows, cols)

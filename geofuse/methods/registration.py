@@ -75,8 +75,8 @@ def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> MatchSample
     for patch, mask in zip(patches, usable, strict=True):
         row0, row1, col0, col1 = inner = owned_window(patch)
         part = coarse_part(patch, (row0 - 1, row1 + 1, col0 - 1, col1 + 1))
-        planes = patch.coarse[:, *part].astype(np.float64)
-        ok = patch.coarse_valid[part] & mask[part]
+        planes = patch.target.values[:, *part].astype(np.float64)
+        ok = patch.target.valid[part] & mask[part]
         use = ndimage.minimum_filter(ok, 3)[1:-1, 1:-1] & _pan_around(patch, inner)
         height, width = use.shape
         down, across = max(1, round(height / side)), max(1, round(width / side))
@@ -98,15 +98,16 @@ def make_sample(patches: Sequence[Patch], usable: Sequence[Mask]) -> MatchSample
 
 def _pan_around(patch: Patch, window: Window) -> Mask:
     """Whether the PAN pixels that any likely candidate touches are valid, for each coarse pixel."""
-    if patch.fine_valid.all():
+    if patch.guides_valid.all():
         return np.ones((window[1] - window[0], window[3] - window[2]), np.bool_)
     from scipy import ndimage
 
-    ratio = 1.0 / min(patch.axis_y.scale, patch.axis_x.scale)
+    ratio = 1.0 / min(patch.target.axis_y.scale, patch.target.axis_x.scale)
     reach = SEARCH_PX + gaussian_reach_px(0.25, ratio) + math.ceil(ratio)
-    whole = ndimage.minimum_filter(patch.fine_valid, 2 * reach + 1)
-    rows = _under(patch.axis_y.offset, patch.axis_y.scale, window[:2], patch.fine_origin[0], whole.shape[0])
-    cols = _under(patch.axis_x.offset, patch.axis_x.scale, window[2:], patch.fine_origin[1], whole.shape[1])
+    whole = ndimage.minimum_filter(patch.guides_valid, 2 * reach + 1)
+    down, across, (top, left) = patch.target.axis_y, patch.target.axis_x, patch.guides_origin
+    rows = _under(down.offset, down.scale, window[:2], top, whole.shape[0])
+    cols = _under(across.offset, across.scale, window[2:], left, whole.shape[1])
     out: Mask = whole[np.ix_(rows, cols)]
     return out
 
@@ -141,11 +142,11 @@ def _degraded(window: MatchWindow, shift: Shift, gain: float) -> Floats:
     """Return PAN as the coarse sensor would see it over a window and one pixel around it (h + 2, w + 2)."""
     patch = window.patch
     own = shift[0] + window.lead_px[0], shift[1] + window.lead_px[1]
-    axes = axes_at((patch.axis_y, patch.axis_x), own)
+    axes = axes_at((patch.target.axis_y, patch.target.axis_x), own)
     row0, row1, col0, col1 = window.inner
     rows = gaussian_taps(axes[0], gain, row0 - 1, row1 + 1)
     cols = gaussian_taps(axes[1], gain, col0 - 1, col1 + 1)
-    return np.asarray(resample(patch.fine, rows, cols, patch.fine_origin)[0], np.float64)
+    return np.asarray(resample(patch.guides, rows, cols, patch.guides_origin)[0], np.float64)
 
 
 def pan_values(sample: MatchSample, shift: Shift, gain: float) -> Floats:

@@ -78,27 +78,27 @@ def ground_of(plan: Plan) -> Ground:
     height, width = plan.grid.height, plan.grid.width
     patch = read_patch(plan, (0, height, 0, width), job.pedestal)
     bands = [plan.pair.target.bands[index] for index in plan.pair.bands]
-    pan_band = plan.pair.guide.bands[0]
+    pan_band = plan.pair.guide_band
     known = all(band.gain is not None and band.offset is not None for band in (*bands, pan_band))
     gain = np.array([band.gain or 1.0 for band in bands]) if known else np.ones(len(bands))
-    top, left = (-start for start in patch.fine_origin)
+    top, left = (-start for start in patch.guides_origin)
     fine, fine_valid = (
-        image[..., top : top + height, left : left + width] for image in (patch.fine, patch.fine_valid)
+        image[..., top : top + height, left : left + width] for image in (patch.guides, patch.guides_valid)
     )
     pan = fine.astype(np.float64) * (pan_band.gain or 1.0 if known else 1.0)
-    coarse = patch.coarse.astype(np.float64) * gain[:, None, None]
+    coarse = patch.target.values.astype(np.float64) * gain[:, None, None]
     axes = (plan.pair.axis_y, plan.pair.axis_x)
-    filled = fill(coarse, patch.coarse_valid, FILL_CPX)
+    filled = fill(coarse, patch.target.valid, FILL_CPX)
     window = _seen_whole(axes, job.observation, (height, width))
-    rows = slice(window[0] - patch.coarse_origin[0], window[1] - patch.coarse_origin[0])
-    cols = slice(window[2] - patch.coarse_origin[1], window[3] - patch.coarse_origin[1])
+    rows = slice(window[0] - patch.target.origin[0], window[1] - patch.target.origin[0])
+    cols = slice(window[2] - patch.target.origin[1], window[3] - patch.target.origin[1])
     return Ground(
         pan=pan,
         valid=patch.valid,
-        upsampled=upsample_bands(filled, patch.coarse_origin, axes, (0, height, 0, width), job.observation),
+        upsampled=upsample_bands(filled, patch.target.origin, axes, (0, height, 0, width), job.observation),
         pan_low=_pan_low(pan, fine_valid, axes, job.observation),
         seen=coarse[:, rows, cols],
-        seen_valid=patch.coarse_valid[rows, cols],
+        seen_valid=patch.target.valid[rows, cols],
         seen_window=window,
         axes=axes,
         observation=job.observation,

@@ -164,7 +164,7 @@ def _images(plan: Plan, reduction: Reduction, observation: Observation) -> dict[
     pan_seen = Observation((observation.joint_gain,), observation.shift_px)
     pan = seen_in(
         guide,
-        (0,),
+        plan.pair.guide_bands,
         plan.pair.origin,
         axes=(plan.pair.axis_y, plan.pair.axis_x),
         window=window,
@@ -179,7 +179,7 @@ def _images(plan: Plan, reduction: Reduction, observation: Observation) -> dict[
         observation=Observation(observation.mtf_gain),
     )
     fine_grid = cut_grid(target.grid, window)
-    pan_nodata = _pan_nodata(guide.bands[0], plan.spec.nodata)
+    pan_nodata = _pan_nodata(plan.pair.guide_band, plan.spec.nodata)
     return {
         "pan": SimulatedImage(*pan, fine_grid, guide.bands[:1], pan_nodata),
         "ms": SimulatedImage(

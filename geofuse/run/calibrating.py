@@ -26,7 +26,7 @@ from geofuse.run.planning import check_out, make_plan, plan_on
 from geofuse.run.product_files import read_record
 from geofuse.run.progress import Progress, silent
 from geofuse.run.request import Request, changed, selection
-from geofuse.run.sampling import read_sample, sample_cores
+from geofuse.run.sampling import of_one_guide, read_sample, sample_cores, with_bands
 from geofuse.scenes.bands import select_bands
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
@@ -153,7 +153,7 @@ def _estimate(
     gains = plan.pair.observation.mtf_gain
     strongest = _spread(len(gains))
     found = calibrate(
-        [replace(patch, coarse=patch.coarse[strongest]) for patch, _ in windows],
+        [with_bands(of_one_guide(patch), strongest) for patch, _ in windows],
         [usable for _, usable in windows],
         prior_gain=[gains[index] for index in strongest],
         origin=plan.pair.origin,
@@ -239,7 +239,7 @@ def _trials(
     """Hold out: the method asked for, or all that `auto` chooses from; a network beside ridge, shown to the gate."""
     reduced: list[Reduced] = []
     for patch, usable in windows:
-        one = reduce_window(replace(patch, coarse=patch.coarse[list(places)]), usable, observation)
+        one = reduce_window(with_bands(patch, list(places)), usable, observation)
         if one is not None:
             reduced.append(one)
     names = (

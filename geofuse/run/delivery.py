@@ -19,7 +19,7 @@ from geofuse.files import sha256_of, write_faults, write_json
 from geofuse.locks import locked
 from geofuse.rasters import ledger
 from geofuse.rasters.cog import objects
-from geofuse.rasters.cog.objects import Target
+from geofuse.rasters.cog.objects import StoreTarget
 from geofuse.run.executors import Executor
 from geofuse.run.fuse import fuse_to_cog
 from geofuse.run.plan import Plan, fingerprint
@@ -28,7 +28,7 @@ from geofuse.run.progress import Progress, silent
 from geofuse.version import __version__
 
 
-def target_from(address: str, work: str | os.PathLike[str] | None) -> Target | None:
+def target_from(address: str, work: str | os.PathLike[str] | None) -> StoreTarget | None:
     """Return the place in an object store that an address names; None where it is a file's.
 
     ``work`` is where parts lie until they are uploaded; the user's cache where not given. UsageError for a folder for
@@ -45,7 +45,7 @@ def target_from(address: str, work: str | os.PathLike[str] | None) -> Target | N
     )
 
 
-def prepare(target: Target) -> None:
+def prepare(target: StoreTarget) -> None:
     """Make the folder of a target's work, and see that the store answers.
 
     Where a product is there already its record is fetched, so that what was measured for it is not measured
@@ -62,7 +62,7 @@ def prepare(target: Target) -> None:
 
 
 def fuse_to_object(
-    plan: Plan, target: Target, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
+    plan: Plan, target: StoreTarget, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
 ) -> dict[str, Any]:
     """Run a plan into an object store; returns the provenance.
 
@@ -84,12 +84,12 @@ def fuse_to_object(
     return record
 
 
-def _lock(target: Target) -> Path:
+def _lock(target: StoreTarget) -> Path:
     """Return what is locked while this machine makes and uploads the product."""
     return target.local.with_name(f"{target.local.stem}.upload")
 
 
-def _tidy(target: Target) -> None:
+def _tidy(target: StoreTarget) -> None:
     """Remove the folder of the work where there is no work in it but the record that was fetched."""
     folder = target.local.parent
     fetched = {ledger.json_path(target.local).name, f".{_lock(target).name}.lock"}
@@ -97,7 +97,7 @@ def _tidy(target: Target) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def verify_object(target: Target) -> dict[str, Any]:
+def verify_object(target: StoreTarget) -> dict[str, Any]:
     """Download a product with its companions and check it as one on a disk; returns its record.
 
     Raises VerifyError, BucketError, StoreError, WriteError.
@@ -123,7 +123,7 @@ def verify_object(target: Target) -> dict[str, Any]:
     return record
 
 
-def finish_half_object(target: Target) -> None:
+def finish_half_object(target: StoreTarget) -> None:
     """Give companions their names where a run died right after its tif appeared."""
     waiting = [key for key in objects.names_under(target, _staging(target)) if key.endswith(".json")]
     there = objects.head(target, target.key) if waiting else None
@@ -139,7 +139,7 @@ def finish_half_object(target: Target) -> None:
 class InStore:
     """A product in an object store, with checksums as they were uploaded."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: StoreTarget) -> None:
         self.target, self.place, self.name = target, target.uri, target.local.name
 
     def settle(self) -> None:
@@ -169,14 +169,14 @@ class InStore:
         )
 
 
-def _try_to_write(target: Target) -> None:
+def _try_to_write(target: StoreTarget) -> None:
     """Find out before the work whether the store would take it."""
     key = f"{_staging(target)}/started.json"
     objects.put_json(target, key, {"geofuse": __version__})
     objects.remove(target, key)
 
 
-def _upload(target: Target, record: dict[str, Any], progress: Progress) -> None:
+def _upload(target: StoreTarget, record: dict[str, Any], progress: Progress) -> None:
     """Upload a finished product: companions under the fingerprint's name, the tif, then the companions' names."""
     local = target.local
     assets = dict(asset_paths(local, record))
@@ -192,17 +192,17 @@ def _upload(target: Target, record: dict[str, Any], progress: Progress) -> None:
     _name_companions(target, record)
 
 
-def _name_companions(target: Target, record: dict[str, Any]) -> None:
+def _name_companions(target: StoreTarget, record: dict[str, Any]) -> None:
     for path in companions(target.local, mask="mask" in record["assets"]):
         staged = _staged(target, path, record)
         if objects.head(target, staged) is not None:
             objects.rename(target, staged, target.beside(path.name))
 
 
-def _staging(target: Target) -> str:
+def _staging(target: StoreTarget) -> str:
     """Return the folder of the bucket where companions wait."""
     return target.beside(ledger.parts_dir(target.local).name)
 
 
-def _staged(target: Target, path: Path, record: dict[str, Any]) -> str:
+def _staged(target: StoreTarget, path: Path, record: dict[str, Any]) -> str:
     return f"{_staging(target)}/{record['fingerprint']}{path.name.removeprefix(target.local.stem)}"

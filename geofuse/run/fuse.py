@@ -25,6 +25,7 @@ from geofuse.run.plan import Plan, collect_blocks, fingerprint, plan_from_json, 
 from geofuse.run.progress import Progress, silent
 from geofuse.run.record import provenance
 from geofuse.run.sampling import sample_cores
+from geofuse.run.takes import check_takes
 from geofuse.run.tiles import Tile
 from geofuse.tables import check_plugins
 from geofuse.version import __version__
@@ -57,6 +58,7 @@ class Fusing:
     stage = "fuse"
 
     def __init__(self, plan: Plan) -> None:
+        check_takes(table.get(plan.method).about, len(plan.pair.guide_bands), targets=len(plan.pairs))
         self.plan, self.key = plan, fingerprint(plan, __version__)
         check_plugins(plan.plugins)
         self.inputs, self.data, self.mask = plan.inputs, plan.spec, plan.mask
@@ -160,7 +162,7 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
         after=After(plan.rounds, plan.shares),
     )
     counts = {"valid": int(valid.sum()), "saturated": 0, "moved": 0}
-    pixels = np.empty((*valid.shape, len(plan.pair.bands)), plan.spec.dtype)
+    pixels = np.empty((*valid.shape, plan.spec.bands), plan.spec.dtype)
     for rows, part in made.strips:
         _, saturated, moved = finish(
             part, valid[rows], job.pedestal, dtype=plan.spec.dtype, nodata=plan.spec.nodata, out=pixels[rows]

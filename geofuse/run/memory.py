@@ -26,10 +26,17 @@ COMPRESSED_SHARE = 0.5
 
 
 def task_bytes(
-    tile_px: int, bands: int, itemsize: int, *, reach: tuple[int, int], ratio: float, lows: int
+    tile_px: int,
+    bands: int,
+    itemsize: int,
+    *,
+    reach: tuple[int, int],
+    ratio: float,
+    lows: int,
+    guides: int = 1,
 ) -> int:
     """Estimate the peak memory of one task: patch, upsampled strips, result, stored pixels, encoded blocks."""
-    fine = (tile_px + 2 * reach[0]) ** 2 * (4 + 2 + 2)
+    fine = (tile_px + 2 * reach[0]) ** 2 * (guides * (4 + 2) + 2)
     coarse = (tile_px / ratio + 2 * reach[1] + 4) ** 2 * (bands + lows) * (4 + 4 + 4)
     core = tile_px**2
     result = core * bands * (max(4, itemsize) + itemsize) + core * (2 + 8 * min(lows, 1))
@@ -63,6 +70,7 @@ def task_bytes_of(plan: Plan, side: int) -> int:
         reach=plan.reach,
         ratio=plan.options.ratio,
         lows=lows,
+        guides=len(plan.pair.guide_bands),
     )
     return wide * (core + _network_bytes(plan, side)) + _input_block_bytes(plan)
 

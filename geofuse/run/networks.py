@@ -157,10 +157,10 @@ def noise_sigma(windows: Sequence[Patch], *, whole: bool) -> NDArray[np.float64]
     """
     found: list[NDArray[np.float64]] = []
     for patch in windows:
-        planes = patch.coarse.astype(np.float64)
+        planes = patch.target.values.astype(np.float64)
         rows = planes[:, :-2] - 2.0 * planes[:, 1:-1] + planes[:, 2:]
         curved = np.abs(rows[:, :, :-2] - 2.0 * rows[:, :, 1:-1] + rows[:, :, 2:])
-        valid = patch.coarse_valid
+        valid = patch.target.valid
         seen = valid[1:-1, 1:-1] & valid[:-2, :-2] & valid[2:, 2:] & valid[:-2, 2:] & valid[2:, :-2]
         step = NOISE_BLOCK_CPX
         height, width = (size // step * step for size in seen.shape)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.geometry import AxisMap, nearest
-from geofuse.methods.base import Options, Patch
+from geofuse.geometry import AxisMap, Window, nearest
+from geofuse.methods.base import Options, Patch, Target
 from geofuse.methods.observation import Observation
 from geofuse.rasters.image import Band
 from geofuse.rasters.pixels import read_window
-from geofuse.run.plan import Plan
+from geofuse.run.plan import Pair, Plan
 from geofuse.scenes.quality import flags_of
 
 NODATA_FLAG, SATURATED_FLAG = 1, 2
@@ -34,9 +34,8 @@ class Job:
 
 def job_of(plan: Plan) -> Job:
     """Return what a plan's tasks share."""
-    pair = plan.pair
-    pedestal = np.array([pedestal_of(pair.target.bands[index]) for index in pair.bands])
-    return Job(plan.options, pair.observation, pedestal)
+    bands = [pair.target.bands[index] for pair in plan.pairs for index in pair.bands]
+    return Job(plan.options, plan.pair.observation, np.array([pedestal_of(band) for band in bands]))
 
 
 def pedestal_of(band: Band) -> float:
@@ -53,43 +52,51 @@ def coarse_span(axis: AxisMap, start: int, stop: int, margin_cpx: int) -> tuple[
     return first - margin_cpx, last + 1 + margin_cpx
 
 
-def read_patch(plan: Plan, core: tuple[int, int, int, int], pedestal: NDArray[np.float64]) -> Patch:
-    """Read what a method needs for a core, in output coordinates."""
+def read_patch(plan: Plan, core: Window, pedestal: NDArray[np.float64]) -> Patch:
+    """Read what a method needs for a core, in output coordinates; ``pedestal`` is that of all bands in their order."""
     fine_px, coarse_cpx = plan.reach
     row0, row1, col0, col1 = core
-    top, left = plan.pair.origin
-    fine, fine_valid = read_window(
-        plan.pair.guide,
-        (0,),
-        (
-            top + row0 - fine_px,
-            top + row1 + fine_px,
-            left + col0 - fine_px,
-            left + col1 + fine_px,
-        ),
-    )
-    rows = coarse_span(plan.pair.axis_y, row0, row1, coarse_cpx)
-    cols = coarse_span(plan.pair.axis_x, col0, col1, coarse_cpx)
-    coarse, coarse_valid = read_window(plan.pair.target, plan.pair.bands, (*rows, *cols))
-    kind = np.result_type(fine.dtype, coarse.dtype)
-    pan_pedestal = np.array([pedestal_of(plan.pair.guide.bands[0])])
-    patch_coarse = _less(coarse.astype(kind, copy=False), coarse_valid, pedestal)
-    height, width = plan.pair.target.grid.height, plan.pair.target.grid.width
-    under_y = nearest(plan.pair.axis_y, row0, row1, height) - rows[0]
-    under_x = nearest(plan.pair.axis_x, col0, col1, width) - cols[0]
+    first = plan.pair
+    top, left = first.origin
+    window = (top + row0 - fine_px, top + row1 + fine_px, left + col0 - fine_px, left + col1 + fine_px)
+    guides, guides_valid = read_window(first.guide, first.guide_bands, window)
+    read = [_read_target(pair, core, coarse_cpx) for pair in plan.pairs]
+    kind = np.result_type(guides.dtype, *(values.dtype for values, _, _ in read))
+    of_guides = np.array([pedestal_of(first.guide.bands[index]) for index in first.guide_bands])
     inner = slice(fine_px, fine_px + row1 - row0), slice(fine_px, fine_px + col1 - col0)
+    output_valid, targets, done = guides_valid[inner], [], 0
+    for pair, (values, valid, origin) in zip(plan.pairs, read, strict=True):
+        own = pedestal[done : done + len(pair.bands)]
+        done += len(pair.bands)
+        values = _less(values.astype(kind, copy=False), valid, own)
+        targets.append(Target(values, valid, origin, axis_y=pair.axis_y, axis_x=pair.axis_x))
+        output_valid = output_valid & valid[_under(pair, core, origin)]
     return Patch(
-        fine=_less(fine.astype(kind, copy=False), fine_valid, pan_pedestal),
-        fine_valid=fine_valid,
-        coarse=patch_coarse,
-        coarse_valid=coarse_valid,
-        fine_origin=(row0 - fine_px, col0 - fine_px),
-        coarse_origin=(rows[0], cols[0]),
-        axis_y=plan.pair.axis_y,
-        axis_x=plan.pair.axis_x,
+        guides=_less(guides.astype(kind, copy=False), guides_valid, of_guides),
+        guides_valid=guides_valid,
+        guides_origin=(row0 - fine_px, col0 - fine_px),
+        targets=tuple(targets),
         core=core,
-        valid=fine_valid[inner] & coarse_valid[np.ix_(under_y, under_x)],
+        valid=output_valid,
     )
+
+
+def _read_target(
+    pair: Pair, core: Window, margin_cpx: int
+) -> tuple[NDArray[Any], NDArray[np.bool_], tuple[int, int]]:
+    """Read a target's stored values under a core, where all are valid, and where they begin."""
+    rows = coarse_span(pair.axis_y, core[0], core[1], margin_cpx)
+    cols = coarse_span(pair.axis_x, core[2], core[3], margin_cpx)
+    values, valid = read_window(pair.target, pair.bands, (*rows, *cols))
+    return values, valid, (rows[0], cols[0])
+
+
+def _under(pair: Pair, core: Window, origin: tuple[int, int]) -> tuple[NDArray[np.int64], ...]:
+    """Return where, in planes from ``origin`` on, the coarse pixels under a core's pixels lie."""
+    grid = pair.target.grid
+    rows = nearest(pair.axis_y, core[0], core[1], grid.height) - origin[0]
+    cols = nearest(pair.axis_x, core[2], core[3], grid.width) - origin[1]
+    return np.ix_(rows, cols)
 
 
 def _less(values: NDArray[Any], valid: NDArray[np.bool_], pedestal: NDArray[np.float64]) -> NDArray[Any]:
@@ -116,20 +123,21 @@ def mask_of(plan: Plan, patch: Patch, pedestal: NDArray[np.float64]) -> NDArray[
 
 
 def _saturated(plan: Plan, patch: Patch, pedestal: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether PAN or a band is at its detector's limit, over the core."""
+    """Whether a guide or a band is at its detector's limit, over the core."""
     row0, row1, col0, col1 = patch.core
-    coarse = np.zeros(patch.coarse_valid.shape, np.bool_)
-    for plane, index, base in zip(patch.coarse, plan.pair.bands, pedestal, strict=True):
-        limit = plan.pair.target.bands[index].saturation
-        if limit is not None:
-            coarse |= plane >= limit - base
-    height, width = plan.pair.target.grid.height, plan.pair.target.grid.width
-    under_y = nearest(plan.pair.axis_y, row0, row1, height) - patch.coarse_origin[0]
-    under_x = nearest(plan.pair.axis_x, col0, col1, width) - patch.coarse_origin[1]
-    saturated = coarse[np.ix_(under_y, under_x)]
-    pan = plan.pair.guide.bands[0]
-    if pan.saturation is not None:
-        top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
-        inner = patch.fine[0, top : top + row1 - row0, left : left + col1 - col0]
-        saturated |= inner >= pan.saturation - pedestal_of(pan)
+    saturated, done = np.zeros(patch.valid.shape, np.bool_), 0
+    for pair, target in zip(plan.pairs, patch.targets, strict=True):
+        coarse = np.zeros(target.valid.shape, np.bool_)
+        for plane, index in zip(target.values, pair.bands, strict=True):
+            limit = pair.target.bands[index].saturation
+            if limit is not None:
+                coarse |= plane >= limit - pedestal[done]
+            done += 1
+        saturated |= coarse[_under(pair, patch.core, target.origin)]
+    top, left = row0 - patch.guides_origin[0], col0 - patch.guides_origin[1]
+    inner = patch.guides[:, top : top + row1 - row0, left : left + col1 - col0]
+    for plane, index in zip(inner, plan.pair.guide_bands, strict=True):
+        band = plan.pair.guide.bands[index]
+        if band.saturation is not None:
+            saturated |= plane >= band.saturation - pedestal_of(band)
     return saturated & patch.valid

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from geofuse.errors import MethodError
 from geofuse.geometry import AxisMap
 from geofuse.methods.base import Options
 from geofuse.methods.observation import Observation
 from geofuse.nouns import from_json, to_json
 from geofuse.rasters.block_cache import ROOM_BYTES, cell_shape
 from geofuse.rasters.cog import CogSpec, spec_from_json, spec_to_json
-from geofuse.rasters.image import Grid, Image
+from geofuse.rasters.image import Band, Grid, Image
 from geofuse.rasters.sniffing import Identity
 from geofuse.run.tiles import Tile, tiles_of
 from geofuse.scenes.scene import Scene
@@ -48,6 +49,13 @@ class Pair:
     """Coarse column of an output column."""
     observation: Observation
     """How the target came from what the guide shows."""
+
+    @property
+    def guide_band(self) -> Band:
+        """The band of a guide of one, such as PAN; MethodError where more are looked at."""
+        if len(self.guide_bands) != 1:
+            raise MethodError(f"{len(self.guide_bands)} guide bands", wanted="a guide of one band")
+        return self.guide.bands[self.guide_bands[0]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from geofuse.errors import MemoryLimitError, MethodError, UsageError
+from geofuse.errors import MemoryLimitError, UsageError
 from geofuse.methods import base, table
 from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen.back_projection import margin_px
@@ -30,6 +30,7 @@ from geofuse.run.plan import Pair, Plan
 from geofuse.run.product_files import check_disk, check_place
 from geofuse.run.product_spec import data_spec, dtype_of, encoding_notes, mask_spec
 from geofuse.run.request import Request
+from geofuse.run.takes import check_takes
 from geofuse.run.tiles import BLOCK_PX, checked_tile_px, tiles_of
 from geofuse.scenes.bands import select_bands
 from geofuse.scenes.readers.table import READERS
@@ -55,7 +56,7 @@ def plan_on(headers: Headers, request: Request, found: Findings | None = None) -
     method = table.get(found.method if found else request.fuse.method)
     bands = select_bands(scene, request.scene.bands)
     looked_at = tuple(range(len(relation.guide.bands)))
-    _check_takes(method.about, len(looked_at), targets=1)
+    check_takes(method.about, len(looked_at), targets=1)
     chosen = [relation.target.bands[index] for index in bands]
     found = found or Findings(
         method.about.name,
@@ -142,28 +143,6 @@ def _options(pair: Pair, request: Request, about: base.About, found: Findings, g
         weights=_weights(request, len(chosen)) if "weights" in about.hears else None,
         network=network,
     )
-
-
-def _check_takes(about: base.About, guide_bands: int, *, targets: int) -> None:
-    """Refuse more, or less, than the method can be given, naming those that take it."""
-
-    def fits(takes: base.Takes) -> bool:
-        pairs = ((guide_bands, takes.guide_bands), (targets, takes.targets))
-        return all(least <= count <= (most or count) for count, (least, most) in pairs)
-
-    if fits(about.takes):
-        return
-    others = [name for name in table.names() if fits(table.get(name).about.takes)]
-    raise MethodError(
-        f"{about.name} with guides of {guide_bands} bands and {targets} groups of bands to sharpen",
-        wanted=f"what it takes: guides of {_count(about.takes.guide_bands)}, groups {_count(about.takes.targets)}",
-        do=f"choose {' or '.join(others)}" if others else "no method that is installed takes it",
-    )
-
-
-def _count(limits: tuple[int, int | None]) -> str:
-    least, most = limits
-    return str(least) if most == least else f"{least} or more" if most is None else f"{least} to {most}"
 
 
 def _encoding(request: Request) -> dict[str, Any]:

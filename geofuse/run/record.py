@@ -13,7 +13,7 @@ from geofuse.nouns import to_json
 from geofuse.rasters.cog import encoding_of
 from geofuse.rasters.image import Band
 from geofuse.rasters.sniffing import Identity
-from geofuse.run.plan import Plan
+from geofuse.run.plan import Pair, Plan
 from geofuse.run.product_files import Asset
 from geofuse.run.record_inputs import Used, input_records, scene_record
 from geofuse.version import __version__
@@ -54,7 +54,7 @@ def provenance(
         "plugins": [asdict(one) for one in plan.plugins],
         "calibration": plan.calibration,
         "radiometry": {
-            "pan": radiometry(plan.pair.guide.bands[0]),
+            **_guides(plan.pair),
             "bands": [radiometry(band) for band in bands],
         },
         "parameters": {
@@ -89,6 +89,12 @@ def images_read(plan: Plan) -> tuple[Used, ...]:
         read += [one for one in both if one not in read]
     quality = plan.scene.find("quality")
     return (*read, *([(quality, (0,))] if quality else []))
+
+
+def _guides(pair: Pair) -> dict[str, Any]:
+    """Return what is known of the guide's scale: PAN's, or that of every band of a wider guide."""
+    known = [radiometry(pair.guide.bands[index]) for index in pair.guide_bands]
+    return {"pan": known[0]} if len(known) == 1 else {"guides": known}
 
 
 def _injection(plan: Plan) -> dict[str, float]:

@@ -141,11 +141,23 @@ def _bright(values: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.asarray(usable & (bright > middle + BRIGHT_SPREADS * max(0.5 * (high - low), 1e-9)))
 
 
+def of_one_guide(patch: Patch) -> Patch:
+    """Return a patch whose guide is the mean of its guides' bands: what a pair is registered by."""
+    if len(patch.guides) == 1:
+        return patch
+    return replace(patch, guides=patch.guides.mean(axis=0, keepdims=True))
+
+
+def with_bands(patch: Patch, places: list[int]) -> Patch:
+    """Return a patch with these bands of its target."""
+    return replace(patch, targets=(replace(patch.target, values=patch.target.values[places]),))
+
+
 def read_sample(plan: Plan, core: Window, reach: tuple[int, int]) -> tuple[Patch, NDArray[np.bool_]]:
     """Read a window's patch with a halo, and where its coarse pixels may be used for measuring."""
     pedestal = np.array([pedestal_of(plan.pair.target.bands[index]) for index in plan.pair.bands])
     patch = read_patch(replace(plan, reach=reach), core, pedestal)
-    height, width = patch.coarse_valid.shape
-    top, left = patch.coarse_origin
-    raw = patch.coarse + pedestal[:, None, None]
-    return patch, usable_coarse(plan, raw, patch.coarse_valid, (top, top + height, left, left + width))
+    height, width = patch.target.valid.shape
+    top, left = patch.target.origin
+    raw = patch.target.values + pedestal[:, None, None]
+    return patch, usable_coarse(plan, raw, patch.target.valid, (top, top + height, left, left + width))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, covered, moved, nearest
-from geofuse.methods.base import Method, Options, Params, Patch, fused_core
+from geofuse.methods.base import Method, Options, Params, Patch, Target, fused_core
 from geofuse.methods.observation import Observation
 from geofuse.methods.sums import merge
 from geofuse.methods.table import get
@@ -197,14 +197,17 @@ class Cutter:
         fine = slice(row0, row1 + 2 * self.fine_px), slice(col0, col1 + 2 * self.fine_px)
         (top, rows), (left, cols) = self._around(under_y), self._around(under_x)
         return Patch(
-            fine=self.fine[:, *fine].copy(),
-            fine_valid=self.fine_valid[fine].copy(),
-            coarse=self.coarse[:, rows, cols].copy(),
-            coarse_valid=self.coarse_valid[rows, cols].copy(),
-            fine_origin=(row0 - self.fine_px, col0 - self.fine_px),
-            coarse_origin=(top, left),
-            axis_y=self.scene.axes[0],
-            axis_x=self.scene.axes[1],
+            guides=self.fine[:, *fine].copy(),
+            guides_valid=self.fine_valid[fine].copy(),
+            guides_origin=(row0 - self.fine_px, col0 - self.fine_px),
+            targets=(
+                Target(
+                    self.coarse[:, rows, cols].copy(),
+                    self.coarse_valid[rows, cols].copy(),
+                    (top, left),
+                    *self.scene.axes,
+                ),
+            ),
             core=core,
             valid=self.scene.fine_valid[row0:row1, col0:col1]
             & self.scene.coarse_valid[np.ix_(under_y, under_x)],

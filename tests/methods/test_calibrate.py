@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from geofuse.geometry import axis_from_grids
 from geofuse.landscape.camera import Camera, observe
-from geofuse.methods.base import Patch
+from geofuse.methods.base import Patch, Target
 from geofuse.methods.calibrate import Estimate, calibrate
 from geofuse.methods.registration import calibration_reach, highpass
 
@@ -43,12 +43,8 @@ def patch_of(pan: NDArray, ms: NDArray, ratio: int) -> Patch:
     return Patch(
         fine,
         np.ones(fine.shape[1:], np.bool_),
-        coarse,
-        np.ones(coarse.shape[1:], np.bool_),
         (-fine_px, -fine_px),
-        (-coarse_cpx, -coarse_cpx),
-        axis,
-        axis,
+        (Target(coarse, np.ones(coarse.shape[1:], np.bool_), (-coarse_cpx, -coarse_cpx), axis, axis),),
         (0, height, 0, width),
         np.ones((height, width), np.bool_),
     )
@@ -57,7 +53,7 @@ def patch_of(pan: NDArray, ms: NDArray, ratio: int) -> Patch:
 def found(pan: NDArray, ms: NDArray, ratio: int, usable: NDArray[np.bool_] | None = None) -> Estimate:
     """Calibrate a pair."""
     patch = patch_of(pan, ms, ratio)
-    mask = np.ones(patch.coarse_valid.shape, np.bool_)
+    mask = np.ones(patch.target.valid.shape, np.bool_)
     if usable is not None:
         reach = calibration_reach(float(ratio))[1]
         mask = np.pad(usable, reach, mode="symmetric")

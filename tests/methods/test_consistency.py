@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from geofuse.geometry import AxisMap, cubic_taps, gaussian_taps, shifted
-from geofuse.methods.base import After, Params, Patch, Reach
+from geofuse.methods.base import After, Params, Patch, Reach, Target
 from geofuse.methods.observation import Observation, ShiftField, axes_at, degrade, upsample
 from geofuse.methods.sharpen.back_projection import fuse_patch, margin_px, round_trip_cpx
 from geofuse.methods.sharpen.one_scale_down import there_and_back
@@ -49,15 +49,12 @@ def grown_patch(scene: Scene, core: Core, margin: int, reach: Reach, dtype: str)
 
     inner = slice(row0 + fine_px, row1 + fine_px), slice(col0 + fine_px, col1 + fine_px)
     seen = coarse_valid[np.ix_(under(scene.axes[0], row0, row1), under(scene.axes[1], col0, col1))]
+    coarse = reference.symmetric(scene.coarse.astype(dtype), coarse_cpx)
     return Patch(
         fine,
         fine_valid,
-        reference.symmetric(scene.coarse.astype(dtype), coarse_cpx),
-        coarse_valid,
         (-fine_px, -fine_px),
-        (-coarse_cpx, -coarse_cpx),
-        scene.axes[0],
-        scene.axes[1],
+        (Target(coarse, coarse_valid, (-coarse_cpx, -coarse_cpx), *scene.axes),),
         (row0, row1, col0, col1),
         fine_valid[inner] & seen,
     )

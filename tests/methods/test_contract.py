@@ -12,7 +12,7 @@ import pytest
 
 from geofuse.errors import MethodError
 from geofuse.geometry import AxisMap
-from geofuse.methods.base import Options, Patch, fused_core
+from geofuse.methods.base import Options, fused_core
 from geofuse.methods.sums import GainEquations, Histogram, Moments, NormalEquations, Spectra
 from geofuse.methods.table import AUTO, METHODS, get
 from tests.methods.scenes import (
@@ -200,9 +200,11 @@ def test_a_patch_is_only_read(name: str) -> None:
     fused = fused_core(method, patch, params, scene.observation, options=scene.options)
     assert fused.shape == (3, 50, 70)
     assert fused.dtype == np.float32
-    assert not any(np.shares_memory(fused, plane) for plane in (patch.fine, patch.coarse))
-    for field in fields(Patch):
-        assert np.array_equal(getattr(patch, field.name), getattr(untouched, field.name)), field.name
+    assert not any(np.shares_memory(fused, plane) for plane in (patch.guides, patch.target.values))
+    for name in ("guides", "guides_valid", "valid"):
+        assert np.array_equal(getattr(patch, name), getattr(untouched, name)), name
+    for name in ("values", "valid"):
+        assert np.array_equal(getattr(patch.target, name), getattr(untouched.target, name)), name
 
 
 @pytest.mark.parametrize("short", [(0, -2), (-5, 0)])

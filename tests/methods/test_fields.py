@@ -48,8 +48,8 @@ def estimate(pan: NDArray, ms: NDArray, *, spoil: bool = False) -> Estimate:
     whole = patch_of(pan, ms, RATIO)
     coarse_cpx = calibration_reach(float(RATIO))[1]
     if spoil:
-        whole.coarse[:, coarse_cpx : coarse_cpx + 100, coarse_cpx : coarse_cpx + 100] = np.roll(
-            whole.coarse[:, coarse_cpx + 150 : coarse_cpx + 250, coarse_cpx + 150 : coarse_cpx + 250],
+        whole.target.values[:, coarse_cpx : coarse_cpx + 100, coarse_cpx : coarse_cpx + 100] = np.roll(
+            whole.target.values[:, coarse_cpx + 150 : coarse_cpx + 250, coarse_cpx + 150 : coarse_cpx + 250],
             5,
             axis=2,
         )
@@ -57,7 +57,7 @@ def estimate(pan: NDArray, ms: NDArray, *, spoil: bool = False) -> Estimate:
     for row in range(0, SIDE, 200):
         for col in range(0, SIDE, 200):
             patches.append(replace(whole, core=(row, row + 200, col, col + 200)))
-    usable = [np.ones(whole.coarse_valid.shape, np.bool_)] * len(patches)
+    usable = [np.ones(whole.target.valid.shape, np.bool_)] * len(patches)
     return calibrate(patches, usable, prior_gain=(0.3,) * 4, origin=(70, 90), size=(SIDE, SIDE))
 
 

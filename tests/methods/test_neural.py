@@ -186,7 +186,7 @@ def test_a_whole_tile_on_a_device_is_what_the_kernels_give(name: str, rounds: in
     assert halved == 0
     np.testing.assert_allclose(found, wanted, atol=0.02, rtol=1e-5)
     assert on_device.all_there(patch, scene.observation)
-    holed = replace(patch, fine_valid=np.zeros_like(patch.fine_valid))
+    holed = replace(patch, guides_valid=np.zeros_like(patch.guides_valid))
     assert not on_device.all_there(holed, scene.observation)
 
 

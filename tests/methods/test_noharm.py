@@ -27,7 +27,7 @@ def windows_of(image: NDArray) -> list[Reduced]:
             part = image[:, row : row + 200, col : col + 200]
             pan, ms = observe(part, CAMERA, rng=np.random.default_rng(row + col))
             patch = patch_of(pan, ms, 2)
-            one = reduce_window(patch, np.ones(patch.coarse_valid.shape, np.bool_), MODEL)
+            one = reduce_window(patch, np.ones(patch.target.valid.shape, np.bool_), MODEL)
             assert one is not None
             found.append(one)
     return found
@@ -94,13 +94,13 @@ def test_the_best_is_the_one_with_the_least_error(windows: list[Reduced]) -> Non
 def test_too_small_a_window_is_none(data_dir: Path) -> None:
     part = sentinel(data_dir)["im10"][:, :40, :40]
     patch = patch_of(*observe(part, CAMERA, rng=np.random.default_rng(0)), 2)
-    assert reduce_window(patch, np.ones(patch.coarse_valid.shape, np.bool_), MODEL) is None
+    assert reduce_window(patch, np.ones(patch.target.valid.shape, np.bool_), MODEL) is None
 
 
 def test_masked_pixels_are_not_judged(data_dir: Path) -> None:
     part = sentinel(data_dir)["im10"][:, :200, :200]
     patch = patch_of(*observe(part, CAMERA, rng=np.random.default_rng(0)), 2)
-    usable = np.ones(patch.coarse_valid.shape, np.bool_)
+    usable = np.ones(patch.target.valid.shape, np.bool_)
     usable[:, : usable.shape[1] // 2] = False
     one = reduce_window(patch, usable, MODEL)
     assert one is not None
@@ -111,7 +111,7 @@ def test_bands_apart_stay_apart_one_scale_down() -> None:
     """A band 1.2 px from PAN on the fine grid is .3 px from it where PAN lies on the coarse grid."""
     model = Observation((0.3, 0.3), (0.4, 0.0), ((0.4, 0.0), (1.6, -0.8)))
     axes = patch_of(np.zeros((1, 400, 400), np.float32), np.zeros((2, 100, 100), np.float32), 4)
-    reduced = reduced_observation(model, (axes.axis_y, axes.axis_x))
+    reduced = reduced_observation(model, (axes.target.axis_y, axes.target.axis_x))
     assert reduced.shift_px == (0.0, 0.0)
     assert reduced.band_shift_px[0] == (0.0, 0.0)
     assert reduced.band_shift_px[1] == pytest.approx((0.3, -0.2))

@@ -78,7 +78,7 @@ def fuse_patch(
 ) -> NDArray[Any]:
     """Fuse a core (B, rows, cols) out of a patch whose own core reaches `margin_px` further."""
     row0, row1, col0, col1 = core
-    out = np.empty((patch.coarse.shape[0], row1 - row0, col1 - col0), patch.coarse.dtype)
+    out = np.empty((patch.target.values.shape[0], row1 - row0, col1 - col0), patch.target.values.dtype)
     made = finished(method, patch, params, observation, options=options, core=core, after=after)
     return joined(made.strips, out)
 
@@ -120,7 +120,7 @@ def _seen_by_sensor(
     strips: Iterator[Strip], patch: Patch, observation: Observation, rounds: int, core: Window
 ) -> Iterator[Strip]:
     """Back-project what a method made of a patch's own core, and yield the inner one."""
-    fused = np.empty((patch.coarse.shape[0], *patch.valid.shape), patch.coarse.dtype)
+    fused = np.empty((patch.target.values.shape[0], *patch.valid.shape), patch.target.values.dtype)
     every = bool(patch.valid.all())
     for rows, part in strips:
         if every:
@@ -140,7 +140,7 @@ def back_projected(
     A coarse pixel that is invalid, or not seen whole, asks for nothing.
     """
     row0, row1, col0, col1 = patch.core
-    axes = (patch.axis_y, patch.axis_x)
+    axes = (patch.target.axis_y, patch.target.axis_x)
     margin = (fused.shape[1] - (row1 - row0)) // 2
     inner = fused[:, margin : margin + row1 - row0, margin : margin + col1 - col0]
     ratio = 1.0 / max(axes[0].scale, axes[1].scale)
@@ -149,8 +149,8 @@ def back_projected(
     origin = (row0 - margin, col0 - margin)
     seen, seen_valid = degrade_bands(fused, valid, origin, axes, window, observation=observation)
     part = coarse_part(patch, window)
-    asks = seen_valid & patch.coarse_valid[part]
-    residual = np.where(asks, patch.coarse[:, *part] - seen, seen.dtype.type(0))
+    asks = seen_valid & patch.target.valid[part]
+    residual = np.where(asks, patch.target.values[:, *part] - seen, seen.dtype.type(0))
     total = residual.copy()
     for _ in range(rounds - 1):
         residual = residual - _seen_again(residual, window, axes, observation)

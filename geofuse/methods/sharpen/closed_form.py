@@ -157,7 +157,7 @@ class ClosedForm:
         self, patch: Patch, params: Params, observation: Observation, options: Options, after: After
     ) -> Iterator[Strip]:
         group = self._groups(observation)
-        kind = patch.coarse.dtype.type
+        kind = patch.target.values.dtype.type
         values = {key: _typed(value, kind) for key, value in params.values.items()}
         for rows, up, pan, low in self._strips(patch, observation, options):
             plain = up.copy() if after.cuts else up
@@ -178,15 +178,16 @@ class ClosedForm:
     ) -> Iterator[tuple[slice, NDArray[Any], NDArray[Any], NDArray[Any]]]:
         """Yield rows of the core with U (B, n, W), P (n, W) and P_L (G, n, W)."""
         row0, row1, col0, col1 = patch.core
-        bands = patch.coarse.shape[0]
+        bands = patch.target.values.shape[0]
         stack, origin = coarse_layers(patch, observation, with_low=self.low == "glp")
         smooth = fine_low(patch, self.low, options.ratio) if self.low in ("box", "atrous") else None
         wide = Widened(patch, stack, origin, layer_shifts(observation, stack.shape[0]), observation.field)
-        top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
+        top, left = row0 - patch.guides_origin[0], col0 - patch.guides_origin[1]
+        guide = patch.guides[0] if self.form == "exp" else patch.guide  # upsampling looks at none
         for start in range(0, row1 - row0, STRIP_ROWS):
             rows = slice(start, min(start + STRIP_ROWS, row1 - row0))
             planes = wide.rows(row0 + rows.start, row0 + rows.stop)
-            pan = patch.fine[0, top + rows.start : top + rows.stop, left : left + col1 - col0]
+            pan = guide[top + rows.start : top + rows.stop, left : left + col1 - col0]
             low = planes[bands:] if smooth is None else smooth[:, rows]
             yield rows, planes[:bands], pan, low
 
@@ -206,7 +207,7 @@ class Widened:
         cols = patch.core[2], patch.core[3]
         self.parts = []
         for shift, layers in bands_by(shifts):
-            axes = axes_at((patch.axis_y, patch.axis_x), shift, field)
+            axes = axes_at((patch.target.axis_y, patch.target.axis_x), shift, field)
             chosen = stack if len(layers) == self.count else stack[layers]
             self.parts.append((layers, Lifted(chosen, origin, axes, cols)))
 
@@ -254,17 +255,17 @@ def coarse_layers(
     The G last are PAN as the coarse sensor would see it, one for each distinct MTF gain and shift, if wanted.
     The fill reaches as far as a shift may lead from a valid pixel.
     """
-    axes = (patch.axis_y, patch.axis_x)
+    axes = (patch.target.axis_y, patch.target.axis_x)
     reach = FILL_CPX + stray_cpx(observation, max(axes[0].scale, axes[1].scale))
     window = coarse_window_bands(axes, patch.core, observation, reach)
     part = coarse_part(patch, window)
-    layers = [fill(patch.coarse[:, *part], patch.coarse_valid[part], reach)]
+    layers = [fill(patch.target.values[:, *part], patch.target.valid[part], reach)]
     if with_low:
         for gain, shift in low_groups(observation)[1]:
             low, low_valid = degrade(
-                patch.fine,
-                patch.fine_valid,
-                patch.fine_origin,
+                patch.guides,
+                patch.guides_valid,
+                patch.guides_origin,
                 axes_at(axes, shift, observation.field),
                 window,
                 gain=gain,
@@ -276,10 +277,10 @@ def coarse_layers(
 
 def coarse_part(patch: Patch, window: Window) -> tuple[slice, slice]:
     """Return where a coarse window lies in the patch's planes; IndexError if the patch ends before."""
-    (top, left), (height, width) = patch.coarse_origin, patch.coarse_valid.shape
+    (top, left), (height, width) = patch.target.origin, patch.target.valid.shape
     r0, r1, c0, c1 = window[0] - top, window[1] - top, window[2] - left, window[3] - left
     if min(r0, c0) < 0 or r1 > height or c1 > width:
-        raise IndexError(f"window {window} leaves a patch of {height} x {width} from {patch.coarse_origin}")
+        raise IndexError(f"window {window} leaves a patch of {height} x {width} from {patch.target.origin}")
     return slice(r0, r1), slice(c0, c1)
 
 
@@ -292,19 +293,19 @@ def coarse_core(
     """
     window = owned_window(patch)
     part = coarse_part(patch, window)
-    axes = axes_at((patch.axis_y, patch.axis_x), observation.shift_px, observation.field)
+    axes = axes_at((patch.target.axis_y, patch.target.axis_x), observation.shift_px, observation.field)
     pan, pan_valid = degrade(
-        patch.fine, patch.fine_valid, patch.fine_origin, axes, window, gain=observation.joint_gain
+        patch.guides, patch.guides_valid, patch.guides_origin, axes, window, gain=observation.joint_gain
     )
-    return patch.coarse[:, *part], pan, patch.coarse_valid[part] & pan_valid
+    return patch.target.values[:, *part], pan, patch.target.valid[part] & pan_valid
 
 
 def owned_window(patch: Patch) -> Window:
     """Return the coarse row0, row1, col0, col1 whose centres lie in the core."""
     out: list[int] = []
     for axis, start, stop in (
-        (patch.axis_y, patch.core[0], patch.core[1]),
-        (patch.axis_x, patch.core[2], patch.core[3]),
+        (patch.target.axis_y, patch.core[0], patch.core[1]),
+        (patch.target.axis_x, patch.core[2], patch.core[3]),
     ):
         out += [math.ceil(axis.scale * (edge - 0.5) + axis.offset - 1e-9) for edge in (start, stop)]
     return out[0], out[1], out[2], out[3]
@@ -315,10 +316,10 @@ def coarser_core(patch: Patch, observation: Observation) -> tuple[NDArray[Any], 
     r0, r1, c0, c1 = owned_window(patch)
     planes, masks = [], []
     for band, gain in enumerate(observation.mtf_gain):
-        rows = steady_taps(gaussian_kernel(gain, 1.0 / patch.axis_y.scale), r0, r1)
-        cols = steady_taps(gaussian_kernel(gain, 1.0 / patch.axis_x.scale), c0, c1)
+        rows = steady_taps(gaussian_kernel(gain, 1.0 / patch.target.axis_y.scale), r0, r1)
+        cols = steady_taps(gaussian_kernel(gain, 1.0 / patch.target.axis_x.scale), c0, c1)
         plane, mask = resample_valid(
-            patch.coarse[band : band + 1], patch.coarse_valid, rows, cols, patch.coarse_origin
+            patch.target.values[band : band + 1], patch.target.valid, rows, cols, patch.target.origin
         )
         planes.append(plane)
         masks.append(mask)
@@ -360,11 +361,11 @@ def fine_low(patch: Patch, low: str, ratio: float) -> NDArray[Any]:
     kernel = fine_filter(low, ratio)
     row0, row1, col0, col1 = patch.core
     values, _ = resample_valid(
-        patch.fine,
-        patch.fine_valid,
+        patch.guides,
+        patch.guides_valid,
         steady_taps(kernel, row0, row1),
         steady_taps(kernel, col0, col1),
-        patch.fine_origin,
+        patch.guides_origin,
         minimum=LEAST_LOW_SHARE,
     )
     return values

@@ -69,7 +69,7 @@ class FineNetwork:
         planes = fine_inputs(patch, params.values, observation, running.spec.halo, options=options)
         made = on_host(running, (planes,), first=(patch.core[0], patch.core[2]), core=patch.core)
         centre, half = range_of(params.values["levels"])
-        kind = patch.coarse.dtype
+        kind = patch.target.values.dtype
         return np.asarray(centre[:-1, None, None] + half[:-1, None, None] * made, kind)
 
 
@@ -92,9 +92,9 @@ def fine_inputs(
     row0, row1, col0, col1 = grown(patch.core, halo_px)
     wide = replace(patch, core=(row0, row1, col0, col1))
     up = fused_core(EXP, wide, Params(EXP.about.name), observation, options=options)
-    top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
+    top, left = row0 - patch.guides_origin[0], col0 - patch.guides_origin[1]
     part = slice(top, top + row1 - row0), slice(left, left + col1 - col0)
     centre, half = range_of(values["levels"])
-    pan = np.where(patch.fine_valid[part], patch.fine[0, *part], centre[-1])
+    pan = np.where(patch.guides_valid[part], patch.guide[*part], centre[-1])
     planes = np.concatenate([up, pan[None].astype(up.dtype)])
     return np.asarray((planes - centre[:, None, None]) / half[:, None, None], np.float32)

@@ -162,7 +162,7 @@ def ms_inputs(
     ``values`` are the fitted Params', ``spec`` is the network's.
     """
     ratio, k = spec.ratio, spec.halo
-    axes, shift, levels = (patch.axis_y, patch.axis_x), observation.shift_px, values["levels"]
+    axes, shift, levels = (patch.target.axis_y, patch.target.axis_x), observation.shift_px, values["levels"]
     first = [blocks_from(axis, own, ratio) for axis, own in zip(axes, shift, strict=True)]
     r0, r1, c0, c1 = (
         edge
@@ -216,25 +216,25 @@ class _Seen:
 
     def column(self, name: Literal["mean", "std", "back"]) -> NDArray[Any]:
         """Return a level of each band, to divide planes (B, h, w) by."""
-        return np.asarray(self.levels[name], self.patch.coarse.dtype)[:, None, None]
+        return np.asarray(self.levels[name], self.patch.target.values.dtype)[:, None, None]
 
 
 def _pan(seen: _Seen) -> NDArray[Any]:
-    kind = seen.patch.fine.dtype.type
+    kind = seen.patch.guides.dtype.type
     level, spread = kind(seen.levels["pan_mean"]), kind(seen.levels["pan_std"])
     return _blocks((seen.low + seen.detail - level) / spread, seen.spec.ratio)
 
 
 def _detail(seen: _Seen) -> NDArray[Any]:
-    kind = seen.patch.fine.dtype.type
+    kind = seen.patch.guides.dtype.type
     return _blocks(seen.detail / kind(seen.levels["pan_back"]), seen.spec.ratio)
 
 
 def _phase(seen: _Seen) -> NDArray[Any]:
     """Return how far a block's middle lies from its coarse pixel's centre, in fine pixels: rows, columns."""
     size = seen.window[1] - seen.window[0], seen.window[3] - seen.window[2]
-    out = np.empty((2, *size), seen.patch.fine.dtype)
-    axes = (seen.patch.axis_y, seen.patch.axis_x)
+    out = np.empty((2, *size), seen.patch.guides.dtype)
+    axes = (seen.patch.target.axis_y, seen.patch.target.axis_x)
     for plane, axis, shift, start in zip(out, axes, seen.observation.shift_px, seen.first, strict=True):
         centre = -axis.offset / axis.scale - shift
         plane[:] = centre - (start + 0.5 * (seen.spec.ratio - 1))
@@ -266,13 +266,13 @@ OWN: Mapping[str, Callable[[_Seen], NDArray[Any]]] = {"ms": _ms, "back": _back, 
 
 def low_and_detail(patch: Patch, observation: Observation) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return low-passed PAN and PAN's detail, 0 where PAN is invalid, over the core: (H, W) each."""
-    axes = axes_at((patch.axis_y, patch.axis_x), observation.shift_px, observation.field)
+    axes = axes_at((patch.target.axis_y, patch.target.axis_x), observation.shift_px, observation.field)
     row0, row1, col0, col1 = patch.core
     window = coarse_window(axes, patch.core, FILL_CPX)
     low, known = degrade(
-        patch.fine,
-        patch.fine_valid,
-        patch.fine_origin,
+        patch.guides,
+        patch.guides_valid,
+        patch.guides_origin,
         axes,
         window,
         gain=observation.joint_gain,
@@ -281,17 +281,17 @@ def low_and_detail(patch: Patch, observation: Observation) -> tuple[NDArray[Any]
     smooth = Lifted(fill(low, known, FILL_CPX), (window[0], window[2]), axes, (col0, col1)).rows(row0, row1)[
         0
     ]
-    top, left = row0 - patch.fine_origin[0], col0 - patch.fine_origin[1]
+    top, left = row0 - patch.guides_origin[0], col0 - patch.guides_origin[1]
     part = slice(top, top + row1 - row0), slice(left, left + col1 - col0)
     detail = np.empty_like(smooth)
-    detail_of(patch.fine[0, *part], patch.fine_valid[part], smooth, detail)
+    detail_of(patch.guide[*part], patch.guides_valid[part], smooth, detail)
     return smooth, detail
 
 
 def _filled_bands(patch: Patch, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return M (B, h, w) with the rims of its holes filled, and where it is known then."""
     wide = coarse_part(patch, grown(window, FILL_CPX))
-    planes, valid = patch.coarse[:, *wide], patch.coarse_valid[wide]
+    planes, valid = patch.target.values[:, *wide], patch.target.valid[wide]
     stack = np.concatenate([planes, valid[None].astype(planes.dtype)])
     filled = fill(stack, valid, FILL_CPX)[:, FILL_CPX:-FILL_CPX, FILL_CPX:-FILL_CPX]
     return filled[:-1], filled[-1] > 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from geofuse.kernels.inject import NO_LIMIT
-from geofuse.methods.base import About, Coefficient, Options
+from geofuse.methods.base import About, Coefficient, Options, Takes
 from geofuse.methods.sharpen.closed_form import ClosedForm, Fine, floor_of, slope
 
 MRA = "multi-resolution analysis"
@@ -89,7 +89,13 @@ def _awlp(collected: Mapping[str, Any], options: Options) -> dict[str, Coefficie
 
 
 EXP = ClosedForm(
-    About("exp", "none", "Keys 1981, IEEE TASSP 29(6)", "cubic upsampling only: the honest baseline"),
+    About(
+        "exp",
+        "none",
+        "Keys 1981, IEEE TASSP 29(6)",
+        "cubic upsampling only: the honest baseline",
+        Takes(guide_bands=(1, None)),
+    ),
     "exp",
     _exp,
 )

@@ -65,12 +65,12 @@ def levels_of(patch: Patch, observation: Observation) -> Moments:
     known = known & seen
     gain, axes = (
         observation.joint_gain,
-        axes_at((patch.axis_y, patch.axis_x), observation.shift_px, observation.field),
+        axes_at((patch.target.axis_y, patch.target.axis_x), observation.shift_px, observation.field),
     )
-    reach = [back_reach_cpx(gain, 1.0 / axis.scale) for axis in (patch.axis_y, patch.axis_x)]
+    reach = [back_reach_cpx(gain, 1.0 / axis.scale) for axis in (patch.target.axis_y, patch.target.axis_x)]
     wide = window[0] - reach[0], window[1] + reach[0], window[2] - reach[1], window[3] + reach[1]
     low, low_known = degrade(
-        patch.fine, patch.fine_valid, patch.fine_origin, axes, wide, gain=gain, minimum=HALF
+        patch.guides, patch.guides_valid, patch.guides_origin, axes, wide, gain=gain, minimum=HALF
     )
     pan_missed, seen = back_projected(low, low_known, (wide[0], wide[2]), axes[:2], window, gain=gain)
     sums = MomentSums(2 * len(planes) + 2, extremes=True)
@@ -122,13 +122,15 @@ def missed_bands(
     patch: Patch, observation: Observation, window: Window
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return M - D(U(M)) (B, h, w), and where it is known."""
-    out = np.empty((len(patch.coarse), window[1] - window[0], window[3] - window[2]), patch.coarse.dtype)
+    out = np.empty(
+        (len(patch.target.values), window[1] - window[0], window[3] - window[2]), patch.target.values.dtype
+    )
     both = np.ones(out.shape[1:], np.bool_)
     keys = list(zip(observation.mtf_gain, observation.shifts_px, strict=True))
     for (gain, shift), members in bands_by(keys):
-        axes = axes_at((patch.axis_y, patch.axis_x), shift)[:2]
+        axes = axes_at((patch.target.axis_y, patch.target.axis_x), shift)[:2]
         out[members], known = back_projected(
-            patch.coarse[members], patch.coarse_valid, patch.coarse_origin, axes, window, gain=gain
+            patch.target.values[members], patch.target.valid, patch.target.origin, axes, window, gain=gain
         )
         both &= known
     return out, both

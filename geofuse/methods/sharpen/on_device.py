@@ -64,7 +64,7 @@ def on_its_device(
 
 def all_there(patch: Patch, observation: Observation) -> bool:
     """Whether a device can do all of a tile: its pixels are all valid, and one shift holds for it."""
-    return bool(patch.fine_valid.all() and patch.coarse_valid.all()) and observation.field is None
+    return bool(patch.guides_valid.all() and patch.target.valid.all()) and observation.field is None
 
 
 def whole_tile(
@@ -96,7 +96,7 @@ def whole_tile(
         found, halved = _memory_of(network.device).fuse(run, running.inner_px, LEAST_INNER_PX)
     except NotFiniteError:
         return None, 0
-    return None if found is None else found.astype(patch.coarse.dtype, copy=False), halved
+    return None if found is None else found.astype(patch.target.values.dtype, copy=False), halved
 
 
 def _on_cpu(options: Options) -> Options:
@@ -118,11 +118,11 @@ def _pixels(patch: Patch, observation: Observation) -> Pixels:
     from geofuse.nets.tile_operators import Pixels
 
     return Pixels(
-        fine=patch.fine[0],
-        fine_origin=patch.fine_origin,
-        coarse=patch.coarse,
-        coarse_origin=patch.coarse_origin,
-        axes=(patch.axis_y, patch.axis_x),
+        fine=patch.guide,
+        fine_origin=patch.guides_origin,
+        coarse=patch.target.values,
+        coarse_origin=patch.target.origin,
+        axes=(patch.target.axis_y, patch.target.axis_x),
         gains=observation.mtf_gain,
         shifts_px=observation.shifts_px,
         joint_gain=observation.joint_gain,
@@ -133,7 +133,7 @@ def _pixels(patch: Patch, observation: Observation) -> Pixels:
 def _wanted(patch: Patch, params: Params, observation: Observation, options: Options, after: After) -> Wanted:
     from geofuse.nets.tile_operators import Wanted
 
-    axes, network = (patch.axis_y, patch.axis_x), options.network
+    axes, network = (patch.target.axis_y, patch.target.axis_x), options.network
     ratio = round(1.0 / axes[0].scale)
     first = [blocks_from(axis, shift, ratio) for axis, shift in zip(axes, observation.shift_px, strict=True)]
     return Wanted(

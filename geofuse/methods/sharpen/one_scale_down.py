@@ -159,14 +159,14 @@ def bands_reach_cpx(gains: Sequence[float], ratio: float, apart_cpx: float = 0.0
 
 def coarse_pair(patch: Patch, observation: Observation, shift_px: tuple[float, float]) -> Coarse:
     """See the patch's PAN on the MS grid as bands of a shift do, as far as `features` needs around the core."""
-    axes = (patch.axis_y, patch.axis_x)
+    axes = (patch.target.axis_y, patch.target.axis_x)
     window = owned_window(patch)
     gain = observation.joint_gain
     pan_window = _around(window, [pan_reach_cpx(gain, 1.0 / axis.scale) for axis in axes])
     pan, pan_known = degrade(
-        patch.fine,
-        patch.fine_valid,
-        patch.fine_origin,
+        patch.guides,
+        patch.guides_valid,
+        patch.guides_origin,
         axes_at(axes, shift_px, observation.field),
         pan_window,
         gain=gain,
@@ -184,7 +184,9 @@ def coarse_pair(patch: Patch, observation: Observation, shift_px: tuple[float, f
         ],
     )
     part = coarse_part(patch, bands_window)
-    return Coarse(pan, pan_known, pan_window, patch.coarse[:, *part], patch.coarse_valid[part], bands_window)
+    return Coarse(
+        pan, pan_known, pan_window, patch.target.values[:, *part], patch.target.valid[part], bands_window
+    )
 
 
 def features(
@@ -211,7 +213,7 @@ def features(
     ]
     pan, pan_known, truth = coarse.pan[0, *own], coarse.pan_known[own], coarse.bands[members][:, *inner]
     count, kind = len(observation.mtf_gain), pan.dtype
-    for axes in _phases((patch.axis_y, patch.axis_x), shift_px):
+    for axes in _phases((patch.target.axis_y, patch.target.axis_x), shift_px):
         low, known = smoother.up(axes, around)
         detail = np.empty(pan.shape, kind)
         detail_of(pan, pan_known, low[0], detail)
@@ -221,8 +223,8 @@ def features(
         up, corrections = np.empty((2, count, *seen.shape), kind)
         for far, bands, blur in observers:
             moved = (
-                shifted(axes[0], -far[0] * patch.axis_y.scale),
-                shifted(axes[1], -far[1] * patch.axis_x.scale),
+                shifted(axes[0], -far[0] * patch.target.axis_y.scale),
+                shifted(axes[1], -far[1] * patch.target.axis_x.scale),
             )
             up[bands], corrections[bands], known = blur.up_twice(axes, moved, window)
             seen &= known

@@ -137,7 +137,7 @@ class Ridge:
         """
         if name == "spectra":
             part = coarse_part(patch, owned_window(patch))
-            return spectra_of(patch.coarse[:, *part], patch.coarse_valid[part], _from_origin(patch))
+            return spectra_of(patch.target.values[:, *part], patch.target.valid[part], _from_origin(patch))
         if name == "classes":
             found = soft.classes_of(state["spectra"])
             return _gain_equations(patch, observation, found, linear_of(state["ridge"], observation), options)
@@ -205,7 +205,7 @@ class Ridge:
         self, patch: Patch, params: Params, observation: Observation, options: Options, after: After
     ) -> Iterator[Strip]:
         row0, row1, col0, col1 = patch.core
-        bands, kind = patch.coarse.shape[0], patch.coarse.dtype
+        bands, kind = patch.target.values.shape[0], patch.target.values.dtype
         taps, ratios, gains = (
             np.asarray(params.values[key], kind) for key in ("taps", "ratios", "corrections")
         )
@@ -217,12 +217,12 @@ class Ridge:
         floor = kind.type(floor_of(0.0, options))
         low = _low_layer(patch, observation)
         layers = _band_layers(patch, observation, corrected=corrected)
-        top, left = row0 - patch.fine_origin[0] - MARGIN, col0 - patch.fine_origin[1] - MARGIN
+        top, left = row0 - patch.guides_origin[0] - MARGIN, col0 - patch.guides_origin[1] - MARGIN
         for start, stop in _strips(row1 - row0):
             around = slice(top + start, top + stop + 2 * MARGIN), slice(left, left + col1 - col0 + 2 * MARGIN)
             smooth = low.rows(row0 + start - MARGIN, row0 + stop + MARGIN)[0]
             detail = np.empty_like(smooth)
-            stencil.detail_of(patch.fine[0, *around], patch.fine_valid[around], smooth, detail)
+            stencil.detail_of(patch.guide[*around], patch.guides_valid[around], smooth, detail)
             planes = _planes(layers, row0 + start, row0 + stop)
             up = planes[:bands]
             spectra = up.copy() if modulation or after.cuts else up
@@ -271,13 +271,13 @@ def _gain_equations(
 ) -> GainEquations:
     """Collect what the classes' gains need, at every phase; nothing where the model or the classes are missing."""
     bands = len(observation.mtf_gain)
-    pixels = int(patch.coarse_valid[coarse_part(patch, owned_window(patch))].sum())
+    pixels = int(patch.target.valid[coarse_part(patch, owned_window(patch))].sum())
     number = len(classes.centres) if classes and linear.trials else 0
     counts, squares = np.zeros((bands, FOLDS), np.int64), np.zeros((bands, FOLDS))
     gram, cross = np.zeros((bands, FOLDS, number, number)), np.zeros((bands, FOLDS, number))
     if classes is None or not number:
         return GainEquations(counts, gram, cross, squares, pixels)
-    kind = patch.coarse.dtype
+    kind = patch.target.values.dtype
     tables = soft.tables(classes, kind)
     taps = linear.coefficients[:TAPS].T.reshape(bands, SIDE, SIDE).astype(kind)
     weights = linear.coefficients[TAPS:].T.astype(kind)
@@ -337,14 +337,14 @@ def _levels(patch: Patch, observation: Observation) -> tuple[int, NDArray[np.flo
 
 def _low_layer(patch: Patch, observation: Observation) -> Lifted:
     """Return low-passed PAN around the core, as far as the taps reach."""
-    axes = axes_at((patch.axis_y, patch.axis_x), observation.shift_px, observation.field)
+    axes = axes_at((patch.target.axis_y, patch.target.axis_x), observation.shift_px, observation.field)
     row0, row1, col0, col1 = patch.core
     cols = (col0 - MARGIN, col1 + MARGIN)
     window = coarse_window(axes, (row0 - MARGIN, row1 + MARGIN, *cols), FILL_CPX)
     low, known = degrade(
-        patch.fine,
-        patch.fine_valid,
-        patch.fine_origin,
+        patch.guides,
+        patch.guides_valid,
+        patch.guides_origin,
         axes,
         window,
         gain=observation.joint_gain,
@@ -357,20 +357,20 @@ def _band_layers(
     patch: Patch, observation: Observation, *, corrected: bool
 ) -> list[tuple[list[int], Lifted]]:
     """Return the bands, and after them their corrections if wanted, by the place they have in the stack."""
-    axes = (patch.axis_y, patch.axis_x)
-    bands = patch.coarse.shape[0]
+    axes = (patch.target.axis_y, patch.target.axis_x)
+    bands = patch.target.values.shape[0]
     touched = coarse_window_bands(axes, patch.core, observation)
     filled = coarse_window_bands(axes, patch.core, observation, FILL_CPX)
     part = coarse_part(patch, filled)
-    planes = fill(patch.coarse[:, *part], patch.coarse_valid[part], FILL_CPX)
+    planes = fill(patch.target.values[:, *part], patch.target.valid[part], FILL_CPX)
     planes = planes[:, FILL_CPX:-FILL_CPX, FILL_CPX:-FILL_CPX]
     if corrected:
         planes = np.concatenate([planes, np.empty_like(planes)])
         for gain, shift, members in _alike_in_all(observation):
             planes[[bands + band for band in members]], _ = back_projected(
-                patch.coarse[members],
-                patch.coarse_valid,
-                patch.coarse_origin,
+                patch.target.values[members],
+                patch.target.valid,
+                patch.target.origin,
                 axes_at(axes, shift)[:2],
                 touched,
                 gain=gain,

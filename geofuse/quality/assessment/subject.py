@@ -200,7 +200,7 @@ def _pan_like_ms(plan: Plan, coarse: Scale) -> tuple[Plan, float, list[str]]:
 
     Without that the means of PAN and of a band, which D_s compares, would be in different units.
     """
-    pan = plan.pair.guide.bands[0]
+    pan = plan.pair.guide_band
     if not _known(plan):
         return plan, 1.0, []
     if pan.gain and pan.offset is not None:
@@ -208,7 +208,7 @@ def _pan_like_ms(plan: Plan, coarse: Scale) -> tuple[Plan, float, list[str]]:
     gain = float(coarse.gain.mean())
     pan = replace(pan, gain=gain, offset=-gain * float(coarse.pedestal.mean()))
     guide = replace(plan.pair.guide, bands=(pan,))
-    pair = replace(plan.pair, guide=guide)
+    pair = replace(plan.pair, guide=guide, guide_bands=(0,))
     return replace(plan, pairs=(pair,)), gain, ["PAN's scale is unknown: taken for the mean of the bands'"]
 
 
@@ -386,15 +386,15 @@ def read_region(subject: Subject, core: Window) -> Region:
     layers = layers * subject.coarse.gain[:, None, None].astype(layers.dtype)
     upsampled = upsample_bands(layers, origin, subject.axes, window, subject.observation)
     fused, valid = read_image(subject.fused, window)
-    top, left = patch.fine_origin
+    top, left = patch.guides_origin
     return Region(
         window=window,
         core=(slice(core[0] - row0, core[1] - row0), slice(core[2] - col0, core[3] - col0)),
         fused=fused,
-        pan=patch.fine * patch.fine.dtype.type(subject.pan_gain),
-        pan_valid=patch.fine_valid,
+        pan=patch.guides * patch.guides.dtype.type(subject.pan_gain),
+        pan_valid=patch.guides_valid,
         pan_part=(slice(row0 - top, row1 - top), slice(col0 - left, col1 - left)),
-        pan_origin=patch.fine_origin,
+        pan_origin=patch.guides_origin,
         upsampled=upsampled,
         valid=valid & patch.valid,
     )
@@ -412,7 +412,9 @@ def read_pan_as_seen(subject: Subject, window: Window) -> tuple[NDArray[Any], ND
     row0, row1, col0, col1 = degrade_reach(axes, gain, window)
     top, left = subject.plan.pair.origin
     pan, known = read_window(
-        subject.plan.pair.guide, (0,), (row0 + top, row1 + top, col0 + left, col1 + left)
+        subject.plan.pair.guide,
+        subject.plan.pair.guide_bands,
+        (row0 + top, row1 + top, col0 + left, col1 + left),
     )
     return degrade(pan, known, (row0, col0), axes, window, gain=gain, minimum=WHOLE_SHARE)
 

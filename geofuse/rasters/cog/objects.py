@@ -37,7 +37,7 @@ _STREAM_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class Target:
+class StoreTarget:
     """A product's place in an object store, and where its work lies meanwhile."""
 
     uri: str
@@ -77,7 +77,7 @@ class Target:
         return self.key.rpartition("/")[0] + "/" * ("/" in self.key) + name
 
 
-def target_of(uri: str, *, work: Path, retry_s: float = RETRY_S) -> Target:
+def target_of(uri: str, *, work: Path, retry_s: float = RETRY_S) -> StoreTarget:
     """Read an address such as s3://bucket/folder/x.tif; `work` is where its work lies. Raises UsageError.
 
     >>> target = target_of("s3://scenes/2024/x.tif", work=Path("w"))
@@ -91,7 +91,7 @@ def target_of(uri: str, *, work: Path, retry_s: float = RETRY_S) -> Target:
     if not key.lower().endswith((".tif", ".tiff")) or any(step in ("", ".", "..") for step in key.split("/")):
         raise UsageError(f"--out {uri}", wanted="a name that ends in .tif, in folders with names")
     folder = work / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
-    return Target(uri, parts["root"], key, folder / key.rpartition("/")[2], retry_s)
+    return StoreTarget(uri, parts["root"], key, folder / key.rpartition("/")[2], retry_s)
 
 
 def piece_bytes(size: int) -> int:
@@ -104,7 +104,12 @@ def piece_bytes(size: int) -> int:
 
 
 def put_file(
-    target: Target, key: str, path: Path, *, sha256: str, progress: Callable[[int, int], None] | None = None
+    target: StoreTarget,
+    key: str,
+    path: Path,
+    *,
+    sha256: str,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Upload a file as one object, which appears when all of it is there; a fault aborts the upload.
 
@@ -145,7 +150,7 @@ def _pieces(
         raise ReadError(f"{done} bytes where there were {size}", path=str(path))
 
 
-def put_json(target: Target, key: str, value: Any) -> None:
+def put_json(target: StoreTarget, key: str, value: Any) -> None:
     """Write a small JSON object."""
     import obstore
 
@@ -155,7 +160,7 @@ def put_json(target: Target, key: str, value: Any) -> None:
         obstore.put(target.store, key, data, attributes=attributes, use_multipart=False)
 
 
-def head(target: Target, key: str) -> tuple[int, str | None] | None:
+def head(target: StoreTarget, key: str) -> tuple[int, str | None] | None:
     """Return an object's size and the checksum it was written with, if it says so; None where there is none."""
     import obstore
 
@@ -167,7 +172,7 @@ def head(target: Target, key: str) -> tuple[int, str | None] | None:
     return int(found.meta["size"]), found.attributes.get(DIGEST)
 
 
-def get_json(target: Target, key: str) -> dict[str, Any] | None:
+def get_json(target: StoreTarget, key: str) -> dict[str, Any] | None:
     """Read a JSON object; None where it is absent or something else. Raises BucketError where there is no bucket."""
     import obstore
 
@@ -179,7 +184,7 @@ def get_json(target: Target, key: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def get_file(target: Target, key: str, path: Path) -> bool:
+def get_file(target: StoreTarget, key: str, path: Path) -> bool:
     """Download an object; says whether there is one. Raises WriteError, StoreError."""
     import obstore
 
@@ -194,7 +199,7 @@ def get_file(target: Target, key: str, path: Path) -> bool:
     return True
 
 
-def names_under(target: Target, folder: str) -> list[str]:
+def names_under(target: StoreTarget, folder: str) -> list[str]:
     """Return the keys of the objects in a folder of the bucket."""
     import obstore
 
@@ -202,7 +207,7 @@ def names_under(target: Target, folder: str) -> list[str]:
         return sorted(each["path"] for batch in obstore.list(target.store, folder) for each in batch)
 
 
-def rename(target: Target, key: str, to: str) -> None:
+def rename(target: StoreTarget, key: str, to: str) -> None:
     """Give an object another name: a copy in the store appears at once, then the first goes."""
     import obstore
 
@@ -211,7 +216,7 @@ def rename(target: Target, key: str, to: str) -> None:
     remove(target, key)
 
 
-def remove(target: Target, key: str) -> None:
+def remove(target: StoreTarget, key: str) -> None:
     """Remove an object; who may write but not delete leaves it there, which does no harm."""
     import obstore
 
