@@ -18,7 +18,7 @@ class Report(Mapping[str, Any]):
 
     title: str
     """What it is."""
-    facts: dict[str, Any]
+    facts: Mapping[str, Any]
     """The values themselves."""
 
     def __getitem__(self, name: str) -> Any:

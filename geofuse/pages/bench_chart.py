@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
-from typing import Any
 
 from geofuse.pages.bench_table import name_of
+from geofuse.quality.bench_documents import BenchRow
+from geofuse.quality.documents import number_in
 
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 22, 52
@@ -32,7 +33,7 @@ class Point:
     """Its value is above the chart's upper edge."""
 
 
-def scatter(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> str:
+def scatter(rows: Sequence[BenchRow], key: str, title: str) -> str:
     """Draw each row's ``key`` (less is better) over its CPU seconds per megapixel, logarithmic; "" for no rows.
 
     A method's rows are joined; hollow marks are without back-projection.
@@ -52,12 +53,19 @@ def scatter(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> str:
     )
 
 
+def _value(row: BenchRow, key: str) -> float:
+    """Return a number that `scatter` made sure of."""
+    found = number_in(row, key)
+    assert found is not None
+    return found
+
+
 class _Places:
     """The two scales."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], key: str) -> None:
+    def __init__(self, rows: Sequence[BenchRow], key: str) -> None:
         self.key = key
-        values = sorted(row[key] for row in rows)
+        values = sorted(_value(row, key) for row in rows)
         costs = [row["cpu_s_per_mpx"] for row in rows]
         self.top = min(values[-1], max(FAR * values[len(values) // 2], values[0] * 1.1))
         room = 0.08 * ((self.top - values[0]) or abs(self.top) or 1.0)
@@ -73,8 +81,8 @@ class _Places:
         share = (value - self.low) / (self.high - self.low)
         return float(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM))
 
-    def of(self, row: Mapping[str, Any]) -> Point:
-        value = row[self.key]
+    def of(self, row: BenchRow) -> Point:
+        value = _value(row, self.key)
         return Point(self.x(row["cpu_s_per_mpx"]), self.y(min(value, self.top)), value > self.top)
 
     def frame(self, title: str) -> list[str]:
@@ -127,7 +135,7 @@ def decades(left: float, right: float) -> list[float]:
     return [value for value in found if left <= math.log10(value) <= right]
 
 
-def _joints(rows: Sequence[Mapping[str, Any]], points: Sequence[Point]) -> list[str]:
+def _joints(rows: Sequence[BenchRow], points: Sequence[Point]) -> list[str]:
     lines = []
     for name in dict.fromkeys(row["method"] for row in rows):
         own = [point for row, point in zip(rows, points, strict=True) if row["method"] == name]
@@ -139,10 +147,10 @@ def _joints(rows: Sequence[Mapping[str, Any]], points: Sequence[Point]) -> list[
     return lines
 
 
-def _mark(row: Mapping[str, Any], point: Point, key: str, title: str) -> str:
+def _mark(row: BenchRow, point: Point, key: str, title: str) -> str:
     kind = "auto" if row["method"] == "auto" else ("filled" if row["back_projections"] else "hollow")
     text = (
-        f"{name_of(row)}, {row['back_projections']} back-projections: {title} {row[key]:.3f}, "
+        f"{name_of(row)}, {row['back_projections']} back-projections: {title} {_value(row, key):.3f}, "
         f"{row['cpu_s_per_mpx']:.3f} s/Mpx"
     )
     x, y = point.x, point.y
@@ -153,7 +161,7 @@ def _mark(row: Mapping[str, Any], point: Point, key: str, title: str) -> str:
     return f"<g><title>{escape(text)}</title>{shape}</g>"
 
 
-def _labels(rows: Sequence[Mapping[str, Any]], points: Sequence[Point]) -> list[str]:
+def _labels(rows: Sequence[BenchRow], points: Sequence[Point]) -> list[str]:
     """Name each method once, at its best row, wherever there is room; the marks' tips name all."""
     taken: list[ChartBox] = [(point.x - 6, point.y - 6, point.x + 6, point.y + 6) for point in points]
     named: set[str] = set()

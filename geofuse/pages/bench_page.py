@@ -6,7 +6,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,8 @@ from geofuse.pages.bench_table import (
     name_of,
 )
 from geofuse.quality.bench import Bench, BenchPicture
+from geofuse.quality.bench_documents import BenchDocument, BenchRow, ModelReport
+from geofuse.quality.documents import number_in
 from geofuse.rasters.preview import contact_sheet, png_of, stretch
 
 RAMP = (
@@ -41,9 +42,9 @@ TOP_SHARE = 99.0
 """Percentile of the upsampled MS's error at which the colours end."""
 
 
-def write_bench(bench: Bench, folder: Path, commands: Sequence[str]) -> dict[str, Any]:
+def write_bench(bench: Bench, folder: Path, commands: Sequence[str]) -> BenchDocument:
     """Write bench.json, bench.md, bench.html and crops.png; returns what bench.json holds."""
-    found = {**bench.found, "commands": list(commands)}
+    found: BenchDocument = {**bench.found, "commands": list(commands)}
     colours = shown_alike(bench.pictures)
     errors, top = error_maps(bench.pictures)
     titles = [_title(picture) for picture in bench.pictures]
@@ -87,7 +88,7 @@ def heat(share: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def page_of(
-    found: Mapping[str, Any],
+    found: BenchDocument,
     pictures: Sequence[BenchPicture],
     *,
     colours: Sequence[NDArray[np.uint8]],
@@ -150,7 +151,7 @@ def _section(name: str, title: str, text: str, body: str) -> str:
     return f'<section id="{name}"><h2>{escape(title)}</h2>{lead}{body}</section>'
 
 
-def _head(found: Mapping[str, Any]) -> str:
+def _head(found: BenchDocument) -> str:
     rows = [row for row in found["rows"] if "error" not in row]
     height, width = found["size_px"]
     protocol = (
@@ -172,17 +173,18 @@ def _head(found: Mapping[str, Any]) -> str:
     )
 
 
-def _highlights(rows: Sequence[Mapping[str, Any]], protocol: str) -> list[tuple[str, str, str]]:
+def _highlights(rows: Sequence[BenchRow], protocol: str) -> list[tuple[str, str, str]]:
     """Return label, method and figures of what a reader wants first."""
     if not rows:
         return []
     key, title = ("ergas", "ERGAS") if protocol == "reduced" else ("mean_place", "mean place")
 
-    def figures(row: Mapping[str, Any]) -> str:
-        value = "not measured" if row.get(key) is None else f"{row[key]:.3f}"
+    def figures(row: BenchRow) -> str:
+        found = number_in(row, key)
+        value = "not measured" if found is None else f"{found:.3f}"
         return f"{title} {value}, {row['cpu_s_per_mpx']:.2f} s/Mpx"
 
-    def named(row: Mapping[str, Any]) -> str:
+    def named(row: BenchRow) -> str:
         rounds = row["back_projections"]
         return name_of(row) + (f" + {rounds} bp" if rounds else "")
 
@@ -190,7 +192,9 @@ def _highlights(rows: Sequence[Mapping[str, Any]], protocol: str) -> list[tuple[
     for at, row in enumerate(rows, 1):
         if row["method"] == "auto":
             found.append((f"auto, place {at} of {len(rows)}", named(row), figures(row)))
-    near = [row for row in rows if row.get(key) is not None and row[key] <= 1.05 * rows[0][key]]
+    best = number_in(rows[0], key) or 0.0
+    scored = [(row, number_in(row, key)) for row in rows]
+    near = [row for row, value in scored if value is not None and value <= 1.05 * best]
     if near:
         fastest = min(near, key=lambda row: float(row["cpu_s_per_mpx"]))
         found.append(("fastest within 5 % of the best", named(fastest), figures(fastest)))
@@ -200,20 +204,20 @@ def _highlights(rows: Sequence[Mapping[str, Any]], protocol: str) -> list[tuple[
     return found
 
 
-def _plain(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def _plain(rows: Sequence[BenchRow]) -> BenchRow | None:
     """Return the row of plain upsampling, with the fewest back-projections there are; None where it is not there."""
     found = [row for row in rows if row["method"] == "exp"]
-    return min(found, key=lambda row: int(row["back_projections"]), default=None)
+    return min(found, key=lambda row: row["back_projections"] or 0, default=None)
 
 
-def _warnings(found: Mapping[str, Any]) -> str:
+def _warnings(found: BenchDocument) -> str:
     notes = [*WARNINGS, *([REDUCED_NOTE] if found["protocol"] == "reduced" else []), *found["warnings"]]
     notes += [f"{name_of(row)} could not be made: {row['error']}" for row in found["rows"] if "error" in row]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return f'<aside class="warning"><h2>Before you compare</h2><ul>{listed}</ul></aside>'
 
 
-def _table(found: Mapping[str, Any]) -> str:
+def _table(found: BenchDocument) -> str:
     rows, columns = found["rows"], columns_of(found["protocol"])
     best = {column.key: best_of(rows, column) for column in columns}
     heads = "".join(_head_cell(column) for column in columns)
@@ -234,7 +238,7 @@ def _head_cell(column: Column) -> str:
     )
 
 
-def _line(row: Mapping[str, Any], columns: Sequence[Column], best: Mapping[str, float | None]) -> str:
+def _line(row: BenchRow, columns: Sequence[Column], best: Mapping[str, float | None]) -> str:
     cells = []
     for column in columns:
         text, value = cell(row, column), row.get(column.key)
@@ -289,12 +293,12 @@ def _errors(
     return f'{scale}<div class="gallery">{"".join(figures)}</div>'
 
 
-def _band_table(found: Mapping[str, Any]) -> str:
+def _band_table(found: BenchDocument) -> str:
     rows = [row for row in found["rows"] if "error_percent" in row]
     plain = _plain(rows)
     least = {
         name: min(
-            (row["error_percent"][name] for row in rows if row["error_percent"][name] is not None),
+            (value for row in rows if (value := row["error_percent"][name]) is not None),
             default=None,
         )
         for name in found["bands"]
@@ -326,7 +330,7 @@ def _band_table(found: Mapping[str, Any]) -> str:
     )
 
 
-def _models(found: Mapping[str, Any]) -> str:
+def _models(found: BenchDocument) -> str:
     kept = [
         ("the scene", found["model"]["scene"]),
         ("the reduced pair, estimated anew", found["model"]["pair"]),
@@ -335,7 +339,7 @@ def _models(found: Mapping[str, Any]) -> str:
     return f'<div class="models">{"".join(tables)}</div>'
 
 
-def _model(title: str, model: Mapping[str, Any], bands: Sequence[str]) -> str:
+def _model(title: str, model: ModelReport, bands: Sequence[str]) -> str:
     observation, calibration = model["observation"], model["calibration"] or {}
     rows = [("origin", observation["origin"]), ("shift (row, column), px", _numbers(observation["shift_px"]))]
     if "confidence" in calibration:
@@ -366,7 +370,7 @@ def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:+.3f}" for value in values)
 
 
-def _foot(found: Mapping[str, Any]) -> str:
+def _foot(found: BenchDocument) -> str:
     credit = f" {found['attribution']}." if found["attribution"] else ""
     text = (
         f"geofuse {found['version']}; {found['machine']}; calibrating the scene took "

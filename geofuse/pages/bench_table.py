@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from geofuse.metrics.metric import Metric, grows, plain_text, titled
 from geofuse.metrics.table import installed
 from geofuse.pages.terminal import table
-from geofuse.quality.bench_order import BenchRow
+from geofuse.quality.bench_documents import BenchDocument, BenchFound, BenchRow
+from geofuse.quality.documents import number_in
 from geofuse.tables import OWN
 
 
@@ -65,23 +65,24 @@ def columns_of(protocol: str) -> tuple[Column, ...]:
 
 def best_of(rows: Sequence[BenchRow], column: Column) -> float | None:
     """Return the best value of a column, as it is printed; None where nothing was measured."""
-    values = [round(row[column.key], column.digits) for row in rows if row.get(column.key) is not None]
+    found = (number_in(row, column.key) for row in rows)
+    values = [round(value, column.digits) for value in found if value is not None]
     return (max if column.grows else min)(values, default=None)
 
 
-def cell(row: BenchRow, column: Column) -> str:
+def cell(row: Mapping[str, object], column: Column) -> str:
     """Write a value.
 
     >>> cell({"mean_place": 1.23456}, MEAN_PLACE), cell({}, MEAN_PLACE)
     ('1.23', '')
     """
-    value = row.get(column.key)
+    value = number_in(row, column.key)
     return "" if value is None else f"{value:.{column.digits}f}"
 
 
-def is_best(row: BenchRow, column: Column, best: float | None) -> bool:
+def is_best(row: Mapping[str, object], column: Column, best: float | None) -> bool:
     """Say whether a row's printed value is the best of its column."""
-    value = row.get(column.key)
+    value = number_in(row, column.key)
     return value is not None and round(value, column.digits) == best
 
 
@@ -90,7 +91,7 @@ def name_of(row: BenchRow) -> str:
     return f"auto ({row['is'] or '?'})" if row["method"] == "auto" else str(row["method"])
 
 
-def markdown(found: Mapping[str, Any]) -> str:
+def markdown(found: BenchDocument) -> str:
     """Write bench.md: facts, warnings, the table with the best of each column in bold, how to repeat it."""
     rows, columns = found["rows"], columns_of(found["protocol"])
     best = {column.key: best_of(rows, column) for column in columns}
@@ -129,7 +130,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     )
 
 
-def bench_text(found: Mapping[str, Any]) -> str:
+def bench_text(found: BenchFound) -> str:
     """Write the table for a terminal: the columns that decide."""
     added = tuple(metric.key for metric in installed().of_images if metric.package != OWN)
     shown = (*DECISIVE, *added)

@@ -50,7 +50,7 @@ def size_text(count: float) -> str:
     raise AssertionError("unreachable")
 
 
-def plan_text(summary: dict[str, Any]) -> str:
+def plan_text(summary: Mapping[str, Any]) -> str:
     """Write `geofuse plan`."""
     grid = summary["grid"]
     rows = [
@@ -76,7 +76,7 @@ def plan_text(summary: dict[str, Any]) -> str:
     return "\n".join([*(f"{name:8}{value}" for name, value in rows), *_notes(summary["notes"])])
 
 
-def _network_rows(network: dict[str, Any] | None) -> list[tuple[str, str]]:
+def _network_rows(network: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if network is None:
         return []
     return [
@@ -87,7 +87,7 @@ def _network_rows(network: dict[str, Any] | None) -> list[tuple[str, str]]:
     ]
 
 
-def _validity(summary: dict[str, Any]) -> str:
+def _validity(summary: Mapping[str, Any]) -> str:
     """Say what marks invalid pixels."""
     return f"nodata {summary['nodata']}" if summary["validity"] == "nodata" else f"with {summary['validity']}"
 
@@ -96,7 +96,7 @@ def _axis(axis: dict[str, float]) -> str:
     return f"{axis['scale']:.6g} r {axis['offset']:+.6g}".replace(" r ", " * fine ")
 
 
-def inspect_text(facts: dict[str, Any]) -> str:
+def inspect_text(facts: Mapping[str, Any]) -> str:
     """Write `geofuse inspect`."""
     lines = [f"{facts['scene']}  sensor {facts['sensor']}  acquired {facts['acquired'] or 'unknown'}"]
     for name, title in (("fine", "PAN"), ("coarse", "MS")):
@@ -151,7 +151,7 @@ def _notes(notes: Sequence[str]) -> list[str]:
     return [f"note: {note}" for note in notes]
 
 
-def calibration_text(found: dict[str, Any]) -> str:
+def calibration_text(found: Mapping[str, Any]) -> str:
     """Write `geofuse calibrate`."""
     trusted = "uncertain: the georeference is trusted" if found["uncertain"] else "used by fuse"
     lines = [
@@ -178,7 +178,7 @@ def calibration_text(found: dict[str, Any]) -> str:
     return "\n".join([*lines, table(rows, head), *_notes(found["warnings"])])
 
 
-def _drift_text(field: dict[str, Any] | None) -> list[str]:
+def _drift_text(field: Mapping[str, Any] | None) -> list[str]:
     if field is None:
         return []
     ranges = [[value for row in field[key] for value in row] for key in ("dy", "dx")]
@@ -194,7 +194,7 @@ def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 
 
-def methods_text(found: dict[str, Any]) -> str:
+def methods_text(found: Mapping[str, Any]) -> str:
     """Write `geofuse methods`."""
     rows = [
         (method["name"], method["family"], method["ratios"], method["title"], method["paper"])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from geofuse.errors import AreaError, MethodError, PixelError, UsageError
 from geofuse.methods import table
 from geofuse.metrics.table import installed, row_of
 from geofuse.nouns import to_json
+from geofuse.quality.bench_documents import BenchFacts, BenchFound, BenchRow, ModelReport
 from geofuse.quality.bench_order import sorted_rows
+from geofuse.quality.documents import ObservationUsed
 from geofuse.quality.scoring import Ground, error_percent, ground_of, physical, read_raster, score
 from geofuse.quality.simulate_wald import NAMES, simulate_wald
 from geofuse.rasters.preview import choose_rgb, detail_window, stretch
@@ -71,7 +73,7 @@ class BenchPicture:
 class Bench:
     """What was found: figures as JSON values, and the pictures."""
 
-    found: dict[str, Any]
+    found: BenchFound
     """bench.json."""
     pictures: tuple[BenchPicture, ...]
     """PAN, upsampled MS and reference first, then the products in the order of the rows."""
@@ -148,7 +150,7 @@ def run_bench(
     progress("bench", len(cases) * work, len(cases) * work, 0)
     ordered = sorted_rows(rows, protocol)
     shown = [products[row.pop("case")] for row in ordered]
-    found = {
+    found: BenchFound = {
         **_facts(stage, source, protocol, notes),
         "calibration_cpu_s": calibrating,
         "seconds": time.perf_counter() - began,
@@ -249,9 +251,9 @@ class _Clock:
 
 def _judged(
     stage: Stage, name: str, count: int | None, *, place: Path, show: _Show
-) -> tuple[dict[str, Any], BenchPicture | None]:
+) -> tuple[BenchRow, BenchPicture | None]:
     """Make one product and score it; returns its row and its picture."""
-    row: dict[str, Any] = {
+    row: BenchRow = {
         "case": (name, count),
         "method": name,
         "is": None if name == "auto" else name,
@@ -265,13 +267,14 @@ def _judged(
         cpu_s = _made(plan, out)
     except (MethodError, PixelError) as fault:
         log.warning("%s: %s", name, fault)
-        return {**row, "error": str(fault)}, None
+        row["error"] = str(fault)
+        return row, None
     stored, valid = read_raster(out)
     out.unlink()
     fused = physical(stored, stage.ground)
     ok = valid & stage.reference_valid
-    row |= {"is": plan.method, "back_projections": plan.rounds}
-    row |= score(stage.ground, fused, ok, reference=stage.reference)
+    row["is"], row["back_projections"] = plan.method, plan.rounds
+    row = cast(BenchRow, {**row, **score(stage.ground, fused, ok, reference=stage.reference)})
     row["cpu_s_per_mpx"] = cpu_s / (plan.grid.height * plan.grid.width / 1e6)
     row["injection"] = dict(zip(plan.options.names, plan.shares or [1.0] * len(plan.pair.bands), strict=True))
     if stage.reference is not None:
@@ -332,15 +335,15 @@ class _Show:
         return BenchPicture(name, rounds, fused[self.rgb][self.cut].copy(), valid[self.cut].copy(), error)
 
 
-def _facts(stage: Stage, source: Plan, protocol: str, notes: Sequence[str]) -> dict[str, Any]:
+def _facts(stage: Stage, source: Plan, protocol: str, notes: Sequence[str]) -> BenchFacts:
     grid = stage.plan.grid
     small = grid.height * grid.width < SMALL_PX
-    known = installed()
+    known, credit = installed(), source.scene.metadata.get("attribution")
     timing = ["CPU s/Mpx is high: on so small an image the fixed costs of a run dominate it"] if small else []
     return {
         "scene": source.scene.scene_id,
         "sensor": source.scene.sensor,
-        "attribution": source.scene.metadata.get("attribution"),
+        "attribution": None if credit is None else str(credit),
         "protocol": protocol,
         "bands": list(stage.plan.options.names),
         "ratio": stage.plan.options.ratio,
@@ -362,8 +365,9 @@ def _facts(stage: Stage, source: Plan, protocol: str, notes: Sequence[str]) -> d
     }
 
 
-def _model(plan: Plan) -> dict[str, Any]:
-    return {"observation": to_json(plan.pair.observation), "calibration": plan.calibration}
+def _model(plan: Plan) -> ModelReport:
+    used = cast(ObservationUsed, to_json(plan.pair.observation))
+    return {"observation": used, "calibration": plan.calibration}
 
 
 def cpu_name() -> str:

@@ -78,14 +78,19 @@ class BandReport(TypedDict, total=False):
     injection: float | None
 
 
-class ObservationReport(TypedDict):
-    """What D and U used, band by band, and the calibration that found it."""
+class ObservationUsed(TypedDict):
+    """What D and U use, band by band."""
 
     mtf_gain: list[float]
     shift_px: list[float]
     band_shift_px: list[list[float]]
     origin: str
     field: Json
+
+
+class ObservationReport(ObservationUsed):
+    """The same with the bands' names and the calibration that found it."""
+
     bands: list[str]
     calibration: Json
 

@@ -15,6 +15,7 @@ from geofuse.errors import AreaError, MemoryLimitError, UsageError
 from geofuse.geometry import Axes, Window, covered, gaussian_taps, shifted
 from geofuse.landscape.camera import Camera, camera_axes, observe
 from geofuse.methods.resampling import resampled
+from geofuse.quality.bench_documents import Simulation
 from geofuse.quality.simulate_wald import (
     LEAST_SIDE_CPX,
     SimulatedImage,
@@ -69,9 +70,7 @@ class Viewing:
     """Value that marks invalid pixels, instead of the raster's tag."""
 
 
-def simulate_from_fine(
-    raster: str, look: Viewing, folder: Path, *, overwrite: bool = False
-) -> dict[str, Any]:
+def simulate_from_fine(raster: str, look: Viewing, folder: Path, *, overwrite: bool = False) -> Simulation:
     """Look at a fine raster; write pan.tif, ms.tif, reference.tif and simulation.json; returns the last's content.
 
     The reference is the raster itself, cut to what the MS covers; PAN lies on its grid. The georeference of

@@ -22,6 +22,7 @@ from geofuse.kernels.finish import finish
 from geofuse.landscape.camera import coarse_size
 from geofuse.methods.observation import Observation, degrade_bands, degrade_reach_bands
 from geofuse.nouns import to_json
+from geofuse.quality.bench_documents import SimulatedFile, Simulation, SimulationRecord
 from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.rasters.image import Band, Grid, Image
 from geofuse.rasters.pixels import file_of, input_sha256, read_window
@@ -68,7 +69,7 @@ class Reduction:
     """Rows and columns of the reduced MS."""
 
 
-def simulate_wald(scene: Scene, request: Request, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:
+def simulate_wald(scene: Scene, request: Request, folder: Path, *, overwrite: bool = False) -> Simulation:
     """Degrade both images of a scene by its estimated model; write pan.tif, ms.tif, reference.tif, simulation.json.
 
     The reference is the MS itself over the area and bands asked for; the reduced PAN lies on its grid, taken
@@ -279,10 +280,10 @@ def write_simulation(
     folder: Path,
     images: Mapping[str, SimulatedImage],
     *,
-    record: dict[str, Any],
+    record: SimulationRecord,
     about: str,
     copyright_line: str = "",
-) -> dict[str, Any]:
+) -> Simulation:
     """Write the images as NAME.tif, then simulation.json, which names their checksums; returns its content."""
     tags = {
         "AREA_OR_POINT": "Area",
@@ -291,7 +292,7 @@ def write_simulation(
     }
     if copyright_line:
         tags["TIFFTAG_COPYRIGHT"] = copyright_line
-    files = {}
+    files: dict[str, SimulatedFile] = {}
     for name, image in images.items():
         spec = _spec_of(image, tags)
         stored, saturated, moved = finish(
@@ -307,7 +308,7 @@ def write_simulation(
             "saturated": saturated,
             "moved": moved,
         }
-    found = {**record, "files": files, "version": __version__}
+    found: Simulation = {**record, "files": files, "version": __version__}
     write_json(folder / "simulation.json", found)
     return found
 
