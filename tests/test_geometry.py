@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -175,15 +176,17 @@ def test_gaussian_is_a_centred_mean(axis: AxisMap, gain: float, start: int, leng
         assert np.abs((taps.weights * offsets).sum(axis=1)).max() < 0.01
 
 
-@pytest.mark.parametrize("gain", [0.11, 0.15, 0.22, 0.3, 0.4, 0.5])
-@pytest.mark.parametrize("ratio", [2.0, 2.5, 3.0, 4.0, 2.0 / 0.498, 5.0, 6.0, 8.0])
-@pytest.mark.parametrize("phase", [0.0, 0.25, 0.5, -0.4])
-def test_gaussian_has_the_sensors_mtf_at_nyquist(ratio: float, gain: float, phase: float) -> None:
-    taps = gaussian_taps(AxisMap(1.0 / ratio, phase), gain, 0, 9)
-    at = (np.arange(9) - phase) * ratio
-    wave = np.exp(-2j * np.pi * (places(taps) - at[:, None]) / (2.0 * ratio))
-    response = (taps.weights * wave).sum(axis=1)
-    assert np.abs(response - gain).max() < 0.006
+def test_gaussian_has_the_sensors_mtf_at_nyquist() -> None:
+    gains, ratios = (0.11, 0.15, 0.22, 0.3, 0.4, 0.5), (2.0, 2.5, 3.0, 4.0, 2.0 / 0.498, 5.0, 6.0, 8.0)
+    faults = []
+    for gain, ratio, phase in product(gains, ratios, (0.0, 0.25, 0.5, -0.4)):
+        taps = gaussian_taps(AxisMap(1.0 / ratio, phase), gain, 0, 9)
+        at = (np.arange(9) - phase) * ratio
+        wave = np.exp(-2j * np.pi * (places(taps) - at[:, None]) / (2.0 * ratio))
+        response = (taps.weights * wave).sum(axis=1)
+        if not np.abs(response - gain).max() < 0.006:
+            faults.append((gain, ratio, phase))
+    assert not faults
 
 
 def test_tables_are_shared_and_nobody_can_change_them() -> None:

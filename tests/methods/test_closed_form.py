@@ -118,14 +118,18 @@ def worst(result: NDArray, truth: NDArray, where: NDArray[np.bool_]) -> float:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-@pytest.mark.parametrize("name", REFERENCES)
-def test_equals_reference(name: str, situation: str) -> None:
+def test_every_method_equals_its_reference(situation: str) -> None:
     scene, pair = scene_of(situation), pair_in(situation)
-    truth = REFERENCES[name](pair)
-    span = float(np.abs(truth[:, pair.valid]).max())
-    haze_bin = 6e-5 if name == "bt-h" else 0.0
-    assert worst(fused(scene, name), truth, pair.valid) < (5e-6 + haze_bin) * span
-    assert worst(fused(scene, name, dtype="float64"), truth, pair.valid) < (1e-6 + haze_bin) * span
+    faults = []
+    for name, reference in REFERENCES.items():
+        truth = reference(pair)
+        span = float(np.abs(truth[:, pair.valid]).max())
+        haze_bin = 6e-5 if name == "bt-h" else 0.0
+        for dtype, most in (("float32", 5e-6), ("float64", 1e-6)):
+            gap = worst(fused(scene, name, dtype=dtype), truth, pair.valid)
+            if not gap < (most + haze_bin) * span:
+                faults.append(f"{name} in {dtype}: {gap / span:g} of its span")
+    assert not faults
 
 
 def test_scenes_are_worth_fusing() -> None:
@@ -179,20 +183,15 @@ def test_zeros_of_nodata_do_not_leak(name: str, situation: str) -> None:
 
 
 @pytest.mark.parametrize("situation", FEW)
-@pytest.mark.parametrize("name", METHODS)
-def test_a_flat_scene_stays_flat(name: str, situation: str) -> None:
+def test_a_flat_scene_stays_flat(situation: str) -> None:
     """No edge of a hole shows where both images are constant."""
     scene = scene_of(situation)
     level = np.linspace(400.0, 900.0, scene.coarse.shape[0])[:, None, None]
     flat = zeroed(
         replace(scene, fine=np.full_like(scene.fine, level.mean()), coarse=scene.coarse * 0 + level)
     )
-    assert (
-        worst(
-            fused(flat, name), np.broadcast_to(level, flat.coarse[:, :1, :1].shape), pair_in(situation).valid
-        )
-        < 5e-3
-    )
+    wanted, valid = np.broadcast_to(level, flat.coarse[:, :1, :1].shape), pair_in(situation).valid
+    assert not [name for name in METHODS if not worst(fused(flat, name), wanted, valid) < 5e-3]
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in ADDS_TO_FLAT])
