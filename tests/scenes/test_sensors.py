@@ -237,3 +237,9 @@ def test_a_sensor_nobody_knows_is_the_generic_one_or_refused():
     assert sensor_or_generic("never heard of").key == "generic"
     with pytest.raises(ProductError, match=r"no sensor 'worldview5'.*did you mean worldview"):
         sensor("worldview5")
+
+
+def test_what_gain_and_offset_lead_to_is_said_by_the_sensor():
+    found = {name for name in SENSORS.names() if sensor(name).quantity == "reflectance"}
+    assert found == {"landsat8", "landsat9", "sentinel2"}
+    assert sensor_or_generic("never heard of").quantity == "physical value"

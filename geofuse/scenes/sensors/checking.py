@@ -48,6 +48,7 @@ class _Told(_Strict):
     terms_url: Url | None = None
     provider: Text | None = None
     provider_url: Url | None = None
+    quantity: Annotated[str, Field(min_length=1, max_length=40)] | None = None
     satellite_ids: list[Annotated[str, Field(pattern=r"^[A-Z0-9]+$", max_length=20)]] | None = None
 
 

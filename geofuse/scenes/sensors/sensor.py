@@ -57,6 +57,8 @@ class Sensor:
     """Who made the images, where the credit line does not say it."""
     provider_url: str | None = None
     """The maker's page."""
+    quantity: str = "physical value"
+    """What a delivery's gain and offset make of its numbers, for people."""
     satellite_ids: tuple[str, ...] = ()
     """What the provider's own metadata call it: the `satId` of a DigitalGlobe .IMD file."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from geofuse.nouns import Json, StacJson
 from geofuse.rasters.image import Grid
 from geofuse.scenes.projecting import crs_name, projector, rectangle, to_map
+from geofuse.scenes.sensors.table import sensor_or_generic
 from geofuse.serve.answers import (
     BandAnswer,
     DetailAnswer,
@@ -306,7 +307,7 @@ def unit_of(row: IndexRow, raster: Raster, at: int) -> str:
     """Return what a band's physical values are, in a word."""
     if physical_scale(row, raster, at) == (1.0, 0.0):
         return "DN"
-    return "reflectance" if row.collection.startswith(("landsat", "sentinel")) else "physical value"
+    return sensor_or_generic(row.collection).quantity
 
 
 def _input(own: Raster | None, row: IndexRow, grid: Grid) -> InputAnswer | None:
