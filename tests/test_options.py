@@ -100,6 +100,35 @@ def test_every_option_of_the_encoding_is_heard_by_a_codec_or_refused(
             request_from({"compress": codec, name: BY_CODEC[name]})
 
 
+HEARD_BY_ALL = {
+    **{"method": "gsa", "bands": ["2", "1"], "nodata": 7.0, "window": (0, 0, 512, 512)},
+    **{"shift_px": (0.5, 0.0), "back_projections": 2, "compress": "lzw", "interleave": "band"},
+    **{"validity": "alpha", "sparse": True, "bigtiff": True, "attribution": "me"},
+}
+WORK = {"workers": 1, "tile_px": 2048, "memory": 2**40, "scheduler": "serial", "retries": 1, "backoff": 1.0}
+"""What changes nothing of a product."""
+MEASURES = {"calibrate", "force"}
+"""What is heard before the plan is made for good."""
+FILES = {"path", "pan", "ms", "bbox", "aoi"}
+"""What says which pixels in another way."""
+
+
+def test_all_other_options_are_known_to_be_heard() -> None:
+    known = {*HEARD_BY_ALL, *WORK, *MEASURES, *FILES, *BY_METHOD, *BY_CODEC}
+    assert known == {*every_option(), "attribution"}
+
+
+@pytest.mark.parametrize("name", [*HEARD_BY_ALL, *(set(WORK) - {"retries", "backoff"})])
+def test_an_option_that_all_hear_changes_the_product_or_is_work(pair: SimulatedPair, name: str) -> None:
+    scene = open_pair(str(pair.pan), [str(pair.ms)])
+    base = {"method": "brovey", "calibrate": False, "validity": "mask", "workers": 2, "memory": 2**39}
+    first, second = (
+        fingerprint(make_plan(scene, request_from(asked)), "0")
+        for asked in (base, {**base, name: {**HEARD_BY_ALL, **WORK}[name]})
+    )
+    assert (first == second) == (name in WORK)
+
+
 def test_codecs_hear_what_the_writer_does() -> None:
     options = every_option()
     assert options["level"].needs is not None
