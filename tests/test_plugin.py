@@ -97,8 +97,13 @@ def test_it_is_listed_with_package_and_version(installed: Path) -> None:
     assert {(row["version"], row["fault"]) for row in rows} == {("0.1", None)}
 
 
-def test_what_is_broken_is_listed_with_the_reason(
-    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_is_broken_is_listed_with_the_reason_and_stops_nothing_else(
+    installed: Path,
+    pair: SimulatedPair,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     folder = bump(installed, tmp_path / "broken", "0.9")
     (folder / "geofuse_sample" / "method.py").write_text("raise ImportError('half a file')\n")
@@ -107,8 +112,13 @@ def test_what_is_broken_is_listed_with_the_reason(
     said = capsys.readouterr().out
     assert "geofuse-sample 0.9  broken" in said
     assert "'sample-detail' of geofuse-sample 0.9 cannot be loaded: ImportError: half a file" in said
-    assert main(["methods"]) == 2
+    assert fuse(pair, tmp_path / "sharp.tif", "--method", "sample-detail") == 2
     assert "[plugin]" in capsys.readouterr().err
+    assert main(["methods"]) == 0  # the others can be chosen
+    listed = capsys.readouterr().out
+    assert "sample-net" in listed
+    assert "sample-detail" not in listed
+    assert "left out: method 'sample-detail' of geofuse-sample 0.9" in caplog.text
 
 
 def test_its_method_fuses_and_its_metric_judges(site: Path, pair: SimulatedPair, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def list_methods() -> Report:
     from geofuse.methods import table
 
     told = ("name", "family", "paper", "title", "ratios")
-    abouts = [table.get(name).about for name in table.names()]
+    abouts = [method.about for method in table.usable()]
     listed = [
         {**{key: getattr(about, key) for key in told}, "hears": sorted(about.hears)} for about in abouts
     ]

@@ -17,9 +17,9 @@ from geofuse.errors import WeightsError
 from geofuse.files import sha256_of
 from geofuse.learn.pairs import pairs_of, split_rows
 from geofuse.learn.views import reduced_views
+from geofuse.methods import table
 from geofuse.nets.arch.base import BlockSpec, Generator
 from geofuse.nets.shares import LEAST_BLOCKS, Verdict, block_sums, judge
-from geofuse.nets.table import NETWORKS, network_of
 from geofuse.nets.training import distributed, steps
 from geofuse.nets.training.averaged import weights_of
 from geofuse.nets.training.data import TrainingPair, renamed
@@ -140,7 +140,7 @@ def adapt(
 
 def adapting(asked: str, weights: str | None) -> str:
     """Return the network that is adapted: the one asked for, that of the weights named, else the first there is."""
-    known = [name for name in NETWORKS if network_of(name).adapts]
+    known = [each.about.name for each in table.usable() if "adapt" in each.about.hears]
     if asked not in known and weights is not None:
         asked = read_card(shipped().get(weights, Path(weights))).kind
     return asked if asked in known else known[0]

@@ -5,11 +5,14 @@ A new method is a file in a folder of `geofuse.methods` and a row here.
 
 from __future__ import annotations
 
+import logging
+
 from geofuse.errors import MethodError, PluginError
 from geofuse.methods.base import Method
 from geofuse.nets.table import NETWORKS, network_of
 from geofuse.tables import Origin, Plugin, Row, Table
 
+log = logging.getLogger(__name__)
 BASELINE = "exp"
 """What every method's detail is measured against: upsampling alone."""
 AUTO = "mtf-glp-hpm-r"
@@ -86,6 +89,17 @@ def get(name: str, *, origin: Origin | None = None) -> Method:
 
         return method_of(network_of(key))
     return METHODS.load(key)
+
+
+def usable() -> tuple[Method, ...]:
+    """Return every method that can be chosen; a package's that cannot be loaded is left out and said in the log."""
+    found: list[Method] = []
+    for name in names():
+        try:
+            found.append(get(name))
+        except PluginError as fault:
+            log.warning("left out: %s", fault)
+    return tuple(found)
 
 
 def plugin(name: str) -> tuple[Plugin, ...]:

@@ -159,6 +159,11 @@ def run_bench(
     return Bench(found, (*show.inputs(), *(picture for picture in shown if picture is not None)))
 
 
+def _weightless() -> list[str]:
+    """Return the methods that need no weights."""
+    return [each.about.name for each in table.usable() if not each.about.network]
+
+
 def checked_cases(methods: Sequence[str], rounds: Sequence[int]) -> list[tuple[str, int | None]]:
     """Return (method, back-projections) of every row; "all" stands for all methods and auto.
 
@@ -169,7 +174,7 @@ def checked_cases(methods: Sequence[str], rounds: Sequence[int]) -> list[tuple[s
     """
     names: list[str] = []
     for name in methods:
-        names += [*table.METHODS, "auto"] if name == "all" else [name]
+        names += [*_weightless(), "auto"] if name == "all" else [name]
     for name in names:
         table.get(name)
     if not names or not rounds or min(rounds) < 0:

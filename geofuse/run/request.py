@@ -286,7 +286,7 @@ def deciding(fuse: FuseOptions) -> tuple[str, ...]:
 
 def who_hears(name: str) -> tuple[str, ...]:
     """Return the methods that hear an option."""
-    return tuple(each for each in table.names() if name in table.get(each).about.hears)
+    return tuple(each.about.name for each in table.usable() if name in each.about.hears)
 
 
 def selection(request: Request) -> dict[str, object]:

@@ -16,7 +16,7 @@ def check_takes(about: About, guide_bands: int, *, targets: int) -> None:
 
     if fits(about.takes):
         return
-    others = [name for name in table.names() if fits(table.get(name).about.takes)]
+    others = [each.about.name for each in table.usable() if fits(each.about.takes)]
     raise MethodError(
         f"{about.name} with guides of {guide_bands} bands and {targets} groups of bands to sharpen",
         wanted=f"what it takes: guides of {_count(about.takes.guide_bands)}, groups {_count(about.takes.targets)}",
