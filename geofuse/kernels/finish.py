@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,9 @@ def _pack(line, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _round(source, seen, base, behind, limits, shown, target):  # type: ignore[no-untyped-def]
+def _round(source, seen, base, behind, limits, high, shown, target):  # type: ignore[no-untyped-def]
     """Round ``source + base`` half up, add ``behind``, keep within limits, mark: one line of one band."""
-    low, high, nodata, beside, half, up = limits
+    low, nodata, beside, half, up = limits
     zero, one, none = np.int32(0), np.int32(1), up - up
     saturated = moved = zero
     for col in range(source.size):
@@ -56,12 +57,19 @@ def _round(source, seen, base, behind, limits, shown, target):  # type: ignore[n
 
 
 @compiled
-def _whole(values, valid, before, after, limits, shown, out, packed, line, words):  # type: ignore[no-untyped-def]
+def _whole(values, valid, before, after, limits, tops, shown, out, packed, line, words):  # type: ignore[no-untyped-def]
     saturated = moved = np.int64(0)
     for row in range(values.shape[1]):
         for band in range(values.shape[0]):
             found = _round(
-                values[band, row], valid[row], before[band], after[band], limits, shown, line[band]
+                values[band, row],
+                valid[row],
+                before[band],
+                after[band],
+                limits,
+                tops[band],
+                shown,
+                line[band],
             )
             saturated += found[0]
             moved += found[1]
@@ -101,11 +109,13 @@ def finish(
     *,
     dtype: str,
     nodata: float | None,
+    tops: Sequence[float] = (),
     out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], int, int]:
     """Turn fused values (B, H, W) into stored pixels (H, W, B), never wrapping.
 
-    Whole types are rounded half up and saturate. Invalid pixels become ``nodata``; a valid result equal to it
+    Whole types are rounded half up and saturate at their limits, or at ``tops`` (one a band) where the detector has
+    fewer bits than the type. Invalid pixels become ``nodata``; a valid result equal to it
     moves by one, a float result too near for readers to tell apart by a millionth. Returns the pixels (``out``
     where given), how many values saturated, how many moved.
     """
@@ -118,7 +128,7 @@ def finish(
         near, moved_to = kind.type(nearness(mark, kind)), kind.type(beside(mark, kind))
         saturated, moved = _real(values, valid, pedestal, kind.type(mark), marks, near, moved_to, out)
     else:
-        saturated, moved = _round_all(values, valid, pedestal, (marks, mark), out)
+        saturated, moved = _round_all(values, valid, pedestal, (marks, mark), tops, out)
     return out, int(saturated), int(moved)
 
 
@@ -127,6 +137,7 @@ def _round_all(
     valid: NDArray[np.bool_],
     pedestal: NDArray[np.float64],
     nodata: tuple[bool, float],
+    tops: Sequence[float],
     out: NDArray[Any],
 ) -> tuple[int, int]:
     """Round in single precision where that is exact: 16 bits and less, whole pedestals."""
@@ -137,7 +148,9 @@ def _round_all(
     before, after = (none, pedestal) if narrow else (pedestal, none)
     marks, mark = nodata
     no_value = mark if marks else np.nan  # which nothing equals
-    limits = (float(bounds.min), float(bounds.max), no_value, beside(mark, kind), 0.5, 1.0)
+    near = mark - 1.0 if len(tops) and mark >= min(tops) else beside(mark, kind)
+    limits = (float(bounds.min), no_value, near, 0.5, 1.0)
+    highest = np.full(len(values), float(bounds.max)) if not len(tops) else np.asarray(tops, np.float64)
     line = np.empty((values.shape[0], values.shape[2]), kind)
     packed, words = np.empty((0, 0), np.uint64), np.empty((4, 0), np.uint16)
     if kind.itemsize == 2 and len(line) == 4 and out.flags.c_contiguous:
@@ -148,6 +161,7 @@ def _round_all(
         before.astype(work),
         after.astype(work),
         tuple(work(limit) for limit in limits),
+        highest.astype(work),
         np.int32(not marks),
         out,
         packed,

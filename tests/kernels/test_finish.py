@@ -201,3 +201,28 @@ def test_what_invalid_pixels_hold_counts_for_nothing(dtype: str) -> None:
     pixels, saturated, moved = finish(values, valid, np.zeros(1), dtype=dtype, nodata=5.0)
     assert pixels.ravel().tolist() == [5, 5, 6, 5]
     assert (saturated, moved) == (0, 1)
+
+
+@pytest.mark.parametrize("values_dtype", FLOATS)
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_it_saturates_at_the_detectors_bits(values_dtype: str, bands: int) -> None:
+    tops = [2.0 ** (9 + band) - 1.0 for band in range(bands)]
+    rng = np.random.default_rng(1)
+    values = rng.uniform(-2000.0, 9000.0, (bands, 5, 7)).astype(values_dtype)
+    valid = np.ones((5, 7), np.bool_)
+    pedestal = np.full(bands, 3.0)
+    pixels, saturated, moved = finish(values, valid, pedestal, dtype="uint16", nodata=None, tops=tops)
+    exact = np.floor(values.astype(np.float64) + 3.0 + 0.5)
+    right = np.clip(exact, 0.0, np.array(tops)[:, None, None])
+    assert np.array_equal(pixels, np.moveaxis(right, 0, -1))
+    assert saturated == int((right != exact).sum())
+    assert moved == 0
+
+
+def test_a_nodata_at_the_top_is_left_downwards() -> None:
+    values = line([2046.0, 2047.0, 9000.0])
+    pixels, saturated, moved = finish(
+        values, np.array([[True, True, True]]), np.zeros(1), dtype="uint16", nodata=2047.0, tops=(2047.0,)
+    )
+    assert pixels.ravel().tolist() == [2046, 2046, 2046]
+    assert (saturated, moved) == (1, 2)
