@@ -28,7 +28,8 @@ from geofuse.rasters.block_cache import drop
 from geofuse.rasters.drivers import CACHE_BYTES, SETTINGS, driver_named
 from geofuse.rasters.handles import Handle, check_unchanged, handle_of, listening, stamp_of, without_warning
 from geofuse.rasters.headers import MAX_BANDS, MAX_BLOCK_BYTES, RasterFacts, check_pixels, check_tiff
-from geofuse.rasters.image import Grid
+from geofuse.rasters.image import WHOLE_DTYPES, Grid
+from geofuse.rasters.pam import check_mask, mask_beside, with_pam
 from geofuse.rasters.sniffing import locate, opened, probe, sniff
 
 T = TypeVar("T")
@@ -65,6 +66,27 @@ def inspect(path: str) -> RasterFacts:
             handle.dataset.close()
     check_pixels(facts, bits)
     return facts
+
+
+def beside(facts: RasterFacts) -> tuple[RasterFacts, RasterFacts | None, tuple[str, ...]]:
+    """Return a raster's facts with what its .aux.xml says, those of the mask in its .msk, and warnings.
+
+    Raises PixelError for a mask that is none of this raster, and what `inspect` raises of it.
+    """
+    facts, warnings = with_pam(facts, _wkt_of)
+    path = mask_beside(facts.path)
+    if path is None:
+        return facts, None, warnings
+    mask = inspect(path)
+    check_mask(mask, facts)
+    return facts, mask, warnings
+
+
+def _wkt_of(text: str) -> str:
+    try:
+        return _wkt(CRS.from_wkt(text))
+    except CRSError:
+        raise FormatError("no coordinate reference system that PROJ knows", wanted="WKT") from None
 
 
 @contextmanager
@@ -151,6 +173,7 @@ def _facts(path: str, handle: Handle) -> RasterFacts:
         internal_mask=_masked(dataset),
         point=tags.get("AREA_OR_POINT") == "Point",
         tags=dict(tags),
+        bits=_depth(dataset, tags, None if alpha not in colors else colors.index(alpha) + 1),
     )
 
 
@@ -167,6 +190,20 @@ def _bits(dataset: Any, alpha: int | None) -> int:
     """Return the smallest number of bits an image band's pixels have where GDAL widened them; 8 if none."""
     bands = (band for band in range(1, dataset.count + 1) if band != alpha)
     return min((int(dataset.tags(b, ns="IMAGE_STRUCTURE").get("NBITS", 8)) for b in bands), default=8)
+
+
+def _depth(dataset: Any, tags: dict[str, str], alpha: int | None) -> int | None:
+    """Return the bits of a pixel where they are fewer than the type's: as the file packs them, or as it is tagged."""
+    whole = np.dtype(dataset.dtypes[0]) if dataset.dtypes[0] in WHOLE_DTYPES else None
+    if whole is None:
+        return None
+    said = {
+        dataset.tags(n, ns="IMAGE_STRUCTURE").get("NBITS") for n in range(1, dataset.count + 1) if n != alpha
+    }
+    text = said.pop() if len(said) == 1 else None
+    text = tags.get("NBITS") if text is None else text
+    most = 8 * whole.itemsize - (whole.kind == "i")
+    return int(text) if text is not None and text.isdecimal() and 8 <= int(text) < most else None
 
 
 def reading(path: str, driver: str, work: Callable[[Any], T], window: Window) -> T:

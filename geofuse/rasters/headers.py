@@ -82,6 +82,8 @@ class RasterFacts:
     """Georeferenced by pixel centres in the file; the grid here is by corners all the same."""
     tags: dict[str, str]
     """Default metadata domain."""
+    bits: int | None = None
+    """Of a detector with fewer bits than the type has; None where the type is used whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,10 @@ class Band:
     """The file's own offset tag, carried to the output."""
     saturation: float | None = None
     """Stored value at and above which the detector is saturated."""
+    bits: int | None = None
+    """Of the detector, where the file says that they are fewer than the type's: nothing made of it goes beyond."""
+    description: str = ""
+    """What its file calls it."""
     wavelength_nm: float | None = None
     """Centre wavelength."""
     mtf_gain: float = 0.3

@@ -11,11 +11,13 @@ import math
 import os
 import re
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from xml.parsers import expat
 
-from geofuse.errors import FormatError, GeofuseError
+from geofuse.errors import FormatError, GeofuseError, PixelError
 from geofuse.rasters import sniffing
+from geofuse.rasters.headers import RasterFacts
 
 LARGEST_BYTES = 4 << 20
 DEEPEST = 12
@@ -73,6 +75,60 @@ def mask_beside(path: str) -> str | None:
     """Return the mask file beside a raster, PATH.msk, whose zeros mark invalid pixels; None where there is none."""
     sidecar = f"{path}.msk"
     return sidecar if not path.startswith(sniffing.TAR) and os.path.lexists(sidecar) else None
+
+
+def with_pam(facts: RasterFacts, wkt_of: Callable[[str], str]) -> tuple[RasterFacts, tuple[str, ...]]:
+    """Return a raster's facts with what lies beside it, in GDAL's order of precedence, and warnings.
+
+    ``wkt_of`` turns a coordinate reference system's text into WKT; FormatError where it is none.
+    """
+    pam, warnings = pam_beside(facts.path)
+    if pam is None:
+        return facts, warnings
+    grid, has_transform = facts.grid, facts.has_transform
+    if pam.transform is not None:
+        grid, has_transform = replace(grid, transform=pam.transform), True
+    if pam.crs is not None:
+        try:
+            grid = replace(grid, crs=wkt_of(pam.crs))
+        except FormatError as fault:
+            warnings = (f"{facts.path}.aux.xml: {fault.found}; ignored",)
+    told = [pam.bands.get(number, PamBand()) for number in range(1, len(facts.dtypes) + 1)]
+    scaled = [(s, o) != (1.0, 0.0) for s, o in zip(facts.scales, facts.offsets, strict=True)]
+    open_color = ("undefined", "gray")
+    colors = tuple(
+        one.color if one.color is not None and own in open_color else own
+        for one, own in zip(told, facts.colors, strict=True)
+    )
+    return replace(
+        facts,
+        grid=grid,
+        has_transform=has_transform,
+        nodata=tuple(one.nodata if own is None else own for one, own in zip(told, facts.nodata, strict=True)),
+        scales=tuple(
+            own if tagged or one.scale is None else one.scale
+            for one, own, tagged in zip(told, facts.scales, scaled, strict=True)
+        ),
+        offsets=tuple(
+            own if tagged or one.offset is None else one.offset
+            for one, own, tagged in zip(told, facts.offsets, scaled, strict=True)
+        ),
+        descriptions=tuple(own or one.description for one, own in zip(told, facts.descriptions, strict=True)),
+        colors=colors,
+        alpha=facts.alpha or (colors.index("alpha") + 1 if "alpha" in colors else None),
+    ), warnings
+
+
+def check_mask(mask: RasterFacts, facts: RasterFacts) -> None:
+    """Raise PixelError where a mask beside a raster is not one plane of the raster's size."""
+    if (mask.grid.height, mask.grid.width) != (facts.grid.height, facts.grid.width) or len(mask.dtypes) != 1:
+        found = f"a mask of {len(mask.dtypes)} bands of {mask.grid.height} x {mask.grid.width} pixels"
+        raise PixelError(
+            found,
+            wanted=f"one band of {facts.grid.height} x {facts.grid.width}, as {facts.path} has",
+            do="remove it, or write one mask for all bands",
+            path=mask.path,
+        )
 
 
 def parse_pam(data: bytes) -> Pam:

@@ -74,6 +74,22 @@ def read_raw(image: Image, index: int, window: Window) -> NDArray[Any]:
     return stored(image, index, window)
 
 
+def read_sparse(path: str, band: int, side: int) -> NDArray[Any]:
+    """Read every so many pixels of a band, stored values (h, w) of at most `side` on each side."""
+    facts = inspect(path)
+    step = max(1, -(-max(facts.grid.height, facts.grid.width) // side))
+    shape = -(-facts.grid.height // step), -(-facts.grid.width // step)
+
+    def work(dataset: Any) -> NDArray[Any]:
+        found: NDArray[Any] = dataset.read(band, out_shape=shape, resampling=Resampling.nearest)
+        return found
+
+    try:
+        return reading(path, facts.driver, work, (0, facts.grid.height, 0, facts.grid.width))
+    finally:
+        drop(path)
+
+
 def read_reduced(path: str, size_px: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Read a whole raster at most `size_px` pixels long: values (bands, h, w), valid (h, w).
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from geofuse.rasters.image import WHOLE_DTYPES
 
+ENORMOUS = 1e30
+"""No measurement is so large: netCDF fills with 9.97e36, GDAL and ArcGIS with -3.4e38 and 1.8e308."""
 _TAPS = (-1, 0, 1, 2)
 _BORDER = 3
 
@@ -22,20 +24,26 @@ def holds(dtype: str, value: float | None) -> bool:
 
 
 def good(plane: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    """Return where stored values are finite and not nodata, compared in the stored type.
+    """Return where stored values are finite and not nodata.
 
-    A nodata value that the type cannot hold marks nothing.
+    Whole types are compared exactly; a nodata value that the type cannot hold marks nothing. Among floats a value is
+    nodata within the rounding of a single precision number, or of a text of six digits where it is enormous: tools
+    write the tag shorter than the fill. Beyond 1e30 nothing is a measurement: what is there is somebody's fill.
 
     >>> good(np.array([0, 255], np.uint8), 0.0).tolist(), good(np.array([0, 255], np.uint8), -1.0).tolist()
     ([False, True], [True, True])
     """
     floating = plane.dtype.kind == "f"
     found: NDArray[np.bool_] = np.isfinite(plane) if floating else np.ones(plane.shape, np.bool_)
-    if nodata is None or np.isnan(nodata):
-        return found
     if floating:
         with np.errstate(over="ignore"):
-            found &= plane != plane.dtype.type(nodata)
+            found &= np.abs(plane) < ENORMOUS
+            if nodata is not None and abs(nodata) < ENORMOUS:
+                mark = plane.dtype.type(nodata)
+                near = plane.dtype.type(abs(nodata) * np.finfo(np.float32).eps)
+                found &= (plane != mark) if near == 0.0 else ~(np.abs(plane - mark) <= near)
+        return found
+    if nodata is None or np.isnan(nodata):
         return found
     limits = np.iinfo(plane.dtype)
     if limits.min <= nodata <= limits.max and float(nodata).is_integer():

@@ -22,6 +22,7 @@ from geofuse.run.executors import Executor
 from geofuse.run.memory import output_bytes
 from geofuse.run.patch_reading import Job, job_of, mask_of, read_patch
 from geofuse.run.plan import Plan, collect_blocks, fingerprint, plan_from_json, plan_to_json, swaths
+from geofuse.run.product_spec import tops_of
 from geofuse.run.progress import Progress, silent
 from geofuse.run.record import provenance
 from geofuse.run.sampling import sample_cores
@@ -163,9 +164,17 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
     )
     counts = {"valid": int(valid.sum()), "saturated": 0, "moved": 0}
     pixels = np.empty((*valid.shape, plan.spec.bands), plan.spec.dtype)
+    bands = [pair.target.bands[index] for pair in plan.pairs for index in pair.bands]
+    tops = tops_of(bands, plan.spec.dtype)
     for rows, part in made.strips:
         _, saturated, moved = finish(
-            part, valid[rows], job.pedestal, dtype=plan.spec.dtype, nodata=plan.spec.nodata, out=pixels[rows]
+            part,
+            valid[rows],
+            job.pedestal,
+            dtype=plan.spec.dtype,
+            nodata=plan.spec.nodata,
+            tops=tops,
+            out=pixels[rows],
         )
         counts["saturated"] += saturated
         counts["moved"] += moved

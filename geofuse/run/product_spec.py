@@ -66,6 +66,8 @@ def data_spec(
         "TIFFTAG_SOFTWARE": f"geofuse {__version__}",
         "TIFFTAG_IMAGEDESCRIPTION": about,
     }
+    if len({band.bits for band in bands}) == 1 and bands[0].bits is not None:
+        tags["NBITS"] = str(bands[0].bits)
     credit = scene.metadata.get("attribution") if attribution is None else attribution
     if credit:
         tags["TIFFTAG_COPYRIGHT"] = str(credit)
@@ -78,7 +80,7 @@ def data_spec(
             nodata=_nodata(relation, bands, dtype) if encoding["validity"] == "nodata" else None,
             crs=grid.crs,
             transform=grid.transform,
-            descriptions=tuple("" if band.name.isdigit() else band.name for band in bands),
+            descriptions=tuple(band.description if band.name.isdigit() else band.name for band in bands),
             colors=tuple(_color(band) for band in bands),
             scales=tuple(1.0 if band.gain is None else band.gain for band in bands),
             offsets=tuple(0.0 if band.offset is None else band.offset for band in bands),
@@ -139,3 +141,12 @@ def mask_spec(scene: Scene, spec: CogSpec) -> CogSpec | None:
             overview="or",
         )
     )
+
+
+def tops_of(bands: Sequence[Band], dtype: str) -> tuple[float, ...]:
+    """Return where each band saturates; empty where no detector has fewer bits than the type."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f" or all(band.bits is None for band in bands):
+        return ()
+    whole = float(np.iinfo(kind).max)
+    return tuple(whole if band.bits is None else 2.0**band.bits - 1.0 for band in bands)

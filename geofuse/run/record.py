@@ -35,7 +35,9 @@ def provenance(
     used = images_read(plan)
     warnings = list(plan.notes)
     if counts["saturated"]:
-        warnings.append(f"{counts['saturated']} values were outside {plan.spec.dtype} and saturate")
+        bits = plan.spec.tags.get("NBITS")
+        room = f"the detector's {bits} bits" if bits else plan.spec.dtype
+        warnings.append(f"{counts['saturated']} values were outside {room} and saturate")
     if counts.get("network_halved"):
         warnings.append(f"the GPU's memory made less of a batch or tile {counts['network_halved']} times")
     if counts.get("network_on_cpu"):

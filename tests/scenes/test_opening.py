@@ -127,7 +127,7 @@ def test_alpha_masks_and_is_no_band(tmp_path):
     assert names(scene) == ["red", "green", "blue"]
     assert scene.image("ms").alpha == (Piece(coarse, 4),)
     assert "alpha" in scene.warnings[0]
-    with pytest.raises(PixelError, match="alpha bands in several files"):
+    with pytest.raises(PixelError, match="several alpha bands"):
         open_pair(fine, [coarse, write_alpha(tmp_path)])
 
 

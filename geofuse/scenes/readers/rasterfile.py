@@ -8,14 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geofuse.errors import GeorefError, PixelError
-from geofuse.rasters.datasets import inspect
+from geofuse.rasters.datasets import beside, inspect
 from geofuse.rasters.grids import apart_px
 from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Band, Grid, Image, Piece
+from geofuse.rasters.pixels import read_sparse
 from geofuse.rasters.tiling import SAME_GRID_PX, TileLayout, laid_out
 from geofuse.rasters.validity import holds
 from geofuse.scenes import sidecars
 from geofuse.scenes.projecting import same_crs
+
+ALPHA_SIDE = 256
+"""Pixels across that are looked at where a band may be alpha."""
+ALPHA_PARTLY = 0.01
+"""Share of an alpha band's pixels that may be neither nothing nor all: soft edges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +38,22 @@ class RasterFile:
     """The provider's metadata file, if there is one."""
     warnings: tuple[str, ...]
     """Sidecars that were ignored."""
+    mask: RasterFacts | None = None
+    """The mask beside it, whose zeros mark invalid pixels."""
 
 
 def bare_file(path: str) -> RasterFile:
     """Look at a raster's header alone."""
-    facts = inspect(path)
-    return RasterFile(facts, facts.grid, facts.rpcs, None, ())
+    facts, mask, warnings = beside(inspect(path))
+    return RasterFile(facts, facts.grid, facts.rpcs, None, warnings, mask)
 
 
 def file_with_sidecars(path: str) -> RasterFile:
     """Look at a raster's header, and at the sidecars beside it that are read: world file, RPCs, .IMD."""
-    facts = inspect(path)
+    facts, mask, ignored = beside(inspect(path))
+    facts, told = alpha_or_band(facts)
     grid, rpcs = facts.grid, facts.rpcs
-    warnings: list[str] = []
+    warnings: list[str] = [*ignored, *told]
     if not facts.has_transform:
         transform, more = sidecars.world_beside(path)
         grid = grid if transform is None else replace(grid, transform=transform)
@@ -54,9 +63,26 @@ def file_with_sidecars(path: str) -> RasterFile:
         warnings += more
     imd, more = sidecars.imd_beside(path)
     warnings += more
-    if facts.alpha:
-        warnings.append(f"{path}: band {facts.alpha} is an alpha band: it masks, it is not fused")
-    return RasterFile(facts, grid, rpcs, imd, tuple(warnings))
+    return RasterFile(facts, grid, rpcs, imd, tuple(warnings), mask)
+
+
+def alpha_or_band(facts: RasterFacts) -> tuple[RasterFacts, tuple[str, ...]]:
+    """Say whether a band that is tagged alpha is one: a mask holds nothing and all, a band holds many values.
+
+    GDAL and rasterio tag the fourth band of eight-bit pixels as alpha unless they are told otherwise.
+    """
+    if facts.alpha is None:
+        return facts, ()
+    at = facts.alpha - 1
+    values = read_sparse(facts.path, facts.alpha, ALPHA_SIDE)
+    if np.mean((values != 0) & (values != values.max(initial=0))) <= ALPHA_PARTLY:
+        way = f"gdal_edit.py -colorinterp_{facts.alpha} undefined makes it a band"
+        return facts, (
+            f"{facts.path}: band {facts.alpha} is an alpha band: it masks, it is not fused; {way}",
+        )
+    colors = tuple("undefined" if place == at else color for place, color in enumerate(facts.colors))
+    note = f"{facts.path}: band {facts.alpha} is tagged alpha and holds many values: it is a band, it masks nothing"
+    return replace(facts, alpha=None, colors=colors), (note,)
 
 
 def band_in(file: RasterFile, at: int, warnings: list[str]) -> Band:
@@ -77,7 +103,9 @@ def band_in(file: RasterFile, at: int, warnings: list[str]) -> Band:
         offset=offset if tagged else None,
         tag_scale=scale,
         tag_offset=offset,
-        saturation=type_top(dtype),
+        saturation=type_top(dtype) if facts.bits is None else 2.0**facts.bits - 1.0,
+        bits=facts.bits,
+        description=(facts.descriptions[at] or "").strip()[:60],
         color=facts.colors[at],
     )
 
@@ -86,15 +114,16 @@ def image_in(role: str, files: Sequence[RasterFile], bands: tuple[Band, ...]) ->
     """Return the image of bands that lie in files of one grid; GeorefError, by name, where they do not."""
     one_grid(files)
     alphas = tuple(Piece(file.facts.path, file.facts.alpha) for file in files if file.facts.alpha)
+    alphas += tuple(Piece(file.mask.path) for file in files if file.mask)
     if len(alphas) > 1:
-        path = alphas[1].path
-        raise PixelError("alpha bands in several files of one image", wanted="one at most", path=path)
+        found = "several alpha bands and masks for one image"
+        raise PixelError(found, wanted="one at most", do="join them to one", path=alphas[1].path)
     blocks = [file.facts.block for file in files]
     return Image(
         role=role,
         bands=bands,
         grid=files[0].grid,
-        drivers={file.facts.path: file.facts.driver for file in files},
+        drivers={facts.path: facts.driver for file in files for facts in (file.facts, file.mask) if facts},
         alpha=alphas,
         masks=tuple(file.facts.path for file in files if file.facts.internal_mask),
         rpcs=next((file.rpcs for file in files if file.rpcs), None),
@@ -111,6 +140,9 @@ def tiled_image(
     """
     if len(files) == 1:
         return image_in(role, files, bands)
+    masked = next((file.mask for file in files if file.mask), None)
+    if masked:
+        raise PixelError("a mask beside one tile of several", wanted="nodata in the tiles", path=masked.path)
     layout = laid_out([replace(file.facts, grid=file.grid) for file in files], gaps=gaps)
     first, blocks = image_in(role, files[:1], bands), [tile.block for tile in layout.tiles]
     return replace(
