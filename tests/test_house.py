@@ -130,7 +130,7 @@ TABLES = {"commands", "methods/sharpen", "nets/arch", "scenes/readers", "scenes/
 MOST_POSITIONAL, MOST_ARGUMENTS = 5, 8
 ROUTES = {"get", "post", "put", "delete", "head", "api_route"}
 ENVIRONMENT = "config/surroundings.py"
-STILL: tuple[str, ...] = ("run/: 2", "rasters/: 17 files", "run/fuse.py", "run/planning.py")
+STILL: tuple[str, ...] = ("run/: 2", "rasters/: 1", "run/fuse.py", "run/planning.py")
 """Faults that are known and being mended, by how they begin; the list only grows shorter."""
 GATED = ("rasters", "scenes", "archive", "run", "quality", "clips", "line", "learn", "pages")
 """Rooms whose branches the tests cover to 95 %, as the Makefile says."""
