@@ -236,7 +236,7 @@ def _trials(
     rounds: int,
     watch: Gate | None = None,
 ) -> dict[str, Trial | None]:
-    """Hold out: the method asked for, or all that `auto` chooses from; a network beside ridge, shown to the gate."""
+    """Hold out: the method asked for, beside its rival and shown to the gate, or all that `auto` chooses from."""
     reduced: list[Reduced] = []
     for patch, usable in windows:
         one = reduce_window(with_bands(patch, list(places)), usable, observation)

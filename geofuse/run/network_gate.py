@@ -96,7 +96,7 @@ class Gate:
     def kept(
         self, trials: Mapping[str, Trial | None], network_shares: tuple[float, ...]
     ) -> tuple[float, ...]:
-        """Return the share of detail each band keeps: ridge's where the network has no part in it."""
+        """Return the share of detail each band keeps: the rival's where the method has no part in it."""
         net, plain = trials.get(self.about.name), trials.get(self.about.rival)
         if net is None or plain is None or not self.about.yields:
             return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -17,6 +18,8 @@ import rasterio
 from geofuse.errors import ChangedError, ExistsError, LockedError, PixelError
 from geofuse.files import sha256_of
 from geofuse.locks import locked
+from geofuse.methods import table
+from geofuse.methods.base import Options
 from geofuse.rasters.cog import CogSpec
 from geofuse.rasters.ledger import json_path, mask_path, part_path, parts_dir
 from geofuse.rasters.pixels import identity
@@ -183,3 +186,16 @@ def draw_nothing(shared: Any, tile: Tile) -> TilePixels:
     """Draw a tile without a valid pixel."""
     made = draw(shared, tile)
     return TilePixels(made.pixels, made.valid & False, {"valid": 0}, made.mask)
+
+
+def test_the_runner_knows_no_method_and_no_pass_by_name() -> None:
+    """And looks for nothing behind the protocol."""
+    passes = {one.name for name in table.METHODS for one in table.get(name).passes(Options(("a",), 2.0))}
+    names = {*table.names(), *passes} - {"fine", "coarse", "exp"}
+    found = []
+    for path in (Path(__file__).resolve().parents[2] / "geofuse" / "run").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and node.value in names:
+                found.append(f"{path.name}: {node.value}")
+    assert {"haze", "ridge", "pan-gan-ms"} <= names
+    assert not found
