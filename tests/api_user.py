@@ -1,4 +1,4 @@
-"""What a user writes: checked by mypy --strict, run by tests/test_api.py on a small pair."""
+"""What a user writes: checked by mypy --strict, run by tests/test_python_api.py on a small pair."""
 
 from __future__ import annotations
 

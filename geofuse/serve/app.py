@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from geofuse.errors import UsageError
 from geofuse.serve.http.audit import Audit
 from geofuse.serve.http.dependencies import Door
-from geofuse.serve.http.digests import Seals
+from geofuse.serve.http.digests import Digests
 from geofuse.serve.http.faults import add_handlers
 from geofuse.serve.http.guard import Guard
 from geofuse.serve.http.protocol import protocol_with
@@ -42,7 +42,7 @@ def make_app(settings: Settings) -> FastAPI:
     counts: dict[str, int] = {}
     archive = Archive(settings.folder)
     keyring = Keyring(settings.tokens or beside(settings.folder, ".tokens.json"))
-    seals = Seals()
+    digests = Digests()
     door = Door(
         settings=settings,
         archive=archive,
@@ -50,8 +50,8 @@ def make_app(settings: Settings) -> FastAPI:
         tiler=Tiler(archive, settings.limits, counts),
         threads=ThreadPoolExecutor(THREADS, "serve"),
         senders=ThreadPoolExecutor(SENDERS, "send"),
-        seals=seals,
-        jobs=Jobs(settings.limits, lambda item: check_product(archive, seals, item)),
+        digests=digests,
+        jobs=Jobs(settings.limits, lambda item: check_product(archive, digests, item)),
         audit=Audit(settings.audit or beside(settings.folder, ".audit.jsonl")),
         counts=counts,
     )

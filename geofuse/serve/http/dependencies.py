@@ -15,7 +15,7 @@ from fastapi.dependencies.models import Dependant
 from geofuse.errors import UsageError
 from geofuse.serve.http.access import Grant, Visitor
 from geofuse.serve.http.audit import Audit
-from geofuse.serve.http.digests import Seals
+from geofuse.serve.http.digests import Digests
 from geofuse.serve.http.tokens import Keyring
 from geofuse.serve.maps.tiling import Tiler
 from geofuse.serve.orders.jobs import Jobs
@@ -41,7 +41,7 @@ class Door:
     """For work that is not a tile: reading items, statistics, uploads."""
     senders: ThreadPoolExecutor
     """Read the files that are being sent."""
-    seals: Seals
+    digests: Digests
     """Which files are known to be whole."""
     jobs: Jobs
     """Clips."""

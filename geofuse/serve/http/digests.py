@@ -12,7 +12,7 @@ from geofuse.files import sha256_by
 REMEMBERED = 10_000
 
 
-class Seals:
+class Digests:
     """Which files were found to be what their items say: each is read once in each of its states."""
 
     def __init__(self) -> None:

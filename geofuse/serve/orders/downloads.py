@@ -19,7 +19,7 @@ from geofuse.serve.answers import FetchNote
 from geofuse.serve.http.access import Visitor, demand
 from geofuse.serve.http.audit import who
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only
-from geofuse.serve.http.digests import Seals
+from geofuse.serve.http.digests import Digests
 from geofuse.serve.http.faults import RESPONSES
 from geofuse.serve.http.file_response import FileAnswer, Held, RangeFault, ranges_of
 from geofuse.serve.stac.archive import Archive, IndexRow
@@ -35,7 +35,7 @@ def held_file(door: Door, row: IndexRow, key: str) -> Held:
     path, asset = door.archive.asset_path(row, key), row.assets[key]
     descriptor = _opened(path)
     try:
-        if multihash(door.seals.digest(descriptor)) != asset["file:checksum"]:
+        if multihash(door.digests.digest(descriptor)) != asset["file:checksum"]:
             raise VerifyError(
                 "this file is not what its record says, so it is not delivered",
                 do="tell whoever runs the catalogue; `geofuse catalog verify` finds it",
@@ -53,12 +53,12 @@ def held_file(door: Door, row: IndexRow, key: str) -> Held:
     )
 
 
-def check_product(archive: Archive, seals: Seals, item_id: str) -> None:
+def check_product(archive: Archive, digests: Digests, item_id: str) -> None:
     """Raise VerifyError where an item's product is damaged: nothing is cut from it either."""
     row, _ = archive.row(item_id, Visitor(trusted=True))
     descriptor = _opened(archive.asset_path(row, "data"))
     try:
-        if multihash(seals.digest(descriptor)) != row.assets["data"]["file:checksum"]:
+        if multihash(digests.digest(descriptor)) != row.assets["data"]["file:checksum"]:
             raise VerifyError("this product is not what its record says, so nothing is cut from it")
     finally:
         os.close(descriptor)
