@@ -36,9 +36,8 @@ if TYPE_CHECKING:
     from geofuse.errors import GeofuseError
     from geofuse.quality.assessment.values import Assessment
     from geofuse.quality.bench import Bench
-    from geofuse.run.plan import Plan
-    from geofuse.run.progress import Progress
-    from geofuse.run.request import (
+    from geofuse.run.plans.plan import Plan
+    from geofuse.run.plans.request import (
         AreaKeywords,
         EncodeKeywords,
         LazyKeywords,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
         RequestKeywords,
         WorkKeywords,
     )
+    from geofuse.run.progress import Progress
     from geofuse.scenes.scene import Scene
 
 _NAMES = {

@@ -21,8 +21,8 @@ from geofuse.quality.simulated_pair import (
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial, Threads
 from geofuse.run.fuse import fuse_to_cog
+from geofuse.run.plans.request import Request, make_request
 from geofuse.run.progress import Progress, silent
-from geofuse.run.request import Request, make_request
 
 SLANT_DEG = 8.0
 CAMERA = Camera(

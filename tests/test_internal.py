@@ -15,7 +15,7 @@ from geofuse.internal import foreseen
 from geofuse.quality.simulated_pair import SimulatedPair
 
 STAGES = (
-    "geofuse.rasters.sniffing.opened",
+    "geofuse.rasters.opening.sniffing.opened",
     "geofuse.scenes.relating.has_pixel_size",
     "geofuse.run.fuse.read_patch",
     "geofuse.run.fuse.encode_tile",

@@ -17,9 +17,9 @@ from geofuse.errors import GeofuseError, UsageError
 from geofuse.methods import table
 from geofuse.quality.simulated_pair import SimulatedPair
 from geofuse.rasters.cog.spec import LEVELS, PREDICTED, CogSpec
-from geofuse.run.plan import fingerprint
-from geofuse.run.planning import make_plan
-from geofuse.run.request import RequestKeywords, make_request, request_from, request_of, value_of
+from geofuse.run.plans.plan import fingerprint
+from geofuse.run.plans.planning import make_plan
+from geofuse.run.plans.request import RequestKeywords, make_request, request_from, request_of, value_of
 from geofuse.scenes.opening import open_pair
 
 METHODS = ("auto", *table.names())

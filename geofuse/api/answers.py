@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from geofuse.showing import html, line
 
 if TYPE_CHECKING:
-    from geofuse.run.plan import Plan
+    from geofuse.run.plans.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -100,7 +100,7 @@ def find_items(folder: Path, **wanted: Unpack[SearchKeywords]) -> list[CatalogEn
     from geofuse.archive.catalog_index import Query
     from geofuse.archive.footprints import area_of
     from geofuse.errors import UsageError
-    from geofuse.run.request import known_only
+    from geofuse.run.plans.request import known_only
 
     known_only(SearchKeywords, wanted)
     limit, place = wanted.get("limit", LIMIT), wanted.get("intersects")
@@ -153,7 +153,7 @@ def clip(
     """
     from geofuse.clips.clip import Wish
     from geofuse.clips.clip_items import form_of, plan_item_clip, write_item_clip
-    from geofuse.run.request import known_only
+    from geofuse.run.plans.request import known_only
 
     known_only(ClipKeywords, wish)
     place = Path(out)

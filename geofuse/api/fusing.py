@@ -15,14 +15,14 @@ from geofuse.api.scenes import PathText, opened
 if TYPE_CHECKING:
     from geofuse.nets.training.schedule import TellStep
     from geofuse.run.arrays import DataArray
-    from geofuse.run.progress import Progress
-    from geofuse.run.request import (
+    from geofuse.run.plans.request import (
         LazyKeywords,
         MeasureKeywords,
         PlanKeywords,
         Request,
         RequestKeywords,
     )
+    from geofuse.run.progress import Progress
     from geofuse.scenes.scene import Scene
 
 MEASURES_FIRST = (
@@ -41,7 +41,7 @@ def calibrate(
     not show the same place (`force=True`: goes on). Source: see `geofuse.methods.calibrate`.
     """
     from geofuse.run.calibrating import calibrate_scene as measured
-    from geofuse.run.request import MeasureKeywords, request_for
+    from geofuse.run.plans.request import MeasureKeywords, request_for
 
     found = opened(scene, ms)
     request = request_for(MeasureKeywords, options)
@@ -51,7 +51,7 @@ def calibrate(
 def calibrate_scene(scene: Scene, request: Request | None = None) -> dict[str, Any]:
     """Measure a scene; the name `calibrate` had before 0.4."""
     from geofuse.run.calibrating import calibrate_scene as measured
-    from geofuse.run.request import make_request
+    from geofuse.run.plans.request import make_request
 
     warnings.warn("calibrate_scene is now geofuse.calibrate", DeprecationWarning, stacklevel=2)
     return measured(scene, request or make_request())
@@ -70,7 +70,7 @@ def plan(
     With `out` the place and its disk are checked too; `work` is where parts lie if `out` is in an object store.
     Raises the errors of inputs, bands, area, memory and disk.
     """
-    from geofuse.run.request import PlanKeywords, request_for
+    from geofuse.run.plans.request import PlanKeywords, request_for
 
     return planned(opened(scene, ms), request_for(PlanKeywords, options), out=out, work=work)
 
@@ -80,8 +80,8 @@ def planned(
 ) -> Planned:
     """Plan a request, without looking at pixels."""
     from geofuse.run.delivery import target_from
-    from geofuse.run.inspecting import plan_summary
-    from geofuse.run.planning import check_out, check_room, make_plan
+    from geofuse.run.plans.inspecting import plan_summary
+    from geofuse.run.plans.planning import check_out, check_room, make_plan
 
     made = make_plan(scene, request)
     target = target_from(os.fspath(out), work) if out is not None else None
@@ -113,7 +113,7 @@ def fuse(
     those of the command line's file. Raises what planning raises, ConfigError for parameters of another product.
     """
     from geofuse.run import arrays
-    from geofuse.run.request import LazyKeywords, request_for
+    from geofuse.run.plans.request import LazyKeywords, request_for
 
     request = request_for(LazyKeywords, options)
     known = params if params is None or isinstance(params, Mapping) else json.loads(Path(params).read_text())
@@ -135,7 +135,7 @@ def fuse_to(
     OUT.json (the record) and OUT.png lie beside it. The same call again is a no-op; one that was stopped goes on.
     Raises ExistsError where another product is there (`overwrite=True`: replaces it), and what planning raises.
     """
-    from geofuse.run.request import RequestKeywords, request_for
+    from geofuse.run.plans.request import RequestKeywords, request_for
 
     request = request_for(RequestKeywords, options)
     return make_product(opened(scene, ms), request, out, overwrite=overwrite, work=work, progress=progress)
@@ -205,7 +205,7 @@ def adapt(
     """
     from geofuse.learn import adapt as learning
     from geofuse.nets.training.steps import quiet
-    from geofuse.run.request import MeasureKeywords, request_for
+    from geofuse.run.plans.request import MeasureKeywords, request_for
 
     found, request = opened(scene, ms), request_for(MeasureKeywords, options)
     made = learning.adapt(found, request, Path(out), weights=start, tell=steps or quiet)
@@ -215,7 +215,8 @@ def adapt(
 
 def verify(out: PathText, *, work: PathText | None = None) -> Product:
     """Check a product: COG, georeferencing, checksums; VerifyError says the first thing that is wrong."""
-    from geofuse.run import delivery, product_files
+    from geofuse.run import delivery
+    from geofuse.run.records import product_files
 
     target = delivery.target_from(os.fspath(out), work)
     found = delivery.verify_object(target) if target else product_files.verify(Path(out))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from geofuse.quality.assessment.values import Assessment
     from geofuse.quality.bench import Bench
     from geofuse.run.arrays import DataArray
+    from geofuse.run.plans.request import AreaKeywords, BandsKeywords, Request
     from geofuse.run.progress import Progress
-    from geofuse.run.request import AreaKeywords, BandsKeywords, Request
     from geofuse.scenes.scene import Scene
 
 BENCH, DEMO = BenchOptions(), DemoOptions()
@@ -60,8 +60,8 @@ def assess(
     from geofuse.pages.assessment_files import checked_page, write_page
     from geofuse.quality import assess as quality
     from geofuse.run.executors import executor
+    from geofuse.run.plans.request import BandsKeywords, request_for
     from geofuse.run.progress import silent
-    from geofuse.run.request import BandsKeywords, request_for
 
     asked = request_for(BandsKeywords, options, workers=workers)
     page = checked_page(Path(html)) if html is not None else None
@@ -114,7 +114,7 @@ def bench(
     Mangolini 1997); "full": no reference. ``rounds`` of back-projection have a row each. Raises
     UsageError, MethodError, AreaError.
     """
-    from geofuse.run.request import AreaKeywords, request_for
+    from geofuse.run.plans.request import AreaKeywords, request_for
 
     request = request_for(AreaKeywords, options, calibrate=calibrate)
     found = opened(scene, ms)
@@ -170,7 +170,7 @@ def simulate(
 
     Writes pan.tif, ms.tif, reference.tif and simulation.json into ``out``. Raises AreaError where too little is left.
     """
-    from geofuse.run.request import AreaKeywords, request_for
+    from geofuse.run.plans.request import AreaKeywords, request_for
 
     request = request_for(AreaKeywords, options, calibrate=calibrate, shift_px=shift_px)
     return simulated(opened(scene, ms), request, Path(out), overwrite=overwrite)
@@ -193,7 +193,7 @@ def simulate_from(
     Nyquist frequency, one or one a band; ``noise_sigma`` in DN. Raises UsageError, AreaError, MemoryLimitError.
     """
     from geofuse.quality.simulate_from_image import Viewing, simulate_from_fine
-    from geofuse.run.request import known_only
+    from geofuse.run.plans.request import known_only
 
     known_only(LookKeywords, look)
     found = simulate_from_fine(os.fspath(raster), Viewing(**look), Path(out), overwrite=overwrite)

@@ -65,7 +65,7 @@ def option_table(section: str | None = None) -> str:
     from geofuse.config.errands import ERRANDS
     from geofuse.config.option import markdown_row, options_of
     from geofuse.config.sections import SECTIONS
-    from geofuse.run.request import who_hears
+    from geofuse.run.plans.request import who_hears
 
     head = ["| name | command line | values | default | heard by | meaning |", "|---|---|---|---|---|---|"]
     options = [each for kind in (*SECTIONS, *ERRANDS) for each in options_of(kind)]

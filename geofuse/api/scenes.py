@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from geofuse.api.answers import Report
 
 if TYPE_CHECKING:
-    from geofuse.run.request import AreaKeywords, Request
+    from geofuse.run.plans.request import AreaKeywords, Request
     from geofuse.scenes.scene import Scene
 
 PathText = str | os.PathLike[str]
@@ -65,14 +65,14 @@ def inspect(
     **options: Unpack[AreaKeywords],
 ) -> Report:
     """Say what a scene is and how its grids relate, as `geofuse inspect --json`; reads headers only."""
-    from geofuse.run.request import AreaKeywords, request_for
+    from geofuse.run.plans.request import AreaKeywords, request_for
 
     return inspected(opened(scene, ms), request_for(AreaKeywords, options))
 
 
 def inspected(scene: Scene, request: Request) -> Report:
     """Say what a scene is, of the bands and the area of a request."""
-    from geofuse.run.inspecting import inspect_scene
+    from geofuse.run.plans.inspecting import inspect_scene
 
     asked = request.scene
     facts = inspect_scene(

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from geofuse.errors import ChangedError, GeofuseError
 from geofuse.geometry import Window
 from geofuse.rasters.cog import CogSpec, assemble, checked_spec, encode_tile, write_part
-from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Grid, Image
+from geofuse.rasters.opening.headers import RasterFacts
 from geofuse.rasters.pixels import read_raw, read_window
-from geofuse.run.reopening import reopened
+from geofuse.run.records.reopening import reopened
 from geofuse.scenes.projecting import between, rectangle
 from geofuse.scenes.relating import target_of
 

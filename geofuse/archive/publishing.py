@@ -41,7 +41,7 @@ from geofuse.nouns import StacJson
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import inspect
 from geofuse.rasters.valid_area import valid_area
-from geofuse.run.product_files import asset_paths, verify
+from geofuse.run.records.product_files import asset_paths, verify
 
 REPORT_SUFFIXES = (".html", ".json")
 SAME_PLACE_SHARE = 0.5

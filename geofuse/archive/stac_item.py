@@ -18,7 +18,7 @@ from geofuse.archive.rights import Rights, rights_to_json
 from geofuse.archive.stac_schemas import EXTENSIONS
 from geofuse.errors import UsageError
 from geofuse.nouns import GeoJson, StacJson
-from geofuse.rasters.sniffing import TAR, file_of
+from geofuse.rasters.opening.sniffing import TAR, file_of
 from geofuse.scenes.projecting import crs_name
 from geofuse.scenes.sensors.sensor import band_of
 from geofuse.scenes.sensors.table import sensor_or_generic
@@ -26,7 +26,7 @@ from geofuse.scenes.sensors.table import sensor_or_generic
 if TYPE_CHECKING:
     import pystac
 
-    from geofuse.rasters.headers import RasterFacts
+    from geofuse.rasters.opening.headers import RasterFacts
 
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 KIND = "fused"

@@ -20,8 +20,8 @@ from geofuse.config.errands import ClipOptions
 from geofuse.errors import BandError, GeorefError, UsageError
 from geofuse.geometry import Window
 from geofuse.rasters.cog import CogSpec, checked_spec
-from geofuse.rasters.describing import image_of
 from geofuse.rasters.image import Band, Grid, Image, Piece
+from geofuse.rasters.opening.describing import image_of
 from geofuse.rasters.pixels import inspect, read_raw, read_reduced, read_window
 from geofuse.rasters.preview import choose_rgb
 from geofuse.rasters.validity import good

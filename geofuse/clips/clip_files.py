@@ -16,7 +16,7 @@ from geofuse.clips.clip import BLOCK_PX, Cut, TellPixels, blocks, valid_of
 from geofuse.errors import AreaError, ConfigError, LimitError
 from geofuse.files import replacing, write_bytes, write_faults
 from geofuse.rasters.cog import assemble, encode_tile, write_part, write_plain
-from geofuse.rasters.handles import close_handles
+from geofuse.rasters.opening.handles import close_handles
 from geofuse.rasters.preview import eight_bits, picture_file
 from geofuse.version import __version__
 

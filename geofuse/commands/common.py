@@ -22,7 +22,7 @@ from geofuse.config.sections import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geofuse.run.request import Request
+    from geofuse.run.plans.request import Request
     from geofuse.scenes.scene import Scene
 
 BAR = "{desc} {percentage:3.0f} % |{bar}| {n:.1f}/{total:.1f} {unit} [{elapsed}<{remaining}, {rate_fmt}]"
@@ -87,7 +87,7 @@ def scene_of(arguments: argparse.Namespace) -> Scene:
 
 def request_of(arguments: argparse.Namespace, **more: object) -> Request:
     """Turn what was given into a Request; the rest has the options' own defaults."""
-    from geofuse.run.request import request_from
+    from geofuse.run.plans.request import request_from
 
     values = given(arguments, chosen(SceneOptions, but=FILES))
     for section in (FuseOptions, EncodeOptions, WorkOptions):

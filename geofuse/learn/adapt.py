@@ -29,8 +29,8 @@ from geofuse.nets.training.schedule import Schedule, TellStep
 from geofuse.nets.weights import find_weights, load_weights, read_card, save_weights, shipped
 from geofuse.nouns import to_json
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.plan import Plan
-from geofuse.run.request import Request, changed
+from geofuse.run.plans.plan import Plan
+from geofuse.run.plans.request import Request, changed
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 

@@ -22,12 +22,12 @@ from geofuse.nets.training import distributed
 from geofuse.nets.training.data import TrainingPair, digest, load_pair, renamed, save_pair
 from geofuse.nets.training.pan_gan import Full
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.request import make_request
+from geofuse.run.plans.request import make_request
 from geofuse.scenes.opening import given_of, open_given
 from geofuse.version import __version__
 
 if TYPE_CHECKING:
-    from geofuse.run.plan import Plan
+    from geofuse.run.plans.plan import Plan
     from geofuse.scenes.scene import Scene
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from geofuse.landscape.camera import BANDS, Camera, camera_axes, make_truth, obs
 from geofuse.methods.hold_out import Reduced, reduce_window, reduced_observation
 from geofuse.methods.observation import Observation
 from geofuse.run.patch_reading import job_of
-from geofuse.run.plan import Plan
+from geofuse.run.plans.plan import Plan
 from geofuse.run.sampling import read_sample
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen import fine_network, network_levels
 from geofuse.nets.training.pan_gan import Full, make_full
 from geofuse.run.patch_reading import job_of
-from geofuse.run.plan import Plan
+from geofuse.run.plans.plan import Plan
 from geofuse.run.sampling import read_sample
 
 

@@ -16,9 +16,9 @@ from geofuse.line.batch import BatchRow
 from geofuse.line.scene_ref import opened
 from geofuse.line.scene_run import COST
 from geofuse.line.stage_records import JOBS, SceneJob, product_path
-from geofuse.run.inspecting import plan_summary
-from geofuse.run.planning import make_plan
-from geofuse.run.request import request_of
+from geofuse.run.plans.inspecting import plan_summary
+from geofuse.run.plans.planning import make_plan
+from geofuse.run.plans.request import request_of
 
 RECENT = 50
 """Scenes that tell what others will cost."""

@@ -57,11 +57,11 @@ from geofuse.run.calibrating import calibrated_plan, plan_of_findings
 from geofuse.run.executors import Executor, executor
 from geofuse.run.findings import findings_of
 from geofuse.run.fuse import fuse_parts, fuse_to_cog
-from geofuse.run.inspecting import inspect_scene, plan_summary
-from geofuse.run.plan import fingerprint, plan_tiles, plan_to_json
-from geofuse.run.planning import check_out, check_room
+from geofuse.run.plans.inspecting import inspect_scene, plan_summary
+from geofuse.run.plans.plan import fingerprint, plan_tiles, plan_to_json
+from geofuse.run.plans.planning import check_out, check_room
+from geofuse.run.plans.request import Request, changed, request_of
 from geofuse.run.progress import Progress
-from geofuse.run.request import Request, changed, request_of
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 

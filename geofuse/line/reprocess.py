@@ -15,7 +15,7 @@ from geofuse.line.scene_ledger import CONFIGURATION, rows
 from geofuse.line.scene_ref import SceneRef, scene_key, with_digest
 from geofuse.line.stage_records import SceneJob, forget, job_folder
 from geofuse.quality.accept import profile_for
-from geofuse.run.reopening import is_there, recorded_scene
+from geofuse.run.records.reopening import is_there, recorded_scene
 from geofuse.version import __version__
 
 

@@ -25,8 +25,8 @@ from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_k
 from geofuse.line.stage_records import job_folder
 from geofuse.locks import locked
 from geofuse.nouns import Json, to_json
+from geofuse.rasters.opening.sniffing import file_of
 from geofuse.rasters.pixels import input_sha256
-from geofuse.rasters.sniffing import file_of
 
 log = logging.getLogger(__name__)
 LEDGER = "scenes.sqlite"

@@ -22,7 +22,7 @@ from geofuse.line.answers import (
 from geofuse.line.stage_records import SceneJob, decision_of, known, planned
 from geofuse.quality.accept import PASS, REJECT, REVIEW, profile_for
 from geofuse.rasters.ledger import json_path
-from geofuse.run.product_files import asset_paths
+from geofuse.run.records.product_files import asset_paths
 
 
 def done_before(name: str, job: SceneJob) -> StageAnswer | None:

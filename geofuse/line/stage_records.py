@@ -13,8 +13,8 @@ from geofuse.errors import ExistsError, ProductError, UsageError
 from geofuse.files import read_json, write_faults, write_json
 from geofuse.line.answers import DecisionDocument, PlanRecord, StageAnswer, StageRecord
 from geofuse.locks import locked
-from geofuse.run.plan import Plan, plan_from_json
-from geofuse.run.product_files import read_record
+from geofuse.run.plans.plan import Plan, plan_from_json
+from geofuse.run.records.product_files import read_record
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 

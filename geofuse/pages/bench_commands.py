@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geofuse.run.request import Request
+from geofuse.run.plans.request import Request
 from geofuse.scenes.scene import Scene
 
 

@@ -26,8 +26,8 @@ from geofuse.quality.assessment.tiles import coarse_task, error_task, fine_task
 from geofuse.quality.assessment.values import Assessment, put_together
 from geofuse.rasters.pixels import read_reduced
 from geofuse.run.executors import Executor, Serial
+from geofuse.run.plans.tiles import BLOCK_PX, Tile, tiles_of
 from geofuse.run.progress import Progress, silent
-from geofuse.run.tiles import BLOCK_PX, Tile, tiles_of
 from geofuse.scenes.scene import Scene
 
 MAP_CELLS = 48

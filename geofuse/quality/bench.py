@@ -30,10 +30,10 @@ from geofuse.rasters.preview import choose_rgb, detail_window, stretch
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import fuse_to_cog
-from geofuse.run.plan import Plan
-from geofuse.run.planning import make_plan
+from geofuse.run.plans.plan import Plan
+from geofuse.run.plans.planning import make_plan
+from geofuse.run.plans.request import Request, changed, make_request
 from geofuse.run.progress import Progress, silent
-from geofuse.run.request import Request, changed, make_request
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.scene import Scene
 from geofuse.showing import html, line

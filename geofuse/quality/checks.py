@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from geofuse.rasters.describing import image_of
 from geofuse.rasters.ledger import mask_path
+from geofuse.rasters.opening.describing import image_of
 from geofuse.rasters.pixels import inspect, read_raw
 
 CLOUD, NODATA = 4, 1

@@ -27,10 +27,10 @@ from geofuse.metrics.full_resolution import pan_low
 from geofuse.metrics.metric import Metric
 from geofuse.metrics.table import installed
 from geofuse.quality.measuring import Views, derived, images_needed, is_derived, measured
-from geofuse.rasters.describing import image_of
+from geofuse.rasters.opening.describing import image_of
 from geofuse.rasters.pixels import inspect, read_window
 from geofuse.run.patch_reading import coarse_span, job_of, read_patch
-from geofuse.run.plan import Plan
+from geofuse.run.plans.plan import Plan
 
 log = logging.getLogger(__name__)
 REFLECTANCE, UNKNOWN = "reflectance", "DN, pedestal unknown"

@@ -26,10 +26,10 @@ from geofuse.quality.simulate_wald import (
     write_simulation,
 )
 from geofuse.quality.simulated_pair import CORNER, CRS, PAN_SIZE_M
-from geofuse.rasters.describing import image_of
 from geofuse.rasters.image import Band, Grid, Piece
+from geofuse.rasters.opening.describing import image_of
 from geofuse.rasters.pixels import RasterFacts, identity, input_sha256, inspect, read_window
-from geofuse.run.memory import available_memory
+from geofuse.run.plans.memory import available_memory
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.bands import select_bands, with_nodata
 from geofuse.scenes.relating import target_of

@@ -27,8 +27,8 @@ from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.rasters.image import Band, Grid, Image
 from geofuse.rasters.pixels import file_of, input_sha256, read_window
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.plan import Plan
-from geofuse.run.request import Request, changed
+from geofuse.run.plans.plan import Plan
+from geofuse.run.plans.request import Request, changed
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
 

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.geometry import Window
-from geofuse.rasters.handles import drop as close_datasets
-from geofuse.rasters.handles import stamp_of
-from geofuse.rasters.sniffing import file_of
+from geofuse.rasters.opening.handles import drop as close_datasets
+from geofuse.rasters.opening.handles import stamp_of
+from geofuse.rasters.opening.sniffing import file_of
 
 ROOM_BYTES = 48 << 20
-"""What is kept; `geofuse.run.plan.swaths` orders tiles so that what they share fits."""
+"""What is kept; `geofuse.run.plans.plan.swaths` orders tiles so that what they share fits."""
 CELL_PX = 512
 """Smaller blocks are joined to cells of about this side."""
 STRIP_ROWS = 64

@@ -25,12 +25,19 @@ from rasterio.session import DummySession
 from geofuse.errors import CorruptError, FormatError
 from geofuse.geometry import Window
 from geofuse.rasters.block_cache import drop
-from geofuse.rasters.drivers import CACHE_BYTES, SETTINGS, driver_named
-from geofuse.rasters.handles import Handle, check_unchanged, handle_of, listening, stamp_of, without_warning
-from geofuse.rasters.headers import MAX_BANDS, MAX_BLOCK_BYTES, RasterFacts, check_pixels, check_tiff
 from geofuse.rasters.image import WHOLE_DTYPES, Grid
+from geofuse.rasters.opening.drivers import CACHE_BYTES, SETTINGS, driver_named
+from geofuse.rasters.opening.handles import (
+    Handle,
+    check_unchanged,
+    handle_of,
+    listening,
+    stamp_of,
+    without_warning,
+)
+from geofuse.rasters.opening.headers import MAX_BANDS, MAX_BLOCK_BYTES, RasterFacts, check_pixels, check_tiff
+from geofuse.rasters.opening.sniffing import locate, opened, probe, sniff
 from geofuse.rasters.pam import check_mask, mask_beside, with_pam
-from geofuse.rasters.sniffing import locate, opened, probe, sniff
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from xml.parsers import expat
 
 from geofuse.errors import FormatError, GeofuseError, PixelError
-from geofuse.rasters import sniffing
-from geofuse.rasters.headers import RasterFacts
+from geofuse.rasters.opening import sniffing
+from geofuse.rasters.opening.headers import RasterFacts
 
 LARGEST_BYTES = 4 << 20
 DEEPEST = 12

@@ -14,8 +14,8 @@ from geofuse.errors import ChangedError, CorruptError, FormatError
 from geofuse.geometry import Window
 from geofuse.rasters.block_cache import read_cells
 from geofuse.rasters.datasets import reading
-from geofuse.rasters.drivers import driver_named
 from geofuse.rasters.image import Band, Image, Piece
+from geofuse.rasters.opening.drivers import driver_named
 from geofuse.rasters.validity import good
 
 WIDE_DTYPES = ("int32", "uint32", "float64")

@@ -15,11 +15,11 @@ from geofuse.errors import UsageError
 from geofuse.geometry import Window
 from geofuse.rasters.block_cache import drop
 from geofuse.rasters.datasets import inspect, reading
-from geofuse.rasters.handles import close_handles
-from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Image
+from geofuse.rasters.opening.handles import close_handles
+from geofuse.rasters.opening.headers import RasterFacts
+from geofuse.rasters.opening.sniffing import file_of, identity, input_sha256, locate
 from geofuse.rasters.pieces import float_type, groups_of, mosaic, stored
-from geofuse.rasters.sniffing import file_of, identity, input_sha256, locate
 from geofuse.rasters.validity import good
 from geofuse.rasters.warping import warped
 

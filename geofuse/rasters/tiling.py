@@ -10,8 +10,8 @@ from geofuse.errors import GeorefError, PixelError, ProductError
 from geofuse.geometry import Window
 from geofuse.rasters.datasets import inspect
 from geofuse.rasters.grids import apart_px, composed, has_pixel_size, shifted_grid
-from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Band, Grid
+from geofuse.rasters.opening.headers import RasterFacts
 
 SAME_GRID_PX = 1e-3
 """How far pixels of one grid may lie apart, for coordinates are written with few digits."""

@@ -13,7 +13,7 @@ from geofuse.errors import PixelError
 from geofuse.nouns import GeoJson
 from geofuse.rasters.block_cache import drop
 from geofuse.rasters.datasets import inspect, reading
-from geofuse.rasters.headers import RasterFacts
+from geofuse.rasters.opening.headers import RasterFacts
 
 OUTLINE_PX = 2048
 """The area is traced on at most this many pixels a side: a rim of half a pixel is then about 0.1 % of it."""

@@ -14,8 +14,8 @@ from rasterio.warp import transform
 from geofuse.errors import GeorefError
 from geofuse.geometry import Window
 from geofuse.rasters.datasets import gdal, open_dataset
-from geofuse.rasters.handles import handle_of
 from geofuse.rasters.image import Image
+from geofuse.rasters.opening.handles import handle_of
 from geofuse.rasters.pieces import Group, float_type, mosaic
 from geofuse.rasters.validity import between, mapped, sampled, touched
 

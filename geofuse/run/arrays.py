@@ -19,10 +19,10 @@ from geofuse.run.executors import Serial, Threads
 from geofuse.run.findings import Findings, findings_of
 from geofuse.run.fuse import fit_plan, fuse_core
 from geofuse.run.patch_reading import job_of
-from geofuse.run.plan import Plan, fingerprint, plan_from_json, plan_to_json
-from geofuse.run.planning import make_plan
-from geofuse.run.request import Request
-from geofuse.run.tiles import tiles_of
+from geofuse.run.plans.plan import Plan, fingerprint, plan_from_json, plan_to_json
+from geofuse.run.plans.planning import make_plan
+from geofuse.run.plans.request import Request
+from geofuse.run.plans.tiles import tiles_of
 from geofuse.scenes.scene import Scene
 from geofuse.tables import check_plugins, plugins_in
 from geofuse.version import __version__

@@ -18,14 +18,14 @@ from geofuse.methods.observation import Observation
 from geofuse.methods.registration import calibration_reach
 from geofuse.rasters import ledger
 from geofuse.run.findings import Findings, from_report, report, with_report
-from geofuse.run.headers import Headers, headers_of
-from geofuse.run.inputs import check_unchanged
 from geofuse.run.network_gate import Gate
-from geofuse.run.plan import Plan
-from geofuse.run.planning import check_out, make_plan, plan_on
-from geofuse.run.product_files import read_record
+from geofuse.run.plans.headers import Headers, headers_of
+from geofuse.run.plans.inputs import check_unchanged
+from geofuse.run.plans.plan import Plan
+from geofuse.run.plans.planning import check_out, make_plan, plan_on
+from geofuse.run.plans.request import Request, changed, selection
 from geofuse.run.progress import Progress, silent
-from geofuse.run.request import Request, changed, selection
+from geofuse.run.records.product_files import read_record
 from geofuse.run.sampling import of_one_guide, read_sample, sample_cores, with_bands
 from geofuse.scenes.bands import select_bands
 from geofuse.scenes.scene import Scene

@@ -22,9 +22,9 @@ from geofuse.rasters.cog import objects
 from geofuse.rasters.cog.objects import StoreTarget
 from geofuse.run.executors import Executor
 from geofuse.run.fuse import fuse_to_cog
-from geofuse.run.plan import Plan, fingerprint
-from geofuse.run.product_files import already_there, asset_paths, companions, is_record, verify
+from geofuse.run.plans.plan import Plan, fingerprint
 from geofuse.run.progress import Progress, silent
+from geofuse.run.records.product_files import already_there, asset_paths, companions, is_record, verify
 from geofuse.version import __version__
 
 

@@ -21,12 +21,14 @@ from geofuse.files import write_bytes, write_json
 from geofuse.locks import locked
 from geofuse.rasters import ledger
 from geofuse.rasters.cog import CogSpec, assemble, check_part, encode_tile, write_part
+from geofuse.rasters.opening.sniffing import Identity
 from geofuse.rasters.pixels import read_reduced
 from geofuse.rasters.preview import choose_rgb, quicklook
-from geofuse.rasters.sniffing import Identity
 from geofuse.run.executors import Executor, Threads
-from geofuse.run.inputs import Checksums, at_rest, check_unchanged
-from geofuse.run.product_files import (
+from geofuse.run.plans.inputs import Checksums, at_rest, check_unchanged
+from geofuse.run.plans.tiles import Tile, tiles_of
+from geofuse.run.progress import Progress, silent
+from geofuse.run.records.product_files import (
     Asset,
     OnDisk,
     already_there,
@@ -34,8 +36,6 @@ from geofuse.run.product_files import (
     check_place,
     companions,
 )
-from geofuse.run.progress import Progress, silent
-from geofuse.run.tiles import Tile, tiles_of
 
 QUICKLOOK_PX = 1024
 

@@ -14,7 +14,7 @@ from geofuse.geometry import Window
 from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate
 from geofuse.methods.observation import Observation, ShiftField
 from geofuse.nouns import from_json, to_json
-from geofuse.run.request import Request
+from geofuse.run.plans.request import Request
 
 
 @dataclass(frozen=True, slots=True)

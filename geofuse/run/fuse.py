@@ -19,15 +19,15 @@ from geofuse.methods.sharpen.back_projection import finished
 from geofuse.methods.sums import merge
 from geofuse.run.engine import Laid, TilePixels, nothing_valid, produce, produce_parts
 from geofuse.run.executors import Executor
-from geofuse.run.memory import output_bytes
 from geofuse.run.patch_reading import Job, job_of, mask_of, read_patch
-from geofuse.run.plan import Plan, collect_blocks, fingerprint, plan_from_json, plan_to_json, swaths
-from geofuse.run.product_spec import tops_of
+from geofuse.run.plans.memory import output_bytes
+from geofuse.run.plans.plan import Plan, collect_blocks, fingerprint, plan_from_json, plan_to_json, swaths
+from geofuse.run.plans.product_spec import tops_of
+from geofuse.run.plans.takes import check_takes
+from geofuse.run.plans.tiles import Tile
 from geofuse.run.progress import Progress, silent
-from geofuse.run.record import provenance
+from geofuse.run.records.record import provenance
 from geofuse.run.sampling import sample_cores
-from geofuse.run.takes import check_takes
-from geofuse.run.tiles import Tile
 from geofuse.tables import check_plugins
 from geofuse.version import __version__
 

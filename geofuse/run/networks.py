@@ -21,7 +21,7 @@ from geofuse.methods.observation import Observation
 from geofuse.nets.choice import NetworkChoice, PrecisionChoice
 from geofuse.nets.weights import Card, find_weights, no_torch, read_card
 from geofuse.run.patch_reading import job_of, read_patch
-from geofuse.run.plan import Plan
+from geofuse.run.plans.plan import Plan
 from geofuse.run.sampling import sample_cores
 
 INNER_PX = 256

@@ -14,7 +14,7 @@ from geofuse.methods.base import Options, Patch, Target
 from geofuse.methods.observation import Observation
 from geofuse.rasters.image import Band
 from geofuse.rasters.pixels import read_window
-from geofuse.run.plan import Pair, Plan
+from geofuse.run.plans.plan import Pair, Plan
 from geofuse.scenes.quality import flags_of
 
 NODATA_FLAG, SATURATED_FLAG = 1, 2

@@ -17,7 +17,7 @@ from geofuse.methods.registration import highpass
 from geofuse.rasters.image import Image
 from geofuse.rasters.pixels import read_window
 from geofuse.run.patch_reading import coarse_span, pedestal_of, read_patch
-from geofuse.run.plan import Plan
+from geofuse.run.plans.plan import Plan
 from geofuse.scenes.quality import flags_of
 
 SAMPLE_CPX, SAMPLE_WINDOWS, SAMPLE_HALO_CPX = 96, 16, 20

@@ -14,8 +14,8 @@ import numpy as np
 from geofuse.errors import AreaError, CorruptError, FormatError, GeorefError
 from geofuse.geometry import Window
 from geofuse.nouns import GeoJson
-from geofuse.rasters import sniffing
 from geofuse.rasters.image import Grid
+from geofuse.rasters.opening import sniffing
 from geofuse.scenes import sidecars
 from geofuse.scenes.projecting import (
     EDGE_POINTS,

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from geofuse.errors import FormatError, GeofuseError
 from geofuse.geometry import Transform
-from geofuse.rasters import sniffing
+from geofuse.rasters.opening import sniffing
 
 SMALL_BYTES = 64 << 10
 LARGE_BYTES = 1 << 20

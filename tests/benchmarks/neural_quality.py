@@ -28,7 +28,7 @@ from geofuse.rasters.cog import CogSpec, checked_spec, write_cog
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import fuse_to_cog
-from geofuse.run.request import Request, make_request
+from geofuse.run.plans.request import Request, make_request
 from geofuse.scenes.opening import open_pair, open_scene
 
 DATA = Path(os.environ.get("GEOFUSE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))

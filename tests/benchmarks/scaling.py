@@ -23,8 +23,8 @@ from geofuse.quality.simulated_pair import write_pair
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Dask
 from geofuse.run.fuse import fuse_parts, fuse_to_cog
-from geofuse.run.plan import plan_tiles
-from geofuse.run.request import make_request
+from geofuse.run.plans.plan import plan_tiles
+from geofuse.run.plans.request import make_request
 from geofuse.scenes.opening import open_pair
 
 TASKS = 2000

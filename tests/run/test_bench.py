@@ -26,7 +26,7 @@ from geofuse.pages.bench_table import best_of, columns_of, name_of
 from geofuse.quality.bench import checked_cases, cut_to_size
 from geofuse.quality.bench_order import sorted_rows
 from geofuse.quality.simulated_pair import write_pair
-from geofuse.run.request import make_request
+from geofuse.run.plans.request import make_request
 from geofuse.scenes.opening import open_pair
 from tests.run.scenery import north_up, pixels, write
 

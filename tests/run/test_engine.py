@@ -25,9 +25,9 @@ from geofuse.rasters.ledger import json_path, mask_path, part_path, parts_dir
 from geofuse.rasters.pixels import identity
 from geofuse.run.engine import Laid, TilePixels, produce, produce_parts
 from geofuse.run.executors import Executor, Serial, Threads
-from geofuse.run.product_files import verify
+from geofuse.run.plans.tiles import Tile
 from geofuse.run.progress import Progress, silent
-from geofuse.run.tiles import Tile
+from geofuse.run.records.product_files import verify
 from tests.scenes.readings import UTM
 
 HEIGHT, WIDTH, TILE_PX = 1300, 1100, 512

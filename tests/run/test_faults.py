@@ -27,7 +27,7 @@ from geofuse.errors import CorruptError, UsageError, WorkerError
 from geofuse.quality.simulated_pair import SimulatedPair
 from geofuse.rasters.ledger import json_path, parts_dir, png_path
 from geofuse.run.executors import Dask, Executor, Serial, Threads, executor
-from geofuse.run.tiles import Tile, tiles_of
+from geofuse.run.plans.tiles import Tile, tiles_of
 
 REPOSITORY = Path(__file__).parents[2]
 needs_strace = pytest.mark.skipif(

@@ -16,12 +16,12 @@ from geofuse.quality.simulated_pair import SimulatedPair
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial, Threads
 from geofuse.run.fuse import fuse_to_cog
-from geofuse.run.memory import task_bytes_of
 from geofuse.run.patch_reading import job_of, read_patch
-from geofuse.run.plan import fingerprint, plan_from_json, plan_to_json
-from geofuse.run.planning import make_plan
-from geofuse.run.product_files import verify
-from geofuse.run.request import make_request
+from geofuse.run.plans.memory import task_bytes_of
+from geofuse.run.plans.plan import fingerprint, plan_from_json, plan_to_json
+from geofuse.run.plans.planning import make_plan
+from geofuse.run.plans.request import make_request
+from geofuse.run.records.product_files import verify
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.scene import Scene
 from geofuse.tables import Row, Table

@@ -132,7 +132,7 @@ def test_adapting_is_judged_on_what_it_did_not_learn_from(
 ) -> None:
     from geofuse.learn.adapt import SCHEDULE, adapt
     from geofuse.quality.simulated_pair import open_simulated
-    from geofuse.run.request import make_request
+    from geofuse.run.plans.request import make_request
 
     out = tmp_path / "own.safetensors"
     short = replace(SCHEDULE, steps=60, judge_every=20)

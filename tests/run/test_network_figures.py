@@ -37,7 +37,7 @@ def test_nothing_real_becomes_worse_and_adapting_helps_half_of_it(tmp_path: Path
 
 @pytest.mark.usefixtures("data_dir")
 def test_pan_gan_beats_upsampling_by_a_fifth(tmp_path: Path) -> None:
-    from geofuse.run.request import make_request
+    from geofuse.run.plans.request import make_request
 
     _, place = next(quality.landsat(tmp_path))
     for rounds in (0, 3):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import geofuse.rasters.pixels as pixels
-import geofuse.run.headers as headers
+import geofuse.run.plans.headers as headers
 from geofuse.quality.simulated_pair import SimulatedPair
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.request import make_request
+from geofuse.run.plans.request import make_request
 from geofuse.scenes.opening import open_pair
 
 

@@ -18,8 +18,8 @@ from geofuse.cli import main
 from geofuse.errors import ChangedError, PluginError, ProductError
 from geofuse.line.scene_ref import SceneRef, opened, ref_from_json, ref_to_json, with_digest
 from geofuse.rasters.pixels import inspect
-from geofuse.run.reopening import is_there, recorded_scene, reopened
-from geofuse.run.since_03 import opened_of_03
+from geofuse.run.records.reopening import is_there, recorded_scene, reopened
+from geofuse.run.records.since_03 import opened_of_03
 from geofuse.scenes.scene import Given
 
 
@@ -104,7 +104,7 @@ def test_a_product_of_tiles_is_opened_again(tmp_path: Path) -> None:
     from geofuse.run.calibrating import calibrated_plan
     from geofuse.run.executors import Serial
     from geofuse.run.fuse import fuse_to_cog
-    from geofuse.run.request import make_request
+    from geofuse.run.plans.request import make_request
     from geofuse.scenes.opening import open_pair
 
     scene = open_pair([str(tile) for tile in tiles], [str(ms)])

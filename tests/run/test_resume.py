@@ -22,7 +22,7 @@ from geofuse.landscape.camera import make_truth
 from geofuse.locks import locked
 from geofuse.quality.simulated_pair import SimulatedPair, write_pair
 from geofuse.rasters.ledger import json_path, mask_path, parts_dir, staged_path
-from geofuse.run.product_files import verify
+from geofuse.run.records.product_files import verify
 from tests.conftest import CAMERA
 
 

@@ -27,8 +27,8 @@ from geofuse.quality.scoring import (
     score,
 )
 from geofuse.quality.simulate_from_image import Viewing, simulate_from_fine
-from geofuse.run.planning import make_plan
-from geofuse.run.request import make_request
+from geofuse.run.plans.planning import make_plan
+from geofuse.run.plans.request import make_request
 from geofuse.scenes.opening import open_pair
 from tests.run.scenery import landscape, north_up, write
 

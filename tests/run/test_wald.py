@@ -17,7 +17,7 @@ from geofuse.cli import main
 from geofuse.errors import AreaError, ExistsError, UsageError
 from geofuse.quality import simulate_wald as wald
 from geofuse.quality.simulate_wald import simulate_wald
-from geofuse.run.request import make_request
+from geofuse.run.plans.request import make_request
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.scenes.relating import relate
 from tests.methods import reference

@@ -15,7 +15,7 @@ from rasterio.transform import from_origin
 from geofuse.cli import main
 from geofuse.rasters import block_cache
 from geofuse.rasters.block_cache import STORE, Store, cell_shape
-from geofuse.run import plan
+from geofuse.run.plans import plan
 
 
 def test_two_threads_never_decode_the_same_cell() -> None:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from readings import NORTH_UP, noise, read_all, source_of, whole, write
 
 from geofuse.errors import ChangedError, CorruptError, FormatError, GeofuseError
-from geofuse.rasters import handles, pixels
+from geofuse.rasters import pixels
+from geofuse.rasters.opening import handles
 from geofuse.rasters.pixels import inspect, read_window
 
 REPOSITORY = Path(__file__).parents[2]

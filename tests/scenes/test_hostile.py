@@ -21,7 +21,8 @@ import tifffile
 from readings import source_of
 
 from geofuse.errors import FormatError, GeofuseError, PixelError
-from geofuse.rasters import pixels, sniffing
+from geofuse.rasters import pixels
+from geofuse.rasters.opening import sniffing
 from geofuse.rasters.pixels import inspect, read_reduced, read_window
 
 REPOSITORY = Path(__file__).parents[2]

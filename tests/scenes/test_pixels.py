@@ -23,8 +23,8 @@ from readings import NORTH_UP, UTM, noise, source_of, whole, write
 from geofuse.errors import PixelError, UsageError
 from geofuse.rasters import pixels
 from geofuse.rasters.image import Grid
+from geofuse.rasters.opening.sniffing import members
 from geofuse.rasters.pixels import inspect, read_raw, read_reduced, read_window
-from geofuse.rasters.sniffing import members
 
 
 @pytest.fixture(autouse=True)

@@ -24,12 +24,12 @@ from geofuse.errors import ChangedError, VerifyError
 from geofuse.files import write_json
 from geofuse.rasters.image import Band, Piece
 from geofuse.rasters.ledger import json_path, mask_path, open_ledger, parts_dir, png_path, staged_path
-from geofuse.rasters.sniffing import with_sha256
-from geofuse.run.inputs import check_unchanged
-from geofuse.run.planning import make_plan
-from geofuse.run.product_files import asset_paths, finish_half_pair, read_record, verify
-from geofuse.run.record import provenance, radiometry
-from geofuse.run.request import make_request
+from geofuse.rasters.opening.sniffing import with_sha256
+from geofuse.run.plans.inputs import check_unchanged
+from geofuse.run.plans.planning import make_plan
+from geofuse.run.plans.request import make_request
+from geofuse.run.records.product_files import asset_paths, finish_half_pair, read_record, verify
+from geofuse.run.records.record import provenance, radiometry
 from geofuse.scenes.opening import open_pair
 from geofuse.version import __version__
 

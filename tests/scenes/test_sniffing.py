@@ -16,8 +16,9 @@ import rasterio
 from readings import read_all
 
 from geofuse.errors import CorruptError, FormatError
-from geofuse.rasters import pixels, sniffing
-from geofuse.rasters.headers import check_tiff
+from geofuse.rasters import pixels
+from geofuse.rasters.opening import sniffing
+from geofuse.rasters.opening.headers import check_tiff
 from geofuse.rasters.pixels import inspect
 
 SECONDS = 5.0

@@ -17,8 +17,8 @@ from rasters import landsat_folder, mtl_collection1, pair
 
 from geofuse.errors import UsageError
 from geofuse.nets.choice import NetworkChoice
-from geofuse.run.memory import BASE_BYTES, run_bytes, task_bytes
-from geofuse.run.plan import (
+from geofuse.run.plans.memory import BASE_BYTES, run_bytes, task_bytes
+from geofuse.run.plans.plan import (
     COLLECT_PX,
     Plan,
     collect_blocks,
@@ -27,9 +27,9 @@ from geofuse.run.plan import (
     plan_tiles,
     plan_to_json,
 )
-from geofuse.run.planning import make_plan
-from geofuse.run.request import make_request
-from geofuse.run.tiles import Tile, checked_tile_px, tiles_of
+from geofuse.run.plans.planning import make_plan
+from geofuse.run.plans.request import make_request
+from geofuse.run.plans.tiles import Tile, checked_tile_px, tiles_of
 from geofuse.scenes.opening import open_pair, open_scene
 from geofuse.tables import Plugin
 

@@ -15,14 +15,14 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geofuse.errors import CorruptError, GeofuseError, GeorefError, PixelError, ProductError, ReadError
-from geofuse.rasters.describing import bands_of, image_of
 from geofuse.rasters.image import Image, Piece, files_of
+from geofuse.rasters.opening.describing import bands_of, image_of
 from geofuse.rasters.pixels import close_handles, inspect, read_raw, read_window
 from geofuse.rasters.tiling import laid_out, native_grid
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.executors import Serial
 from geofuse.run.fuse import fuse_to_cog
-from geofuse.run.request import make_request
+from geofuse.run.plans.request import make_request
 from geofuse.scenes.opening import open_pair
 from geofuse.scenes.readers.rasterfile import RasterFile, band_in, bare_file, tiled_image
 from geofuse.scenes.scene import Scene

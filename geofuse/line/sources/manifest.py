@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofuse.errors import CorruptError, ProductError
-from geofuse.rasters.sniffing import bytes_at, opened
+from geofuse.rasters.opening.sniffing import bytes_at, opened
 from geofuse.scenes import sidecars
 from geofuse.scenes.readers.base import Listing, list_folder, list_tar
 

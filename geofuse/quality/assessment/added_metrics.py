@@ -29,7 +29,7 @@ from geofuse.quality.measuring import (
     is_derived,
 )
 from geofuse.run.executors import Executor
-from geofuse.run.tiles import Tile, tiles_of
+from geofuse.run.plans.tiles import Tile, tiles_of
 
 log = logging.getLogger(__name__)
 

@@ -30,17 +30,17 @@ from geofuse.metrics.seams import SEAM_HALO_PX
 from geofuse.metrics.sharpness import edge_reach_px
 from geofuse.metrics.unsupported_detail import support_reach_px
 from geofuse.nouns import from_json
-from geofuse.rasters.describing import image_of
 from geofuse.rasters.grids import composed, has_pixel_size
 from geofuse.rasters.image import Grid, Image
 from geofuse.rasters.ledger import json_path
+from geofuse.rasters.opening.describing import image_of
 from geofuse.rasters.pixels import RasterFacts, inspect, read_window
 from geofuse.run.calibrating import calibrated_plan
 from geofuse.run.patch_reading import pedestal_of, read_patch
-from geofuse.run.plan import Plan
-from geofuse.run.planning import make_plan
-from geofuse.run.product_files import read_record
-from geofuse.run.request import make_request
+from geofuse.run.plans.plan import Plan
+from geofuse.run.plans.planning import make_plan
+from geofuse.run.plans.request import make_request
+from geofuse.run.records.product_files import read_record
 from geofuse.scenes.bands import select_bands
 from geofuse.scenes.projecting import same_crs
 from geofuse.scenes.relating import guide_of, target_of

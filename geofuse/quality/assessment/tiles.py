@@ -42,7 +42,7 @@ from geofuse.quality.assessment.sums import (
     histogram,
     with_totals,
 )
-from geofuse.run.tiles import BLOCK_PX, Tile
+from geofuse.run.plans.tiles import BLOCK_PX, Tile
 
 LEAST_WEIGHT = 0.1
 SEAM_SPACINGS_PX = (BLOCK_PX, 2 * BLOCK_PX)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from geofuse.errors import CorruptError, FormatError, ProductError, ReadError
-from geofuse.rasters import sniffing
+from geofuse.rasters.opening import sniffing
 from geofuse.scenes import sidecars
 from geofuse.scenes.scene import Given, Scene
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 
 from geofuse.errors import ProductError
-from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Band, BitField, BitLayout, Piece
+from geofuse.rasters.opening.headers import RasterFacts
 from geofuse.rasters.validity import holds
 from geofuse.scenes.quality import CIRRUS, CLOUD, NODATA, SATURATED, SHADOW, SNOW
 from geofuse.scenes.readers.base import Listing, Match

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geofuse.errors import BandError, ProductError
-from geofuse.rasters import sniffing
 from geofuse.rasters.image import Band, Image
+from geofuse.rasters.opening import sniffing
 from geofuse.scenes import sidecars
 from geofuse.scenes.bands import with_nodata
 from geofuse.scenes.readers.base import ListedFile, Listing, Match

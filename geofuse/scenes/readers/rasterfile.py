@@ -10,8 +10,8 @@ import numpy as np
 from geofuse.errors import GeorefError, PixelError
 from geofuse.rasters.datasets import beside, inspect
 from geofuse.rasters.grids import apart_px
-from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Band, Grid, Image, Piece
+from geofuse.rasters.opening.headers import RasterFacts
 from geofuse.rasters.pixels import read_sparse
 from geofuse.rasters.tiling import SAME_GRID_PX, TileLayout, laid_out
 from geofuse.rasters.validity import holds

@@ -29,9 +29,9 @@ from rasterio.windows import Window as RasterWindow
 from geofuse.errors import ChangedError, CorruptError
 from geofuse.geometry import Window
 from geofuse.rasters.datasets import inspect
-from geofuse.rasters.drivers import CACHE_BYTES, SETTINGS
-from geofuse.rasters.handles import stamp_of
-from geofuse.rasters.headers import RasterFacts
+from geofuse.rasters.opening.drivers import CACHE_BYTES, SETTINGS
+from geofuse.rasters.opening.handles import stamp_of
+from geofuse.rasters.opening.headers import RasterFacts
 from geofuse.rasters.validity import good
 
 HANDLES = 48
@@ -139,7 +139,7 @@ def _dataset(raster: Raster, level: int) -> Any:
 
 @contextmanager
 def gdal() -> Iterator[None]:
-    """Enter GDAL with the settings of `geofuse.rasters.drivers`, once in each thread."""
+    """Enter GDAL with the settings of `geofuse.rasters.opening.drivers`, once in each thread."""
     _bind()
     if getattr(_here, "inside", False):
         yield

@@ -19,8 +19,8 @@ from geofuse.nouns import from_json, to_json
 from geofuse.rasters.block_cache import ROOM_BYTES, cell_shape
 from geofuse.rasters.cog import CogSpec, spec_from_json, spec_to_json
 from geofuse.rasters.image import Band, Grid, Image
-from geofuse.rasters.sniffing import Identity
-from geofuse.run.tiles import Tile, tiles_of
+from geofuse.rasters.opening.sniffing import Identity
+from geofuse.run.plans.tiles import Tile, tiles_of
 from geofuse.scenes.scene import Scene
 from geofuse.showing import html, line
 from geofuse.tables import Plugin

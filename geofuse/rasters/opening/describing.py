@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from geofuse.rasters.headers import RasterFacts
 from geofuse.rasters.image import Band, Grid, Image, Piece
+from geofuse.rasters.opening.headers import RasterFacts
 
 
 def bands_of(facts: RasterFacts) -> tuple[Band, ...]:

@@ -9,9 +9,9 @@ from typing import Any
 from geofuse.errors import AreaError
 from geofuse.geometry import AxisMap, Window, moved
 from geofuse.rasters.image import Grid, Image, files_of
+from geofuse.rasters.opening.sniffing import Identity
 from geofuse.rasters.pixels import identity
-from geofuse.rasters.sniffing import Identity
-from geofuse.run.request import Request
+from geofuse.run.plans.request import Request
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.bands import with_nodata
 from geofuse.scenes.relating import Relation, relate

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 from geofuse.rasters.image import Image, Piece, files_of
-from geofuse.rasters.sniffing import TAR, Identity
+from geofuse.rasters.opening.sniffing import TAR, Identity
 from geofuse.scenes.scene import Given, Scene
 
 Used = tuple[Image, tuple[int, ...]]

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from geofuse.errors import CorruptError, FormatError, GeofuseError, ReadError
 from geofuse.files import CHUNK_BYTES, sha256_by
-from geofuse.rasters.drivers import WANTED, driver_of, format_name
+from geofuse.rasters.opening.drivers import WANTED, driver_of, format_name
 
 TAR = "tar:"
 HOSTILE = ("/vsi", "://", "<", "\0", "\n", "\r")

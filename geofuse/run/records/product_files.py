@@ -12,8 +12,8 @@ from geofuse.errors import DiskSpaceError, ExistsError, UsageError, VerifyError,
 from geofuse.files import read_json, sha256_of
 from geofuse.rasters.cog import validate_cog
 from geofuse.rasters.ledger import json_path, mask_path, parts_dir, png_path, staged_path
+from geofuse.rasters.opening.sniffing import Identity
 from geofuse.rasters.pixels import file_of, inspect
-from geofuse.rasters.sniffing import Identity
 
 
 class Asset(TypedDict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from geofuse.rasters.sniffing import TAR, file_of
+from geofuse.rasters.opening.sniffing import TAR, file_of
 from geofuse.scenes.scene import Given
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from geofuse.nouns import to_json
 from geofuse.rasters.cog import encoding_of, expected_bytes
 from geofuse.rasters.image import Band, Grid, Image
-from geofuse.run.memory import output_bytes, run_bytes
-from geofuse.run.plan import Plan
-from geofuse.run.tiles import tiles_of
+from geofuse.run.plans.memory import output_bytes, run_bytes
+from geofuse.run.plans.plan import Plan
+from geofuse.run.plans.tiles import tiles_of
 from geofuse.scenes.aoi import window_of
 from geofuse.scenes.bands import select_bands, with_nodata
 from geofuse.scenes.relating import relate

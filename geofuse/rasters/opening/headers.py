@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from geofuse.errors import CorruptError, PixelError
 from geofuse.rasters.image import FLOAT_DTYPES, WHOLE_DTYPES, Grid
-from geofuse.rasters.sniffing import Span, bytes_at
+from geofuse.rasters.opening.sniffing import Span, bytes_at
 
 MAX_SIDE = 2**31 - 1
 MAX_BANDS = 4096

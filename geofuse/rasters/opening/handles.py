@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofuse.errors import ChangedError
-from geofuse.rasters.sniffing import file_of
+from geofuse.rasters.opening.sniffing import file_of
 
 HANDLES = 64
 

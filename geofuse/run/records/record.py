@@ -12,10 +12,10 @@ from typing import Any
 from geofuse.nouns import to_json
 from geofuse.rasters.cog import encoding_of
 from geofuse.rasters.image import Band
-from geofuse.rasters.sniffing import Identity
-from geofuse.run.plan import Pair, Plan
-from geofuse.run.product_files import Asset
-from geofuse.run.record_inputs import Used, input_records, scene_record
+from geofuse.rasters.opening.sniffing import Identity
+from geofuse.run.plans.plan import Pair, Plan
+from geofuse.run.records.product_files import Asset
+from geofuse.run.records.record_inputs import Used, input_records, scene_record
 from geofuse.version import __version__
 
 LIBRARIES = ("numpy", "numba", "rasterio", "imagecodecs", "scipy")

@@ -15,8 +15,8 @@ from geofuse.errors import (
     PixelError,
     ReadError,
 )
+from geofuse.rasters.opening.sniffing import Identity, input_sha256, with_sha256
 from geofuse.rasters.pixels import identity
-from geofuse.rasters.sniffing import Identity, input_sha256, with_sha256
 
 
 def check_unchanged(inputs: Sequence[Identity]) -> None:

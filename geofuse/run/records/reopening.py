@@ -10,9 +10,9 @@ from typing import Any
 
 from geofuse.errors import ChangedError, ProductError
 from geofuse.rasters.image import files_of
+from geofuse.rasters.opening.sniffing import TAR, file_of
 from geofuse.rasters.pixels import input_sha256
-from geofuse.rasters.sniffing import TAR, file_of
-from geofuse.run.since_03 import opened_of_03
+from geofuse.run.records.since_03 import opened_of_03
 from geofuse.scenes.bands import select_bands
 from geofuse.scenes.opening import open_given
 from geofuse.scenes.relating import target_of

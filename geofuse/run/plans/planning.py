@@ -16,8 +16,8 @@ from geofuse.methods.observation import Observation
 from geofuse.methods.sharpen.back_projection import margin_px
 from geofuse.rasters.image import Grid
 from geofuse.run.findings import Findings
-from geofuse.run.headers import Headers, headers_of, identities, input_paths
-from geofuse.run.memory import (
+from geofuse.run.plans.headers import Headers, headers_of, identities, input_paths
+from geofuse.run.plans.memory import (
     BASE_BYTES,
     TORCH_BYTES,
     available_memory,
@@ -26,12 +26,12 @@ from geofuse.run.memory import (
     sample_bytes,
     task_bytes_of,
 )
-from geofuse.run.plan import Pair, Plan
-from geofuse.run.product_files import check_disk, check_place
-from geofuse.run.product_spec import data_spec, dtype_of, encoding_notes, mask_spec
-from geofuse.run.request import Request
-from geofuse.run.takes import check_takes
-from geofuse.run.tiles import BLOCK_PX, checked_tile_px, tiles_of
+from geofuse.run.plans.plan import Pair, Plan
+from geofuse.run.plans.product_spec import data_spec, dtype_of, encoding_notes, mask_spec
+from geofuse.run.plans.request import Request
+from geofuse.run.plans.takes import check_takes
+from geofuse.run.plans.tiles import BLOCK_PX, checked_tile_px, tiles_of
+from geofuse.run.records.product_files import check_disk, check_place
 from geofuse.scenes.bands import select_bands
 from geofuse.scenes.readers.table import READERS
 from geofuse.scenes.scene import Scene

@@ -11,9 +11,9 @@ from geofuse.methods import base
 from geofuse.methods.sharpen.closed_form import low_groups
 from geofuse.rasters.cog import expected_bytes
 from geofuse.rasters.image import Grid
-from geofuse.run.plan import Plan
+from geofuse.run.plans.plan import Plan
+from geofuse.run.plans.tiles import BLOCK_PX
 from geofuse.run.sampling import SAMPLE_CPX, SAMPLE_HALO_CPX, SAMPLE_WINDOWS
-from geofuse.run.tiles import BLOCK_PX
 
 BASE_BYTES = 256 * 2**20
 """A process with the libraries and kernels of the closed-form path loaded, and the reader's cache."""
