@@ -13,7 +13,7 @@ from geofuse.landscape.camera import Camera, make_truth
 from geofuse.quality.simulated_pair import (
     SimulatedPair,
     open_simulated,
-    read_image,
+    read_product,
     scores,
     write_before_after,
     write_pair,
@@ -72,14 +72,14 @@ def _fused(pair: SimulatedPair, out: Path, request: Request, progress: Progress)
 def _judged(pair: SimulatedPair, folder: Path, images: dict[str, Path]) -> DemoScores:
     scene = open_simulated(pair)
     bands = len(scene.image("ms").bands)
-    truth, _ = read_image(pair.truth, bands, scene.image("pan").grid)
-    ms = read_image(pair.ms, bands, scene.image("ms").grid)
+    truth, _ = read_product(pair.truth, bands, scene.image("pan").grid)
+    ms = read_product(pair.ms, bands, scene.image("ms").grid)
     rows, pictures = [], {}
     for name, path in images.items():
-        fused, valid = read_image(path, bands, scene.image("pan").grid)
+        fused, valid = read_product(path, bands, scene.image("pan").grid)
         rows.append({"image": name, **scores(fused, truth, valid, ms=ms, camera=CAMERA)})
         pictures[name] = fused
-    pan, _ = read_image(pair.pan, 1, scene.image("pan").grid)
+    pan, _ = read_product(pair.pan, 1, scene.image("pan").grid)
     picture = folder / "before_after.png"
     method = list(images)[-1]
     made_by = json.loads(images[method].with_suffix(".json").read_text())["method"]["name"]

@@ -1,7 +1,7 @@
 """The catalogue: a folder of STAC items that any STAC reader opens, moved and served as it stands.
 
 DIR/catalog.json leads to DIR/SENSOR/collection.json, that to DIR/SENSOR/ID/ID.json with its files beside it, all
-by relative links. The items are the truth; collections, index and footprints are made from them, by `settle`,
+by relative links. The items are the truth; collections, index and footprints are made from them, by `bring_up_to_date`,
 after every change. One process changes a catalogue at a time, holding its lock; readers take none.
 """
 
@@ -175,7 +175,7 @@ def remove(folder: Path, item_id: str) -> None:
             (folder / entry.href).unlink()
             sync((folder / entry.href).parent)
             shutil.rmtree((folder / entry.href).parent)
-        settle(folder)
+        bring_up_to_date(folder)
 
 
 def remove_superseded(folder: Path, item_id: str | None = None, *, keep: int = 0) -> int:
@@ -196,7 +196,7 @@ def remove_superseded(folder: Path, item_id: str | None = None, *, keep: int = 0
                     for path in gone:
                         shutil.rmtree(path)
             sweep(place, load(folder, entry))
-        settle(folder)
+        bring_up_to_date(folder)
         return count
 
 
@@ -224,7 +224,7 @@ def rebuild(folder: Path) -> int:
         for sensor in _sensor_folders(folder):
             for place in [path for path in sensor.iterdir() if path.is_dir()]:
                 _sweep_place(place)
-        return settle(folder)
+        return bring_up_to_date(folder)
 
 
 def _sensor_folders(folder: Path) -> list[Path]:
@@ -238,7 +238,7 @@ def _sweep_place(place: Path) -> None:
         _log.warning("%s", fault)
 
 
-def settle(folder: Path) -> int:
+def bring_up_to_date(folder: Path) -> int:
     """Bring collections, index and footprints up to date with the items; returns the number of items.
 
     What is up to date is not written again. For the lock's holder: the drafts of killed runs are removed.

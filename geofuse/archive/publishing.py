@@ -115,7 +115,7 @@ def publish(out: Path, folder: Path, wishes: Wishes | None = None) -> StacJson:
             )
         draft = Draft(item_id, record, facts, footprint, rights, span)
         action, item = _place(folder, draft, out, before=before, reports=wishes.reports)
-        catalog.settle(folder)
+        catalog.bring_up_to_date(folder)
     _log.info("%s: %s as %s", out, action, item_id)
     properties = item["properties"]
     told = {

@@ -373,7 +373,7 @@ def _stored(values: NDArray[Any], valid: NDArray[np.bool_], spec: CogSpec) -> ND
     return out
 
 
-def valid_of(cut: Cut, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+def stored_validity(cut: Cut, pixels: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where stored pixels (bands, h, w) are valid in all bands."""
     found = np.ones(pixels.shape[1:], np.bool_)
     for plane in pixels:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofuse.clips.clip import BLOCK_PX, Cut, TellPixels, blocks, valid_of
+from geofuse.clips.clip import BLOCK_PX, Cut, TellPixels, blocks, stored_validity
 from geofuse.errors import AreaError, ConfigError, LimitError
 from geofuse.files import replacing, write_bytes, write_faults
 from geofuse.rasters.cog import assemble, encode_tile, write_part, write_plain
@@ -70,7 +70,7 @@ def write_picture_clip(cut: Cut, out: Path, tell: TellPixels) -> None:
     bands = cut.spec.bands
     shown = np.zeros((cut.spec.height, cut.spec.width, bands + (form == "png")), np.uint8)
     for (row, col), pixels in blocks(cut, tell):
-        valid = valid_of(cut, pixels)
+        valid = stored_validity(cut, pixels)
         part = shown[row : row + valid.shape[0], col : col + valid.shape[1]]
         part[:, :, :bands] = np.moveaxis(eight_bits(pixels, cut.ranges, cut.gamma), 0, 2)
         part[~valid] = 0

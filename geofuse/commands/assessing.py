@@ -10,7 +10,7 @@ from geofuse.commands.common import (
     chosen,
     print_json,
     progress_bars,
-    request_of,
+    request_from_arguments,
     scene_of,
     scene_options,
 )
@@ -53,7 +53,7 @@ def _assess(arguments: argparse.Namespace) -> None:
     from geofuse.run.executors import executor
 
     refuse(arguments, AREAS, because="with a product", wanted="none: its own area is assessed")
-    asked = request_of(arguments)
+    asked = request_from_arguments(arguments)
     page = checked_page(Path(arguments.html)) if arguments.html else None
     with (
         executor("threads", asked.work.workers or os.cpu_count() or 1) as runner,

@@ -10,7 +10,7 @@ from geofuse.commands.common import (
     chosen,
     print_json,
     progress_bars,
-    request_of,
+    request_from_arguments,
     scene_of,
     scene_options,
     stoppable,
@@ -56,7 +56,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     with progress_bars(arguments.no_progress) as progress, stoppable():
         found = make_bench(
             scene_of(arguments),
-            request_of(arguments),
+            request_from_arguments(arguments),
             folder,
             asked=asked,
             progress=progress,

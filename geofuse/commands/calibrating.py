@@ -9,7 +9,7 @@ from geofuse.commands.common import (
     add_switches,
     chosen,
     print_json,
-    request_of,
+    request_from_arguments,
     scene_of,
     scene_options,
 )
@@ -40,5 +40,5 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     from geofuse.pages.terminal import calibration_text
     from geofuse.run.calibrating import calibrate_scene
 
-    found = calibrate_scene(scene_of(arguments), request_of(arguments))
+    found = calibrate_scene(scene_of(arguments), request_from_arguments(arguments))
     print_json(found) if arguments.json else print(calibration_text(found))

@@ -85,7 +85,7 @@ def scene_of(arguments: argparse.Namespace) -> Scene:
     return open_given(given_of(arguments.path, arguments.pan, arguments.ms or ()))
 
 
-def request_of(arguments: argparse.Namespace, **more: object) -> Request:
+def request_from_arguments(arguments: argparse.Namespace, **more: object) -> Request:
     """Turn what was given into a Request; the rest has the options' own defaults."""
     from geofuse.run.plans.request import request_from
 

@@ -10,7 +10,7 @@ from geofuse.commands.common import (
     fuse_options,
     print_json,
     progress_bars,
-    request_of,
+    request_from_arguments,
     scene_of,
     scene_options,
     stoppable,
@@ -69,7 +69,7 @@ def _fuse(arguments: argparse.Namespace) -> None:
     ):
         record = make_product(
             scene_of(arguments),
-            request_of(arguments),
+            request_from_arguments(arguments),
             arguments.out,
             overwrite=arguments.overwrite,
             work=arguments.work,
@@ -95,5 +95,7 @@ def _plan(arguments: argparse.Namespace) -> None:
 
     if not arguments.out:
         refuse(arguments, ["work"], because="without --out", wanted="--out s3://BUCKET/OUT.tif")
-    found = planned(scene_of(arguments), request_of(arguments), out=arguments.out, work=arguments.work).facts
+    found = planned(
+        scene_of(arguments), request_from_arguments(arguments), out=arguments.out, work=arguments.work
+    ).facts
     print_json(found) if arguments.json else print(plan_text(found))

@@ -11,7 +11,7 @@ from geofuse.commands.common import (
     add_switches,
     chosen,
     print_json,
-    request_of,
+    request_from_arguments,
     scene_of,
     scene_options,
     stoppable,
@@ -75,7 +75,7 @@ def _adapt(arguments: argparse.Namespace) -> None:
 
     from geofuse.learn.adapt import adapt, summary
 
-    request = request_of(arguments)
+    request = request_from_arguments(arguments)
     with step_bar(arguments.no_progress) as tell, stoppable():
         made = adapt(scene_of(arguments), request, Path(arguments.out), weights=arguments.start, tell=tell)
     if arguments.json:

@@ -10,7 +10,7 @@ from geofuse.commands.common import (
     chosen,
     print_json,
     progress_bars,
-    request_of,
+    request_from_arguments,
     scene_of,
     scene_options,
     work_option,
@@ -42,7 +42,7 @@ def _inspect(arguments: argparse.Namespace) -> None:
     from geofuse.api.scenes import inspected
     from geofuse.pages.terminal import inspect_text
 
-    facts = inspected(scene_of(arguments), request_of(arguments)).facts
+    facts = inspected(scene_of(arguments), request_from_arguments(arguments)).facts
     print_json(facts) if arguments.json else print(inspect_text(facts))
 
 
@@ -71,7 +71,7 @@ def _demo(arguments: argparse.Namespace) -> None:
     from geofuse.pages.terminal import demo_text
 
     size = section_of(DemoOptions, arguments, options_of(DemoOptions)).size
-    method = request_of(arguments).fuse.method
+    method = request_from_arguments(arguments).fuse.method
     with progress_bars(arguments.no_progress) as progress:
         found = run_demo(Path(arguments.dir), size=size, method=method, progress=progress)
     print_json(found) if arguments.json else print(demo_text(found))

@@ -9,7 +9,7 @@ from geofuse.commands.common import (
     add_switches,
     chosen,
     print_json,
-    request_of,
+    request_from_arguments,
     scene_of,
     scene_options,
 )
@@ -88,7 +88,10 @@ def _from_scene(arguments: argparse.Namespace) -> Report:
     if said:
         raise UsageError(f"{', '.join(said)} with a scene", wanted="--fine RASTER.tif", do="or leave it out")
     return simulated(
-        scene_of(arguments), request_of(arguments), Path(arguments.out), overwrite=arguments.overwrite
+        scene_of(arguments),
+        request_from_arguments(arguments),
+        Path(arguments.out),
+        overwrite=arguments.overwrite,
     )
 
 

@@ -27,7 +27,7 @@ DEPLOYMENT = f"fuse-scene/{DEPLOYED_AS}"
 
 
 @task(name="look", task_run_name="look", cache_policy=NO_CACHE, persist_result=False)
-def look(config: ConfigValue) -> Scan:
+def look_at_inbox(config: ConfigValue) -> Scan:
     """Look at the inbox: what is ready, what waits, what is parked."""
     return scan(config_of(config))
 
@@ -63,7 +63,7 @@ def watch_inbox(config: ConfigValue) -> State[Any]:
             download(config)
         except GeofuseError as error:  # what lies in the inbox is looked at all the same
             notes.append(f"[{error.code}] {error}")
-    found = look(config)
+    found = look_at_inbox(config)
     counts = {
         "started": sum(start(config, checked, row) for row in found.ready),
         "waiting": len(found.waiting),

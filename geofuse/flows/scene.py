@@ -39,10 +39,10 @@ from geofuse.line.scene_run import (
     Outcome,
     OutcomeDocument,
     failed,
+    note_outcome,
     outcome_from_json,
     outcome_of,
     outcome_to_json,
-    settle,
 )
 from geofuse.nouns import Json
 
@@ -194,7 +194,7 @@ def work_through(work: SceneWork) -> Outcome:
         with claimed(config, ref) as claim, _stopped_is_no_fault():
             _do_stages(work, done)
             outcome = outcome_of(config, ref, answers_of(done.answers))
-            settle(claim, outcome)
+            note_outcome(claim, outcome)
     except GeofuseError as error:
         fault, outcome = error, failed(config, ref, error)
     except SystemExit as stopped:

@@ -21,7 +21,7 @@ from geofuse.landscape.canvas import (
     step,
     strips,
 )
-from geofuse.landscape.fields import plough, settle
+from geofuse.landscape.fields import plant_gardens, plough
 from geofuse.landscape.materials import (
     BANDS,
     DEEP,
@@ -56,7 +56,7 @@ def make_truth(size: int, *, rng: Rng, bands: int = 4) -> Plane:
     blank = [np.zeros((size, size), np.float32) for _ in range(3)]
     land = Land(np.empty((bands, size, size), np.float32), *blank)
     plough(land, layout, noise, rng)
-    settle(land, layout, noise, rng)
+    plant_gardens(land, layout, noise, rng)
     for at in strips(size):
         _fill_water(land, layout, noise, at)
     roads = pave(land, layout, noise, rng)

@@ -89,7 +89,7 @@ def plough(land: Land, layout: LandLayout, noise: Noise, rng: Rng) -> None:
         _farm_strip(land, _grow(u + bend, v - bend, parcels, part), part, at)
 
 
-def settle(land: Land, layout: LandLayout, noise: Noise, rng: Rng) -> None:
+def plant_gardens(land: Land, layout: LandLayout, noise: Noise, rng: Rng) -> None:
     """Put the village's gardens under its houses and streets."""
     around, _, _ = window(layout.size, layout.centre, 1.4 * layout.radius)
     parcels = _parcels(rng, 420, 30.0, GARDENS, land.light.shape[0])

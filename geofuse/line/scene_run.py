@@ -104,7 +104,7 @@ def outcome_of(config: RunConfig, ref: SceneRef, answers: Answers) -> Outcome:
     )
 
 
-def settle(claim: Claim, outcome: Outcome) -> None:
+def note_outcome(claim: Claim, outcome: Outcome) -> None:
     """Write an outcome into the ledger."""
     claim.settle(
         state=outcome.state,
@@ -143,7 +143,7 @@ def run_scene(
                 seconds[stage] = round(time.monotonic() - at, 3)
             answers = answers_of(done)
             found = outcome_of(config, ref, answers)
-            settle(claim, found)
+            note_outcome(claim, found)
             state = found.state
             _keep_cost(config, key, answers, time.process_time() - cpu)
     finally:

@@ -18,8 +18,8 @@ from geofuse.pages.assessment_pictures import (
     MapPicture,
     Overview,
     gradient_stops,
-    look,
     picture_of,
+    pictures_of,
     worst_by,
 )
 from geofuse.pages.assessment_style import SCRIPT, STYLE
@@ -39,7 +39,7 @@ WIDE = 1.6
 
 def assessment_page(assessment: Assessment) -> str:
     """Return the page as HTML: one file of a few megabytes that needs nothing else."""
-    overview, hero, places = look(assessment)
+    overview, hero, places = pictures_of(assessment)
     parts = [
         _header(assessment),
         _hero(hero),

@@ -83,7 +83,7 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def look(assessment: Assessment) -> tuple[Overview, Detail, list[Detail]]:
+def pictures_of(assessment: Assessment) -> tuple[Overview, Detail, list[Detail]]:
     """Make the pictures of a product: the whole of it, a wide detail, and the places worth a look.
 
     These are where the picture has most edges and colours, and where the local metric is worst.

@@ -18,7 +18,7 @@ from geofuse.pages.bench_table import (
     REDUCED_NOTE,
     WARNINGS,
     Column,
-    best_of,
+    best_value,
     cell,
     columns_of,
     is_best,
@@ -219,7 +219,7 @@ def _warnings(found: BenchDocument) -> str:
 
 def _table(found: BenchDocument) -> str:
     rows, columns = found["rows"], columns_of(found["protocol"])
-    best = {column.key: best_of(rows, column) for column in columns}
+    best = {column.key: best_value(rows, column) for column in columns}
     heads = "".join(_head_cell(column) for column in columns)
     lines = "".join(_line(row, columns, best) for row in rows)
     return (

@@ -63,7 +63,7 @@ def columns_of(protocol: str) -> tuple[Column, ...]:
     return (COST, *(() if reduced else (MEAN_PLACE,)), *map(column_of, metrics))
 
 
-def best_of(rows: Sequence[BenchRow], column: Column) -> float | None:
+def best_value(rows: Sequence[BenchRow], column: Column) -> float | None:
     """Return the best value of a column, as it is printed; None where nothing was measured."""
     found = (number_in(row, column.key) for row in rows)
     values = [round(value, column.digits) for value in found if value is not None]
@@ -94,7 +94,7 @@ def name_of(row: BenchRow) -> str:
 def markdown(found: BenchDocument) -> str:
     """Write bench.md: facts, warnings, the table with the best of each column in bold, how to repeat it."""
     rows, columns = found["rows"], columns_of(found["protocol"])
-    best = {column.key: best_of(rows, column) for column in columns}
+    best = {column.key: best_value(rows, column) for column in columns}
     head = ["method", "bp", *(f"{column.title} {'↑' if column.grows else '↓'}" for column in columns)]
     lines = [f"| {' | '.join(head)} |", "|".join(["", ":--", *["--:"] * (len(head) - 1), ""])]
     for row in rows:

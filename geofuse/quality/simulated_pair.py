@@ -83,7 +83,7 @@ def open_simulated(pair: SimulatedPair) -> Scene:
     return open_pair(str(pair.pan), [str(pair.ms)])
 
 
-def read_image(path: Path, bands: int, grid: Grid) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def read_product(path: Path, bands: int, grid: Grid) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a whole geofuse product (B, H, W) with its validity; for small images."""
     image = Image(
         "raster",

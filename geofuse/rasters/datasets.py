@@ -29,7 +29,7 @@ from geofuse.rasters.image import WHOLE_DTYPES, Grid
 from geofuse.rasters.opening.drivers import CACHE_BYTES, SETTINGS, driver_named
 from geofuse.rasters.opening.handles import (
     Handle,
-    check_unchanged,
+    check_handle,
     handle_of,
     listening,
     stamp_of,
@@ -234,7 +234,7 @@ def reading(path: str, driver: str, work: Callable[[Any], T], window: Window) ->
             if attempt == 2:
                 _log.warning("%s: window %s failed once and was then read", path, window)
             return found
-        check_unchanged(path)
+        check_handle(path)
         drop(path)
         probe(path)
     raise CorruptError(f"{problem}, in window {window}", do="fetch it again", path=path) from cause

@@ -67,7 +67,7 @@ def part_path(folder: Path, index: int) -> Path:
     return folder / f"tile-{index:07d}.part"
 
 
-def publish(out: Path, fingerprint: str, companions: list[Path], draft: Path) -> None:
+def give_names(out: Path, fingerprint: str, companions: list[Path], draft: Path) -> None:
     """Give the product its name, then its companions, which lie complete under their staged names."""
     with write_faults(out):
         draft.replace(out)

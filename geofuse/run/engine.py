@@ -188,7 +188,7 @@ def _make(
     record = work.record(Laid(checksums.result(), prepared, assets, counts))
     write_json(ledger.staged_path(out, ledger.json_path(out), work.key), record)
     names = companions(out, mask=work.mask is not None)
-    ledger.publish(out, work.key, names, ledger.parts_dir(out) / "product.tif")
+    ledger.give_names(out, work.key, names, ledger.parts_dir(out) / "product.tif")
     return record
 
 

@@ -422,10 +422,10 @@ def test_the_cautious_of_equals_is_chosen() -> None:
             (33, 1e-3, 0.4025),
         )
     ]
-    assert ridge_penalty.best_of(trials, (1.0, 2.0), near=1.005) == trials[1]
-    assert ridge_penalty.best_of(trials, (1.0, 2.0), near=1.0) == trials[3]
+    assert ridge_penalty.most_cautious(trials, (1.0, 2.0), near=1.005) == trials[1]
+    assert ridge_penalty.most_cautious(trials, (1.0, 2.0), near=1.0) == trials[3]
     assert (
-        ridge_penalty.best_of(trials[:1], (0.0, 0.0), near=1.005) == trials[0]
+        ridge_penalty.most_cautious(trials[:1], (0.0, 0.0), near=1.005) == trials[0]
     )  # flat: nothing to compare with
 
 

@@ -21,7 +21,7 @@ from geofuse.metrics.metric import html_text
 from geofuse.metrics.rows import BUILT_IN
 from geofuse.pages.assessment_files import write_page
 from geofuse.pages.assessment_page import assessment_page
-from geofuse.pages.assessment_pictures import look, picture_of, ramp, worst_place
+from geofuse.pages.assessment_pictures import picture_of, pictures_of, ramp, worst_place
 from geofuse.pages.assessment_words import BETTER
 from geofuse.pages.charts import difference, edge_widths, histogram
 from geofuse.quality.assess import assess
@@ -217,7 +217,7 @@ def decoded(uri: str) -> np.ndarray:
 
 
 def test_places_show_what_they_say(found: Assessment) -> None:
-    overview, hero, places = look(found)
+    overview, hero, places = pictures_of(found)
     assert [place.title for place in places] == ["Edges and colours"] * 3 + ["Where it is worst"]
     for place in places:
         row0, row1, col0, col1 = place.window

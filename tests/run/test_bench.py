@@ -22,7 +22,7 @@ from geofuse.cli import main
 from geofuse.errors import AreaError, MethodError, UsageError
 from geofuse.landscape.camera import Camera, make_truth
 from geofuse.methods.table import METHODS
-from geofuse.pages.bench_table import best_of, columns_of, name_of
+from geofuse.pages.bench_table import best_value, columns_of, name_of
 from geofuse.quality.bench import checked_cases, cut_to_size
 from geofuse.quality.bench_order import sorted_rows
 from geofuse.quality.simulated_pair import write_pair
@@ -146,9 +146,9 @@ def test_best_and_order_by_hand() -> None:
     ]
     assert [row["method"] for row in sorted_rows(rows, "reduced")] == ["c", "d", "a", "b"]
     by_key = {column.key: column for column in columns_of("reduced")}
-    assert best_of(rows, by_key["ergas"]) == 1.0
-    assert best_of(rows, by_key["q2n"]) == 0.9
-    assert best_of(rows[1:2], by_key["ergas"]) is None
+    assert best_value(rows, by_key["ergas"]) == 1.0
+    assert best_value(rows, by_key["q2n"]) == 0.9
+    assert best_value(rows[1:2], by_key["ergas"]) is None
     places = [(row["method"], row["mean_place"]) for row in sorted_rows(rows, "full")]
     assert places[:3] == [("d", 1.5), ("c", 2.125), ("a", 2.375)], "equal values share their place"
 

@@ -169,12 +169,12 @@ def interrupted(pair: SimulatedPair, out: Path, *more: str, calibrated: bool = F
     """Leave a run's folder with all its parts but without a product."""
     import geofuse.rasters.ledger as module
 
-    original = module.publish
+    original = module.give_names
     try:
-        module.publish = lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
+        module.give_names = lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
         assert main(arguments(pair, out, *more, calibrated=calibrated)) == 130
     finally:
-        module.publish = original
+        module.give_names = original
     return parts_dir(out)
 
 
@@ -193,17 +193,17 @@ def test_a_flipped_bit_in_a_part_is_found_and_only_that_tile_made_again(
     ages: dict[str, int] = {}
     import geofuse.rasters.ledger as module
 
-    original = module.publish
+    original = module.give_names
 
     def look(*args: object, **kwargs: object) -> None:
         ages.update({part.name: part.stat().st_mtime_ns for part in parts})
         original(*args, **kwargs)
 
-    module.publish = look
+    module.give_names = look
     try:
         assert main(arguments(pair, out)) == 0
     finally:
-        module.publish = original
+        module.give_names = original
     assert checksum(out) == checksum(tmp_path / "reference.tif")
     again = {name for name, age in ages.items() if age != kept[name]}
     assert again == {parts[4].name}

@@ -250,7 +250,7 @@ def test_settling_writes_nothing_that_is_up_to_date(small: Path) -> None:
     catalog.rebuild(small)
     before = {path: path.stat().st_mtime_ns for path in small.rglob("*") if path.is_file()}
     with catalog.held(small):
-        catalog.settle(small)
+        catalog.bring_up_to_date(small)
     assert {path: path.stat().st_mtime_ns for path in small.rglob("*") if path.is_file()} == before
 
 

@@ -12,13 +12,13 @@ import pytest
 from geofuse.errors import WriteError
 from geofuse.files import read_json, write_bytes, write_json
 from geofuse.rasters.ledger import (
+    give_names,
     json_path,
     mask_path,
     open_ledger,
     part_path,
     parts_dir,
     png_path,
-    publish,
     remove_parts,
     staged_path,
     update_ledger,
@@ -103,12 +103,12 @@ def test_a_product_gets_its_name_before_its_companions(tmp_path: Path) -> None:
     for final in finals:
         staged_path(out, final, "f00").write_bytes(final.suffix.encode())
     began = time.time()
-    publish(out, "f00", finals, draft)
+    give_names(out, "f00", finals, draft)
     assert out.read_bytes() == b"product"
     assert [final.read_bytes() for final in finals] == [b".png", b".json"]
     assert os.listdir(parts_dir(out)) == ["ledger.json"]
     assert time.time() - began < 5.0
     with pytest.raises(WriteError, match=r"x\.tif"):
-        publish(out, "f00", finals, draft)
+        give_names(out, "f00", finals, draft)
     assert out.read_bytes() == b"product"
     assert json.loads((parts_dir(out) / "ledger.json").read_text()) == {"key": "key"}

@@ -17,7 +17,7 @@ from geofuse.geometry import AxisMap, Window
 from geofuse.methods.base import Options, Patch
 from geofuse.methods.observation import Observation, axes_at, bands_by, degrade
 from geofuse.methods.sharpen.closed_form import coarse_core, owned_window
-from geofuse.methods.sharpen.one_scale_down import HALF, back_projected, back_reach_cpx
+from geofuse.methods.sharpen.one_scale_down import HALF, back_reach_cpx, consistent_target
 from geofuse.methods.sums import Moments, MomentSums
 from geofuse.nets.choice import NetworkChoice
 
@@ -72,7 +72,7 @@ def levels_of(patch: Patch, observation: Observation) -> Moments:
     low, low_known = degrade(
         patch.guides, patch.guides_valid, patch.guides_origin, axes, wide, gain=gain, minimum=HALF
     )
-    pan_missed, seen = back_projected(low, low_known, (wide[0], wide[2]), axes[:2], window, gain=gain)
+    pan_missed, seen = consistent_target(low, low_known, (wide[0], wide[2]), axes[:2], window, gain=gain)
     sums = MomentSums(2 * len(planes) + 2, extremes=True)
     sums.add(np.concatenate([planes, pan, missed, pan_missed]), known & seen)
     return sums.done()
@@ -129,7 +129,7 @@ def missed_bands(
     keys = list(zip(observation.mtf_gain, observation.shifts_px, strict=True))
     for (gain, shift), members in bands_by(keys):
         axes = axes_at((patch.target.axis_y, patch.target.axis_x), shift)[:2]
-        out[members], known = back_projected(
+        out[members], known = consistent_target(
             patch.target.values[members], patch.target.valid, patch.target.origin, axes, window, gain=gain
         )
         both &= known

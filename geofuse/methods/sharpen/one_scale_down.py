@@ -124,7 +124,7 @@ def back_reach_cpx(gain: float, ratio: float) -> int:
     return math.floor(gaussian_reach_px(gain, ratio) / ratio + 1e-9) + CUBIC_REACH_CPX
 
 
-def back_projected(
+def consistent_target(
     coarse: NDArray[Any],
     known: NDArray[np.bool_],
     origin: tuple[int, int],
@@ -261,7 +261,9 @@ class _Down:
         reach = [back_reach_cpx(self.gain, 1.0 / axis.scale) for axis in axes]
         wide = _around(touched, reach)
         low, known = degrade(self.planes, self.known, self.origin, moved, wide, gain=self.gain, minimum=HALF)
-        missed, missed_known = back_projected(low, known, (wide[0], wide[2]), axes, touched, gain=self.gain)
+        missed, missed_known = consistent_target(
+            low, known, (wide[0], wide[2]), axes, touched, gain=self.gain
+        )
         inner = slice(reach[0], -reach[0]), slice(reach[1], -reach[1])
         both, seen = _complete_up(
             np.concatenate([low[:, *inner], missed]), known[inner] & missed_known, touched, axes, window

@@ -51,16 +51,16 @@ from geofuse.methods.sharpen.closed_form import (
 )
 from geofuse.methods.sharpen.one_scale_down import (
     alike,
-    back_projected,
     back_reach_cpx,
     bands_reach_cpx,
     coarse_pair,
+    consistent_target,
     features,
     pan_reach_cpx,
 )
 from geofuse.methods.sharpen.ridge_penalty import (
     PenaltyTrial,
-    best_of,
+    most_cautious,
     residual_rms,
     solve,
     try_out,
@@ -254,7 +254,7 @@ def linear_of(found: NormalEquations, observation: Observation) -> Linear:
             for used in (plain, plain + bands)
             for penalty in PENALTIES
         ]
-        best = best_of(trials, base, near=NEAR)
+        best = most_cautious(trials, base, near=NEAR)
     coefficients = solve(
         found,
         group,
@@ -367,7 +367,7 @@ def _band_layers(
     if corrected:
         planes = np.concatenate([planes, np.empty_like(planes)])
         for gain, shift, members in _alike_in_all(observation):
-            planes[[bands + band for band in members]], _ = back_projected(
+            planes[[bands + band for band in members]], _ = consistent_target(
                 patch.target.values[members],
                 patch.target.valid,
                 patch.target.origin,

@@ -94,7 +94,7 @@ def usable_folds(found: NormalEquations) -> NDArray[np.bool_]:
     return np.asarray((found.counts > 0).all(axis=0))
 
 
-def best_of(trials: Sequence[PenaltyTrial], against: Sequence[float], *, near: float) -> PenaltyTrial:
+def most_cautious(trials: Sequence[PenaltyTrial], against: Sequence[float], *, near: float) -> PenaltyTrial:
     """Return the most cautious trial whose error is within a factor ``near`` of the least.
 
     Errors are relative to ``against`` per band, root mean square over the bands. Cautious are few features first, then

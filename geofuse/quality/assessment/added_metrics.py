@@ -16,7 +16,7 @@ from geofuse.geometry import Window
 from geofuse.metrics.metric import Metric
 from geofuse.metrics.q2n import MeanSums, mean, merge
 from geofuse.metrics.table import Installed, find
-from geofuse.quality.assessment.subject import Subject, degraded, read_coarse, read_image, read_region
+from geofuse.quality.assessment.subject import Subject, degraded, read_coarse, read_placed, read_region
 from geofuse.quality.assessment.sums import Added, Ask
 from geofuse.quality.assessment.tiles import low_passed, pan_low_of
 from geofuse.quality.measuring import (
@@ -127,7 +127,7 @@ def _fine_views(subject: Subject, core: Window, needed: frozenset[str]) -> Views
         low, low_valid = low_passed(subject, region)
         images["fused_low"], valid = low[inner], valid & low_valid[region.core]
     if "reference" in needed and subject.reference is not None:
-        images["reference"], known = read_image(subject.reference, core)
+        images["reference"], known = read_placed(subject.reference, core)
         valid = valid & known
     return Views(images, np.ascontiguousarray(valid), subject.ratio)
 

@@ -359,7 +359,7 @@ def scaled(values: NDArray[Any], valid: NDArray[np.bool_], scale: Scale) -> NDAr
     return values
 
 
-def read_image(placed: PlacedRaster, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def read_placed(placed: PlacedRaster, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window, in pixels of the area, mirrored beyond the file: values (B, H, W), valid (H, W)."""
     top, left = placed.origin
     row0, row1, col0, col1 = window
@@ -385,7 +385,7 @@ def read_region(subject: Subject, core: Window) -> Region:
     layers, origin = coarse_layers(patch, subject.observation, with_low=False)
     layers = layers * subject.coarse.gain[:, None, None].astype(layers.dtype)
     upsampled = upsample_bands(layers, origin, subject.axes, window, subject.observation)
-    fused, valid = read_image(subject.fused, window)
+    fused, valid = read_placed(subject.fused, window)
     top, left = patch.guides_origin
     return Region(
         window=window,
@@ -443,7 +443,7 @@ def degraded(subject: Subject, window: Window) -> tuple[NDArray[Any], NDArray[np
     """Return D(F) over a coarse window, (B, h, w), and where the whole of every band's filter is valid (h, w)."""
     observation = subject.observation
     reach = degrade_reach_bands(subject.axes, window, observation)
-    fine, fine_valid = read_image(subject.fused, reach)
+    fine, fine_valid = read_placed(subject.fused, reach)
     out = np.empty((len(fine), window[1] - window[0], window[3] - window[2]), fine.dtype)
     valid = np.ones(out.shape[1:], np.bool_)
     keys = list(zip(observation.mtf_gain, observation.shifts_px, strict=True))

@@ -24,8 +24,8 @@ from geofuse.quality.assessment.subject import (
     Subject,
     degraded,
     read_coarse,
-    read_image,
     read_pan_as_seen,
+    read_placed,
     read_region,
     valid_of,
 )
@@ -52,8 +52,8 @@ SEAM_SPACINGS_PX = (BLOCK_PX, 2 * BLOCK_PX)
 def error_task(subject: Subject, tile: Tile) -> metrics.ErrorSums:
     """Sum what ERGAS and PSNR need over a core: also the peak that SSIM must know beforehand."""
     assert subject.reference is not None
-    fused, fused_valid = read_image(subject.fused, tile.core)
-    truth, known = read_image(subject.reference, tile.core)
+    fused, fused_valid = read_placed(subject.fused, tile.core)
+    truth, known = read_placed(subject.reference, tile.core)
     valid = fused_valid & known & valid_of(subject, tile.core)
     return metrics.error_sums(truth, fused, valid=valid)
 
@@ -207,7 +207,7 @@ def _with_reference(part: Part[FineSums], ask: Ask, region: Region) -> Part[Fine
     """Return the part with what a reference allows."""
     assert ask.subject.reference is not None
     assert ask.peak is not None
-    truth, known = read_image(ask.subject.reference, region.window)
+    truth, known = read_placed(ask.subject.reference, region.window)
     whole = region.valid & known
     core = (slice(None), *region.core)
     fused, exact, up, valid = region.fused[core], truth[core], region.upsampled[core], whole[region.core]
@@ -239,7 +239,7 @@ def low_passed(subject: Subject, region: Region) -> tuple[NDArray[Any], NDArray[
     reach = max(kernel.size // 2 for pair in kernels.values() for kernel in pair)
     row0, row1, col0, col1 = region.window
     origin = (row0 - reach, col0 - reach)
-    fine, fine_valid = read_image(subject.fused, (*_wider(row0, row1, reach), *_wider(col0, col1, reach)))
+    fine, fine_valid = read_placed(subject.fused, (*_wider(row0, row1, reach), *_wider(col0, col1, reach)))
     out = np.empty_like(region.fused)
     valid = np.ones(region.valid.shape, np.bool_)
     for gain, bands in bands_by(subject.observation.mtf_gain):

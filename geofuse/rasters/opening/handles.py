@@ -54,7 +54,7 @@ def handle_of(path: str, driver: str, open_: Callable[[str], Handle]) -> Any:
     mine = _mine()
     kept = mine.get((path, driver))
     if kept is not None:
-        check_unchanged(path, kept)
+        check_handle(path, kept)
         mine.move_to_end((path, driver))
         return kept.dataset
     fresh = open_(path)
@@ -67,7 +67,7 @@ def handle_of(path: str, driver: str, open_: Callable[[str], Handle]) -> Any:
     return fresh.dataset
 
 
-def check_unchanged(path: str, handle: Handle | None = None) -> None:
+def check_handle(path: str, handle: Handle | None = None) -> None:
     """Raise ChangedError where a file this thread holds open vanished or is another one now."""
     for kept in [handle] if handle else [kept for key, kept in _mine().items() if key[0] == path]:
         try:
