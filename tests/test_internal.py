@@ -18,9 +18,9 @@ STAGES = (
     "geofuse.rasters.opening.sniffing.opened",
     "geofuse.scenes.relating.has_pixel_size",
     "geofuse.run.fuse.read_patch",
-    "geofuse.run.fuse.encode_tile",
-    "geofuse.run.fuse.assemble",
-    "geofuse.run.fuse.quicklook",
+    "geofuse.run.engine.encode_tile",
+    "geofuse.run.engine.assemble",
+    "geofuse.run.engine.quicklook",
 )
 
 
