@@ -118,7 +118,9 @@ def test_all_other_options_are_known_to_be_heard() -> None:
     assert known == {*every_option(), "attribution"}
 
 
-@pytest.mark.parametrize("name", [*HEARD_BY_ALL, *(name for name in WORK if name not in ("retries", "backoff"))])
+@pytest.mark.parametrize(
+    "name", [*HEARD_BY_ALL, *(name for name in WORK if name not in ("retries", "backoff"))]
+)
 def test_an_option_that_all_hear_changes_the_product_or_is_work(pair: SimulatedPair, name: str) -> None:
     scene = open_pair(str(pair.pan), [str(pair.ms)])
     base = {"method": "brovey", "calibrate": False, "validity": "mask", "workers": 2, "memory": 2**39}
