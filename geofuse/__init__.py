@@ -61,8 +61,8 @@ _NAMES = {
     "quality.assessment.values": ("Assessment",),
     "quality.bench": ("Bench",),
     "run.progress": ("Progress",),
-    "run.plan": ("Plan",),
-    "run.request": (
+    "run.plans.plan": ("Plan",),
+    "run.plans.request": (
         *("AreaKeywords", "EncodeKeywords", "LazyKeywords", "MeasureKeywords"),
         *("MethodKeywords", "PlanKeywords", "RequestKeywords", "WorkKeywords"),
     ),
