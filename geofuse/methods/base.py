@@ -83,6 +83,8 @@ class Options:
     """The larger of the two axes' ratios, which haloes must cover; None: both are `ratio`."""
     network: NetworkChoice | None = None
     """Which weights, and what they run on, where the method is a network."""
+    others: tuple[Observation, ...] = ()
+    """How the targets after the first came from the guides, where there are several."""
 
 
 Coefficient = float | list[float] | list[list[float]]

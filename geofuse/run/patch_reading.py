@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,12 @@ class Job:
 def job_of(plan: Plan) -> Job:
     """Return what a plan's tasks share."""
     bands = [pair.target.bands[index] for pair in plan.pairs for index in pair.bands]
-    return Job(plan.options, plan.pair.observation, np.array([pedestal_of(band) for band in bands]))
+    others = tuple(pair.observation for pair in plan.pairs[1:])
+    return Job(
+        replace(plan.options, others=others),
+        plan.pair.observation,
+        np.array([pedestal_of(band) for band in bands]),
+    )
 
 
 def pedestal_of(band: Band) -> float:

@@ -14,11 +14,11 @@ from geofuse.errors import MethodError
 from geofuse.methods import table
 from geofuse.quality.simulated_pair import SimulatedPair
 from geofuse.run.calibrating import calibrated_plan
-from geofuse.run.executors import Serial, Threads
+from geofuse.run.executors import Executor, Serial, Threads
 from geofuse.run.fuse import fuse_to_cog
 from geofuse.run.patch_reading import job_of, read_patch
 from geofuse.run.plans.memory import task_bytes_of
-from geofuse.run.plans.plan import fingerprint, plan_from_json, plan_to_json
+from geofuse.run.plans.plan import Plan, fingerprint, plan_from_json, plan_to_json
 from geofuse.run.plans.planning import make_plan
 from geofuse.run.plans.request import make_request
 from geofuse.run.records.product_files import verify
@@ -49,14 +49,17 @@ def two_bands(pair: SimulatedPair, tmp_path: Path) -> Scene:
     return replace(scene, images=(both, scene.image("ms")))
 
 
-@pytest.fixture
-def method(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A method of two guide bands, as a row of the table."""
+def with_row(monkeypatch: pytest.MonkeyPatch, row: Row) -> str:
     own = table.METHODS
-    row = Row("two-guides", "tests.run.two_guides:TWO_GUIDES")
     grown = Table(own.group, (*own.own, row), noun=own.noun, fault=own.fault, wants=own.wants)
     monkeypatch.setattr(table, "METHODS", grown)
     return row.name
+
+
+@pytest.fixture
+def method(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A method of two guide bands, as a row of the table."""
+    return with_row(monkeypatch, Row("two-guides", "tests.run.two_guides:TWO_GUIDES"))
 
 
 def test_two_guide_bands_are_fused_alike_in_any_tiles(two_bands: Scene, method: str, tmp_path: Path) -> None:
@@ -113,6 +116,39 @@ def test_a_plan_of_two_pairs_is_held_read_and_refused_by_a_method_of_one(
         fuse_to_cog(two, tmp_path / "x.tif", runner=Serial())
     assert fault.value.do == "no method that is installed takes it"
     assert not (tmp_path / "x.tif").exists()
+
+
+def test_two_pairs_are_fused_each_by_its_own_observation(
+    pair: SimulatedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pair cut in two gives what the whole pair gives; a shift of the second pair moves its bands alone."""
+    scene = open_pair(str(pair.pan), [str(pair.ms)])
+    asked = {"method": "exp", "calibrate": False, "back_projections": 0, "window": AREA, "tile_px": 512}
+    plan = make_plan(scene, make_request(**asked))
+    name = with_row(monkeypatch, Row("two-targets", "tests.run.two_targets:TWO_TARGETS"))
+    gains = plan.pair.observation.mtf_gain
+    halves = tuple(
+        replace(
+            plan.pair,
+            bands=plan.pair.bands[part],
+            observation=replace(plan.pair.observation, mtf_gain=gains[part]),
+        )
+        for part in (slice(0, 2), slice(2, None))
+    )
+    moved = replace(halves[1], observation=replace(halves[1].observation, shift_px=(1.5, 0.0)))
+
+    def pixels(of: Plan, out: str, runner: Executor) -> np.ndarray:
+        fuse_to_cog(of, tmp_path / out, runner=runner)
+        assert verify(tmp_path / out)
+        with rasterio.open(tmp_path / out) as product:
+            return np.asarray(product.read())
+
+    whole = pixels(plan, "whole.tif", Serial())
+    two = pixels(replace(plan, method=name, pairs=halves), "two.tif", Threads(2))
+    assert np.array_equal(two, whole)
+    shifted = pixels(replace(plan, method=name, pairs=(halves[0], moved)), "moved.tif", Serial())
+    assert np.array_equal(shifted[:2], whole[:2])
+    assert not np.array_equal(shifted[2:], whole[2:])
 
 
 def test_two_guide_bands_are_calibrated_held_out_and_fused(
