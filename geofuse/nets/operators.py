@@ -155,16 +155,6 @@ def operators(
     )
 
 
-def back_project(fused: Tensor, coarse: Tensor, through: Operators, rounds: int = 3) -> Tensor:
-    """F <- F + U(M - D(F)), so many times: (N, B, H, W) and (N, B, h, w).
-
-    Source: Irani and Peleg 1991, CVGIP 53(3).
-    """
-    for _ in range(rounds):
-        fused = fused + through.up(coarse - through.down(fused))
-    return fused
-
-
 def ridge_detail(
     detail: Tensor,
     low: Tensor,
