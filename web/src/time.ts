@@ -17,13 +17,11 @@ export interface Bars {
 export const dayOf = (iso: string | null): number => Math.floor(Date.parse(iso ?? "") / DAY_MS);
 export const isoOf = (day: number): string => new Date(day * DAY_MS).toISOString().slice(0, 10);
 
-/** The whole days from first to last, with a little room; null where nothing has a date. */
+/** The whole days from first to last; null where nothing has a date. */
 export function spanOf(facets: Facets, times: (string | null)[]): Span | null {
   const days = [...(facets.datetime ?? []), ...times].map(dayOf).filter(Number.isFinite);
   if (days.length === 0) return null;
-  const [first, last] = [Math.min(...days), Math.max(...days)];
-  const room = Math.max(3, Math.ceil((last - first) * 0.02));
-  return { first: first - room, last: last + room };
+  return { first: Math.min(...days), last: Math.max(...days) };
 }
 
 /** Scenes by time: the server's counts where it gives them, else those of the scenes at hand. */

@@ -7,6 +7,9 @@ import { barsOf, dayOf, isoOf, spanOf } from "../src/time.ts";
 test("days there and back", () => {
   assert.equal(isoOf(dayOf("2015-08-04T23:59:59Z")), "2015-08-04");
   assert.equal(spanOf({}, ["no date"]), null);
+  const told = { datetime: ["2015-01-01T10:00:00Z", "2015-12-31T23:00:00Z"] as [string, string] };
+  const span = spanOf(told, []);
+  assert.deepEqual(span && [span.first, span.last].map(isoOf), ["2015-01-01", "2015-12-31"], "the ends are those of the data");
 });
 
 test("every scene falls into one bar, the first and the last too", () => {
