@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from geofuse.archive.footprints import COLUMNS, meets, packed
+from geofuse.archive.footprints import COLUMNS, joined_bounds, meets, packed
 from geofuse.files import made
 
 INDEX = "index.sqlite"
@@ -259,12 +259,10 @@ def footprint_rows(index: sqlite3.Connection) -> list[Sequence[Any]]:
 
 def extents(index: sqlite3.Connection, collection: str) -> tuple[list[float], list[float]]:
     """Return the west, south, east, north and the first and last second of a collection that has items."""
-    row = index.execute(
-        "SELECT min(west), min(south), max(east), max(north), min(start), max(stop) FROM items "
-        "WHERE collection = ?",
-        (collection,),
-    ).fetchone()
-    return list(row[:4]), list(row[4:])
+    rows = index.execute(
+        "SELECT west, south, east, north, start, stop FROM items WHERE collection = ?", (collection,)
+    ).fetchall()
+    return list(joined_bounds(rows)), [min(row[4] for row in rows), max(row[5] for row in rows)]
 
 
 def note(index: sqlite3.Connection, name: str) -> str | None:

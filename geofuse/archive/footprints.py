@@ -130,6 +130,28 @@ def _shape(geometry: GeoJson) -> Any:
     return shapely.from_geojson(json.dumps(geometry))
 
 
+def joined_bounds(boxes: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
+    """Return the smallest bounds around `footprint_bounds`: they leave out the widest gap on the turn of the earth.
+
+    >>> joined_bounds([(177.0, -19.0, 182.0, -16.0), (-175.0, 0.0, -170.0, 1.0)])
+    (177.0, -19.0, 190.0, 1.0)
+    >>> joined_bounds([(-10.0, 0.0, 5.0, 1.0), (20.0, 2.0, 30.0, 3.0)])
+    (-10.0, 0.0, 30.0, 3.0)
+    """
+    spans = sorted((float(box[0]), float(box[2])) for box in boxes)
+    first, reach = spans[0]
+    west, east, widest = first, first, 0.0
+    for start, stop in spans:
+        if start - reach > widest:
+            west, east, widest = start, reach + 360.0, start - reach
+        reach = max(reach, stop)
+    if first + 360.0 - reach >= widest:
+        west, east = first, reach
+    if east - west >= 360.0:
+        west, east = -180.0, 180.0
+    return west, float(min(box[1] for box in boxes)), east, float(max(box[3] for box in boxes))
+
+
 def stac_bbox(bounds: Sequence[float]) -> list[float]:
     """Return `footprint_bounds` as STAC and GeoJSON write it: west > east across the antimeridian.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from browsing import chromium
 
 from geofuse.cli import main
 from geofuse.quality.simulated_pair import SimulatedPair
@@ -21,6 +23,7 @@ from geofuse.serve.app import configured, make_app
 from geofuse.serve.http.tokens import new_token
 from geofuse.serve.settings import ServeLimits, Settings
 
+ROOT = Path(__file__).resolve().parents[2]
 DAY = "2024-05-12T10:05:00Z"
 OWED = "Pictures by the example agency"
 OPEN, LOOK, SECRET = "open-scene", "look-scene", "secret-scene"
@@ -158,4 +161,20 @@ def strict(settings: Settings, product: Path) -> Iterator[Site]:
     waits = {"head_s": 0.6, "body_s": 1.8, "body_gap_s": 0.6, "send_s": 0.6}
     limits = ServeLimits(**waits, requests=4, upload_bytes=1 << 20, connections=24)
     with running(replace(settings, token_required=True, limits=limits), product) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def built() -> None:
+    """The page, built where its sources changed."""
+    sys.path.insert(0, str(ROOT))
+    import hatch_build
+
+    hatch_build.build_page(ROOT)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real Chromium."""
+    with chromium() as found:
         yield found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from browsing import chromium, looking, seen, served, settle, until
+from browsing import looking, seen, served, settle, until
 from rasterio.windows import from_bounds
 
 from geofuse.cli import main
 from geofuse.quality.simulated_pair import SimulatedPair
 from tests.conftest import folder_from
 
-ROOT = Path(__file__).resolve().parents[2]
 LANDSAT = "LC80200392015216LGN00-fused"
 QUICK = ("--method", "mtf-glp-hpm-r", "--no-calibrate", "--no-progress")
 
@@ -47,15 +45,6 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def built() -> None:
-    """The page, built where its sources changed."""
-    sys.path.insert(0, str(ROOT))
-    import hatch_build
-
-    hatch_build.build_page(ROOT)
-
-
-@pytest.fixture(scope="module")
 def site(built: None, pair: SimulatedPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A demo product, one that may only be looked at, and the Landsat scene where it is at hand."""
     folder = tmp_path_factory.mktemp("site")
@@ -75,13 +64,6 @@ def site(built: None, pair: SimulatedPair, tmp_path_factory: pytest.TempPathFact
         geofuse("publish", folder / "sharp.tif", "--catalog", catalog)
     with served(catalog, "--trust-local", "--title", "Archive of the coast") as url:
         yield Site(url, catalog, demo)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real Chromium."""
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(params=["demo-fused", LANDSAT])

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from geofuse.archive.footprints import COLUMNS, write_footprints
+from geofuse.archive.footprints import COLUMNS, joined_bounds, stac_bbox, write_footprints
 from geofuse.errors import MissingError
 from geofuse.nouns import GeoJson, StacJson
 from geofuse.serve.http.access import Grant
@@ -180,12 +180,10 @@ def _collection(rows: Sequence[IndexRow], root: str) -> StacJson:
     address = f"{root}/ogc/collections/{NAME}"
     extent = {}
     if rows:
-        boxes = [row.bounds for row in rows]
-        west, south = min(box[0] for box in boxes), min(box[1] for box in boxes)
-        east, north = max(box[2] for box in boxes), max(box[3] for box in boxes)
+        box = stac_bbox(joined_bounds([row.bounds for row in rows]))
         times = [when(min(rows, key=lambda row: row.start)), when(max(rows, key=lambda row: row.stop))]
         extent = {
-            "spatial": {"bbox": [[west, south, min(east, 180.0), north]], "crs": CRS84},
+            "spatial": {"bbox": [box], "crs": CRS84},
             "temporal": {"interval": [times]},
         }
     return {

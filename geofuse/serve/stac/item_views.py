@@ -255,11 +255,17 @@ def public_item(item: StacJson, row: IndexRow, grant: Grant, root: str) -> StacJ
 
 
 def bounds_in(grid: Grid, crs: str) -> list[float] | None:
-    """Return west, south, east, north of a grid in a coordinate system; None where it does not reach."""
+    """Return west, south, east, north of a grid in a coordinate system; None where it does not reach.
+
+    In web mercator east is beyond the map's end where the grid crosses the antimeridian.
+    """
     outline = rectangle((0.0, 0.0), (float(grid.width), float(grid.height)))
     places = projector(grid.crs, crs)(to_map(grid, outline))
     if not np.isfinite(places).all():
         return None
+    if crs == "EPSG:3857":
+        places[:, 0] = np.unwrap(places[:, 0], period=2.0 * HALF_M)
+        places[:, 0] -= 2.0 * HALF_M * np.floor((places[:, 0].min() + HALF_M) / (2.0 * HALF_M))
     (west, south), (east, north) = places.min(axis=0), places.max(axis=0)
     return [float(west), float(south), float(east), float(north)]
 

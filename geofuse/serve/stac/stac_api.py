@@ -17,7 +17,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from geofuse.archive.footprints import area_of
+from geofuse.archive.footprints import area_of, joined_bounds, stac_bbox
 from geofuse.errors import AreaError, MissingError, UsageError
 from geofuse.nouns import GeoJson, StacJson
 from geofuse.serve.answers import LinkAnswer
@@ -285,9 +285,6 @@ def _of(archive: Archive, name: str, visitor: Visitor) -> list[IndexRow]:
 def _collection(archive: Archive, name: str, rows: Sequence[IndexRow], here: str) -> StacJson:
     """Return a collection as it lies in the catalogue, its extents and links those of what may be seen."""
     kept = json.loads(archive.within(f"{name}/collection.json").read_bytes())
-    west, south, east, north = (
-        ends(row.bounds[at] for row in rows) for at, ends in enumerate((min, min, max, max))
-    )
     first = min(rows, key=lambda row: row.start).properties
     last = max(rows, key=lambda row: row.stop).properties
     span = [first.get("datetime") or first["start_datetime"], last.get("datetime") or last["end_datetime"]]
@@ -299,7 +296,7 @@ def _collection(archive: Archive, name: str, rows: Sequence[IndexRow], here: str
         *(link for link in kept["links"] if link["rel"] == "license"),
     ]
     extent = {
-        "spatial": {"bbox": [[west, south, east if east <= 180.0 else east - 360.0, north]]},
+        "spatial": {"bbox": [stac_bbox(joined_bounds([row.bounds for row in rows]))]},
         "temporal": {"interval": [span]},
     }
     return {**kept, "extent": extent, "links": links}

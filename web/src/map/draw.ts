@@ -14,6 +14,7 @@ import Fill from "ol/style/Fill.js";
 import Stroke from "ol/style/Stroke.js";
 import Style from "ol/style/Style.js";
 
+import { unwrapped } from "../lonlat.ts";
 import { type ClipArea, clipArea, drawing, say } from "../store.ts";
 import type { Box, Geometry as Plain } from "../types.ts";
 import { palette } from "./palette.ts";
@@ -81,7 +82,8 @@ function measured(how: ClipArea["how"], name: string, geometry: Geometry): ClipA
 }
 
 /** An area of a box in degrees. */
-export function boxArea(how: ClipArea["how"], name: string, [west, south, east, north]: Box): ClipArea {
+export function boxArea(how: ClipArea["how"], name: string, box: Box): ClipArea {
+  const [west, south, east, north] = unwrapped(box);
   const ring = [[west, south], [east, south], [east, north], [west, north], [west, south]];
   return measured(how, name, FORMAT.readGeometry({ type: "Polygon", coordinates: [ring] }) as Geometry);
 }

@@ -4,12 +4,15 @@ import { effect } from "@preact/signals";
 import type Feature from "ol/Feature.js";
 import type { FeatureLike } from "ol/Feature.js";
 import type OlMap from "ol/Map.js";
-import { type Extent, getCenter, getHeight, getWidth } from "ol/extent.js";
+import { distance, wrapX } from "ol/coordinate.js";
+import { getCenter, getHeight, getWidth } from "ol/extent.js";
 import GeoJSON from "ol/format/GeoJSON.js";
 import Point from "ol/geom/Point.js";
 import LayerGroup from "ol/layer/Group.js";
 import type TileLayer from "ol/layer/Tile.js";
 import VectorLayer from "ol/layer/Vector.js";
+import { get as getProjection } from "ol/proj.js";
+import type Projection from "ol/proj/Projection.js";
 import type XYZ from "ol/source/XYZ.js";
 import VectorSource from "ol/source/Vector.js";
 import CircleStyle from "ol/style/Circle.js";
@@ -18,9 +21,9 @@ import Stroke from "ol/style/Stroke.js";
 import Style from "ol/style/Style.js";
 
 import { hovered, openScene, sceneId, scenes } from "../store.ts";
-import type { SceneFeature } from "../types.ts";
+import type { Box, SceneFeature } from "../types.ts";
 import { palette } from "./palette.ts";
-import { mercator, nativeZoom, sceneLayer, sceneSource } from "./tiles.ts";
+import { inTurn, mercator, nativeZoom, sceneLayer, sceneSource } from "./tiles.ts";
 
 const PICTURES = 10;
 const ROOM_PX = 44;
@@ -40,8 +43,8 @@ function style(feature: FeatureLike, resolution: number): Style[] {
   if (open && id !== open) return [];
   const width = open ? 1.25 : lit ? 3 : 1.75;
   const colour = lit && !open ? colours.accent2 : colours.accent;
-  const extent = feature.getGeometry()?.getExtent();
-  if (extent && Math.max(getWidth(extent), getHeight(extent)) < DOT_PX * resolution) return [dot(extent, colour, colours.paper, lit)];
+  const extent = boxOf(feature);
+  if (Math.max(getWidth(extent), getHeight(extent)) < DOT_PX * resolution) return [dot(extent, colour, colours.paper, lit)];
   if (open) return [new Style({ stroke: new Stroke({ color: colour, width }) })];
   return [
     new Style({ stroke: new Stroke({ color: colours.paper, width: width + 2 }), zIndex: lit ? 2 : 0 }),
@@ -53,8 +56,11 @@ function style(feature: FeatureLike, resolution: number): Style[] {
   ];
 }
 
+/** A scene's box in metres: what crosses the antimeridian is drawn in two parts, and is small all the same. */
+const boxOf = (feature: FeatureLike): Box => mercator(feature.get("box") as Box);
+
 /** A scene too small on the screen to be outlined. */
-function dot(extent: Extent, colour: string, rim: string, lit: boolean): Style {
+function dot(extent: Box, colour: string, rim: string, lit: boolean): Style {
   return new Style({
     geometry: new Point(getCenter(extent)),
     image: new CircleStyle({ radius: lit ? 9 : 7, fill: new Fill({ color: colour }), stroke: new Stroke({ color: rim, width: 2.5 }) }),
@@ -74,7 +80,7 @@ export function footprints(map: OlMap): void {
   effect(() => {
     const said = scenes.value;
     if (said.state !== "ready") return;
-    const plain = said.value.features.map(({ id, geometry }) => ({ type: "Feature", id, geometry, properties: {} }));
+    const plain = said.value.features.map(({ id, geometry, bbox }) => ({ type: "Feature", id, geometry, properties: { box: bbox } }));
     source.clear(true);
     source.addFeatures(format.readFeatures({ type: "FeatureCollection", features: plain }) as Feature[]);
     refresh();
@@ -98,13 +104,13 @@ export function footprints(map: OlMap): void {
     wanted.forEach((scene, place) => {
       const before = shown.get(key(scene));
       if (before) return before.setZIndex(10 - place / PICTURES);
-      const made = picture(scene, 10 - place / PICTURES);
+      const made = picture(map, scene, 10 - place / PICTURES);
       shown.set(key(scene), made);
       pictures.getLayers().push(made);
     });
   }
 
-  pointing(map, layer);
+  pointing(map, source);
 }
 
 const key = (scene: SceneFeature) => `${scene.id} ${scene.properties.version}`;
@@ -116,35 +122,52 @@ function roomy(map: OlMap, features: SceneFeature[]): SceneFeature[] {
   if (!size || !resolution) return [];
   const [west = 0, south = 0, east = 0, north = 0] = map.getView().calculateExtent(size);
   const here = features.filter((scene) => {
-    const box = mercator(scene.bbox);
+    const box = inTurn(map, mercator(scene.bbox));
     const inside = box[0] < east && box[2] > west && box[1] < north && box[3] > south;
     return inside && Math.max(box[2] - box[0], box[3] - box[1]) / resolution > ROOM_PX;
   });
   return here.slice(0, PICTURES);
 }
 
-function picture(scene: SceneFeature, zIndex: number): TileLayer<XYZ> {
+function picture(map: OlMap, scene: SceneFeature, zIndex: number): TileLayer<XYZ> {
   const { bands, gsd_m, version, max_zoom } = scene.properties;
   const rgb = ["red", "green", "blue"].every((name) => bands.includes(name));
   const look = { layer: "fused" as const, bands: rgb ? ["red", "green", "blue"] : bands.slice(0, bands.length < 3 ? 1 : 3) };
   const deepest = max_zoom ?? nativeZoom(gsd_m, scene.bbox);
   const source = sceneSource(scene.id, String(version), { ...look, range: null, gamma: 1 }, [0, deepest]);
-  return sceneLayer(source, mercator(scene.bbox), zIndex);
+  return sceneLayer(map, source, mercator(scene.bbox), zIndex);
 }
 
-function pointing(map: OlMap, layer: VectorLayer): void {
-  const at = (pixel: number[]) => {
-    const found = map.getFeaturesAtPixel(pixel, { layerFilter: (one) => one === layer, hitTolerance: 4 });
-    return (found[0] as Feature | undefined)?.getId() as string | undefined;
-  };
+const NEAR_PX = 4;
+const PROJECTION = getProjection("EPSG:3857") as Projection;
+
+/** The scene at a place on the map: a dot before an outline, a small one before a large one. */
+function sceneAt(map: OlMap, source: VectorSource, [x = 0, y = 0]: number[]): string | undefined {
+  const resolution = map.getView().getResolution() ?? 1;
+  let best: { id: string; size: number } | null = null;
+  for (const feature of source.getFeatures()) {
+    const [west, south, east, north] = inTurn(map, boxOf(feature));
+    const size = Math.max(east - west, north - south);
+    const reach = (size < DOT_PX * resolution ? DOT_PX / 2 + NEAR_PX : NEAR_PX) * resolution;
+    if (x < west - reach || x > east + reach || y < south - reach || y > north + reach) continue;
+    const geometry = feature.getGeometry();
+    const plain = wrapX([x, y], PROJECTION);
+    const near = geometry?.intersectsCoordinate(plain) ? plain : (geometry?.getClosestPoint(plain) ?? plain);
+    if (distance(near, plain) <= reach && (!best || size < best.size)) best = { id: String(feature.getId()), size };
+  }
+  return best?.id;
+}
+
+function pointing(map: OlMap, source: VectorSource): void {
+  const at = (place: number[]) => sceneAt(map, source, place);
   map.on("pointermove", (event) => {
     if (event.dragging || sceneId.peek()) return;
-    const id = at(event.pixel) ?? null;
+    const id = at(event.coordinate) ?? null;
     if (hovered.peek() !== id) hovered.value = id;
     map.getTargetElement()?.classList.toggle("pointing", id !== null);
   });
   map.on("click", (event) => {
-    const id = sceneId.peek() ? undefined : at(event.pixel);
+    const id = sceneId.peek() ? undefined : at(event.coordinate);
     if (id) openScene(id);
   });
 }

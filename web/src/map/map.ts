@@ -5,8 +5,10 @@ import OlMap from "ol/Map.js";
 import View from "ol/View.js";
 import ScaleLine from "ol/control/ScaleLine.js";
 import { isEmpty } from "ol/extent.js";
+import { defaults } from "ol/interaction/defaults.js";
 import { fromLonLat, toLonLat, transformExtent } from "ol/proj.js";
 
+import { around, wrapped } from "../lonlat.ts";
 import { phone } from "../media.ts";
 import { config, current, go, route, sceneId, scenes, sheet, view } from "../store.ts";
 import type { Box } from "../types.ts";
@@ -15,7 +17,7 @@ import { footprints } from "./footprints.ts";
 import { graticule, land } from "./graticule.ts";
 import { palette } from "./palette.ts";
 import { sceneOnMap } from "./scene.ts";
-import { baseLayer, mercator } from "./tiles.ts";
+import { baseLayer, inTurn, mercator, turnWithView } from "./tiles.ts";
 
 const WORLD: Box = [-170, -58, 170, 74];
 const LABELS = {
@@ -47,12 +49,15 @@ function createMap(): void {
   map = new OlMap({
     target,
     controls: [new ScaleLine({ target: scale, minWidth: 70 })],
+    // by itself a map that the keyboard can reach hears wheel and drag only when it has the focus
+    interactions: defaults({ onFocusOnly: false }),
     view: new View({ center: centre, zoom: 2, minZoom: 1, maxZoom: 23, constrainRotation: 0, enableRotation: false }),
     moveTolerance: 4,
     maxTilesLoading: 8,
   });
   map.on("loadstart", () => target.setAttribute("aria-busy", "true"));
   map.on("loadend", () => target.setAttribute("aria-busy", "false"));
+  turnWithView(map);
   ground(map);
   footprints(map);
   sceneOnMap(map);
@@ -124,7 +129,7 @@ function looking(map: OlMap): void {
 function seen(map: OlMap, [width = 0, height = 0]: number[]): Box {
   const hidden = phone.peek() ? { low: 0.2, half: 0.52, full: 0.52 }[sheet.peek()] : 0;
   const corners = [[0, height * (1 - hidden)], [width, 0]].map((pixel) => map.getCoordinateFromPixel(pixel) ?? [0, 0]);
-  return transformExtent(corners.flat(), "EPSG:3857", "EPSG:4326") as Box;
+  return wrapped(transformExtent(corners.flat(), "EPSG:3857", "EPSG:4326") as Box);
 }
 
 function jump(map: OlMap, place: { lon: number; lat: number; zoom: number }): void {
@@ -136,14 +141,11 @@ function jump(map: OlMap, place: { lon: number; lat: number; zoom: number }): vo
   now.setZoom(place.zoom);
 }
 
-function around(boxes: Box[]): Box {
-  return boxes.reduce((a, b) => [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])]);
-}
-
 /** Show a box of degrees with room around it; on a phone, above the sheet. */
 export function fit(box: Box, move = true): void {
-  const extent = mercator(box);
-  if (!map || isEmpty(extent)) return;
+  if (!map) return;
+  const extent = inTurn(map, mercator(box));
+  if (isEmpty(extent)) return;
   map.updateSize();
   const [width = 0, height = 0] = map.getSize() ?? [];
   const room = Math.min(width, height) * 0.07;

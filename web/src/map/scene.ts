@@ -21,7 +21,7 @@ import { current, drawing, route, sample, samplePixel, sceneId, sheet, shownBand
 import { rangeText } from "../stretch.ts";
 import type { Detail } from "../types.ts";
 import { palette } from "./palette.ts";
-import { mercator, sceneLayer, sceneSource } from "./tiles.ts";
+import { inTurn, mercator, sceneLayer, sceneSource } from "./tiles.ts";
 
 
 interface Shown {
@@ -70,7 +70,7 @@ function lay(map: OlMap, scene: Detail, look: TileLook): Shown {
   const zooms: [number, number] = [scene.min_zoom, scene.max_zoom];
   const version = String(scene.version ?? "1");
   const make = (name: "fused" | "input", zIndex: number) => {
-    const layer = sceneLayer(sceneSource(id, version, { ...look, layer: name }, zooms), scene.bounds_3857 ?? mercator(scene.bounds_lonlat), zIndex);
+    const layer = sceneLayer(map, sceneSource(id, version, { ...look, layer: name }, zooms), scene.bounds_3857 ?? mercator(scene.bounds_lonlat), zIndex);
     layer.on("prerender", (event) => clip(map, event as RenderEvent, name));
     layer.on("postrender", (event) => ((event as RenderEvent).context as CanvasRenderingContext2D).restore());
     map.addLayer(layer);
@@ -108,7 +108,10 @@ function marker(map: OlMap): void {
     void palette.value;
     const at = sample.value;
     source.clear();
-    if (at) source.addFeature(new Feature(new Point(fromLonLat([at.lon, at.lat]))));
+    if (!at) return;
+    const [x = 0, y = 0] = fromLonLat([at.lon, at.lat]);
+    const [turnedX] = inTurn(map, [x, y, x, y]);
+    source.addFeature(new Feature(new Point([turnedX, y])));
   });
 }
 

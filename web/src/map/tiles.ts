@@ -1,11 +1,13 @@
 /** Layers of map tiles: one scene's, bounded to its extent, or the base map. */
 
+import type OlMap from "ol/Map.js";
 import TileLayer from "ol/layer/Tile.js";
 import { transformExtent } from "ol/proj.js";
 import XYZ from "ol/source/XYZ.js";
 import { createXYZ } from "ol/tilegrid.js";
 
 import { type TileLook, tileTemplate } from "../api.ts";
+import { turned, unwrapped } from "../lonlat.ts";
 import type { Box, Config } from "../types.ts";
 
 const RETRIES = 4;
@@ -36,13 +38,33 @@ function tryAgain(source: XYZ): void {
   });
 }
 
-export function sceneLayer(source: XYZ, extent: Box, zIndex: number): TileLayer<XYZ> {
-  return new TileLayer({ source, extent, zIndex, preload: 1 });
+/** A scene's layer, in the turn of the earth that the map looks at. */
+export function sceneLayer(map: OlMap, source: XYZ, home: Box, zIndex: number): TileLayer<XYZ> {
+  return new TileLayer({ source, extent: inTurn(map, home), zIndex, preload: 1, properties: { home } });
 }
 
+/** Scenes go along when the map is moved around the earth. */
+export function turnWithView(map: OlMap): void {
+  map.getView().on("change:center", () => {
+    for (const layer of map.getAllLayers()) {
+      const home = layer.get("home") as Box | undefined;
+      const extent = home && inTurn(map, home);
+      if (extent && extent[0] !== layer.getExtent()?.[0]) layer.setExtent(extent);
+    }
+  });
+}
+
+const WORLD_M = 2 * 20_037_508.342789244;
+
+/** A box of metres in that turn which is nearest to the map's centre. */
+export function inTurn(map: OlMap, box: Box): Box {
+  return turned(box, map.getView().getCenter()?.[0] ?? 0, WORLD_M);
+}
+
+/** A box of degrees in metres; over the antimeridian it goes on beyond 180 degrees. */
 export function mercator(box: Box): Box {
-  const clamped = [box[0], Math.max(box[1], -85.05), box[2], Math.min(box[3], 85.05)];
-  return transformExtent(clamped, "EPSG:4326", "EPSG:3857") as Box;
+  const [west, south, east, north] = unwrapped(box);
+  return transformExtent([west, Math.max(south, -85.05), east, Math.min(north, 85.05)], "EPSG:4326", "EPSG:3857") as Box;
 }
 
 /** The deepest zoom (of 256-px tiles) that still shows new pixels. */

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 
 import { address, api } from "../api.ts";
-import { clock, day, grouped, metres, sensorName, significant } from "../format.ts";
+import { clock, day, grouped, metres, position, sensorName, significant } from "../format.ts";
 import type { Detail } from "../types.ts";
 import { Copy, Section } from "./controls.tsx";
 import { known } from "./rendering_panel.tsx";
@@ -60,7 +60,7 @@ function Facts({ scene }: { scene: Detail }) {
     ["Size", `${grouped(scene.width)} × ${grouped(scene.height)} px`],
     ["Pixel", scene.input ? `${metres(scene.gsd_m)}, from ${metres(scene.input.gsd_m)}` : metres(scene.gsd_m)],
     ["CRS", [...new Set([scene.crs, scene.crs_name].filter(Boolean))].join(", ")],
-    ["Extent", `${w.toFixed(4)}, ${s.toFixed(4)} to ${e.toFixed(4)}, ${n.toFixed(4)}`],
+    ["Extent", `${position(w, s)} to ${position(e, n)}`],
     ["Licence", scene.license],
     ["Credit", scene.attribution],
     ["Access", scene.access],

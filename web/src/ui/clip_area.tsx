@@ -4,6 +4,7 @@ import { useRef, useState } from "preact/hooks";
 
 import { api, Fault } from "../api.ts";
 import { bytes } from "../format.ts";
+import { shared } from "../lonlat.ts";
 import { boxArea } from "../map/draw.ts";
 import { fit } from "../map/map.ts";
 import { clipArea, config, drawing, sheet, view } from "../store.ts";
@@ -41,9 +42,8 @@ export function AreaChoice({ scene }: { scene: Detail }) {
   const inView = () => {
     const seen = view.value;
     if (!seen) return;
-    const [w, s, e, n] = scene.bounds_lonlat;
-    const box: Box = [Math.max(w, seen[0]), Math.max(s, seen[1]), Math.min(e, seen[2]), Math.min(n, seen[3])];
-    if (box[0] < box[2] && box[1] < box[3]) clipArea.value = boxArea("view", "What the map shows", box);
+    const box = shared(scene.bounds_lonlat, seen);
+    if (box) clipArea.value = boxArea("view", "What the map shows", box);
   };
   const whole = () => (clipArea.value = boxArea("scene", "Whole scene", scene.bounds_lonlat));
   return (
@@ -96,7 +96,7 @@ function Corners({ scene }: { scene: Detail }) {
   const use = (event: Event) => {
     event.preventDefault();
     const box = SIDES.map((side) => Number((form.current?.elements.namedItem(side) as HTMLInputElement).value)) as unknown as Box;
-    if (!box.every(Number.isFinite) || box[0] >= box[2] || box[1] >= box[3]) return setWrong("West must be less than east, south less than north, in degrees.");
+    if (!box.every(Number.isFinite) || box[0] === box[2] || box[1] >= box[3]) return setWrong("West and east must differ, south must be less than north, in degrees.");
     setWrong("");
     clipArea.value = boxArea("typed", "Typed box", box);
   };

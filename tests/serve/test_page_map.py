@@ -1,0 +1,192 @@
+"""The page's map where it was once wrong: before it has the focus, over the antimeridian, with nothing to show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+import rasterio
+from browsing import looking, seen, served, settle, until
+from rasterio.transform import from_origin
+
+from geofuse.cli import main
+
+SIDE = 512
+PIXEL_M = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a small product lies."""
+
+    crs: str
+    """Its UTM zone."""
+    corner: tuple[float, float]
+    """Its upper left corner, in metres."""
+
+
+NEAR = Ground("EPSG:32632", (500_000.0, 5_400_000.0))
+ACROSS = Ground("EPSG:32660", (703_000.0, 5_765_000.0))
+"""Half of it east of 180 degrees, at 52 N."""
+
+
+def write_image(path: Path, ground: Ground, pixel_m: float, image: np.ndarray) -> Path:
+    """Write (bands, rows, columns) where it lies."""
+    count, height, width = image.shape
+    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": image.dtype}
+    place = {"crs": ground.crs, "transform": from_origin(*ground.corner, pixel_m, pixel_m)}
+    with rasterio.open(path, "w", **profile, **place) as out:
+        out.write(image)
+    return path
+
+
+def publish(catalog: Path, name: str, day: str, ground: Ground = NEAR, dtype: str = "uint16") -> None:
+    """Fuse a small pair and publish it."""
+    folder = catalog.parent / name
+    folder.mkdir()
+    top = 250 if dtype == "uint8" else 2000
+    rng = np.random.default_rng(5)
+    coarse = rng.integers(20, top, (4, SIDE // 4, SIDE // 4)).astype(dtype)
+    fine = rng.integers(20, top, (1, SIDE, SIDE)).astype(dtype)
+    pan = write_image(folder / "pan.tif", ground, PIXEL_M, fine)
+    ms = write_image(folder / "ms.tif", ground, 4 * PIXEL_M, coarse)
+    out = folder / "out.tif"
+    fuse = ("fuse", "--pan", pan, "--ms", ms, "--out", out, "--method", "sfim")
+    assert main([*map(str, fuse), "--no-calibrate", "--no-progress"]) == 0
+    place = ("publish", out, "--catalog", catalog, "--id", name, "--acquired", day)
+    assert main(list(map(str, place))) == 0
+
+
+@pytest.fixture(scope="module")
+def site(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server over a scene of everyday, one over the antimeridian, and one of 8 bits."""
+    catalog = tmp_path_factory.mktemp("map") / "archive"
+    publish(catalog, "near", "2024-02-03")
+    publish(catalog, "across", "2024-05-06", ACROSS)
+    publish(catalog, "bytes", "2024-08-09", dtype="uint8")
+    with served(catalog, "--trust-local") as url:
+        yield url
+
+
+def open_item(view: Any, url: str, item: str, query: str = "") -> None:
+    """Open a scene by its address and wait until it is drawn."""
+    view.goto(f"{url}/#/scene/{item}{query}")
+    view.get_by_role("tablist").wait_for()
+    settle(view)
+
+
+def place_of(view: Any) -> list[float]:
+    """Longitude, latitude and zoom of the address."""
+    until(view, "location.hash.includes('at=')")
+    text = view.evaluate("new URLSearchParams(location.hash.split('?')[1]).get('at')")
+    return [float(part) for part in text.split(",")]
+
+
+def middle(view: Any) -> tuple[float, float]:
+    """A place on the map clear of what lies on it."""
+    box = view.locator(".map").bounding_box()
+    return box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"]
+
+
+@pytest.mark.parametrize("item", [None, "near"])
+def test_wheel_and_first_drag_move_a_map_without_the_focus(browser: Any, site: str, item: str | None) -> None:
+    with looking(browser, site) as view:
+        if item is None:
+            view.goto(site)
+            view.locator(".card").first.wait_for()
+            settle(view)
+        else:
+            open_item(view, site, item)
+        x, y = middle(view)
+        zoom = "new URLSearchParams(location.hash.split('?')[1]).get('at')?.split(',')[2]"
+        view.mouse.move(x, y)
+        assert view.evaluate("!document.activeElement.closest('.map')")
+        before = view.evaluate(zoom)
+        view.mouse.wheel(0, -400)
+        until(view, f"{zoom} !== {before!r} && {zoom} !== undefined")
+        settle(view)
+        place = place_of(view)
+        if before is not None:
+            assert place[2] > float(before), "the wheel goes in"
+
+    with looking(browser, site) as view:
+        open_item(view, site, "near", "?at=9,48.75,10")
+        x, y = middle(view)
+        assert view.evaluate("!document.activeElement.closest('.map')")
+        view.mouse.move(x, y)
+        view.mouse.down()
+        view.mouse.move(x + 150, y, steps=5)
+        view.mouse.up()
+        ground = "new URLSearchParams(location.hash.split('?')[1]).get('at').split(',')[0] < 8.95"
+        until(view, ground)  # it follows the hand to the east
+        _, lat, zoom_at = place_of(view)
+        assert lat == pytest.approx(48.75, abs=0.01)
+        assert zoom_at == 10
+
+
+def test_the_timelines_ends_are_the_first_and_last_scene(browser: Any, site: str) -> None:
+    with looking(browser, site) as view:
+        view.goto(site)
+        view.locator(".card").first.wait_for()
+        assert view.locator(".timeline .ends").inner_text() == "3 Feb 2024 to 9 Aug 2024"
+        view.get_by_role("slider", name="Acquired, from").press("ArrowRight")
+        until(view, "document.querySelectorAll('.card').length === 2")
+        assert "from=2024-02-04" in view.evaluate(
+            "new Promise((go) => setTimeout(() => go(location.hash), 400))"
+        )
+
+
+def test_a_scene_over_the_antimeridian_fills_the_map_and_is_seen_from_both_sides(
+    browser: Any, site: str
+) -> None:
+    with looking(browser, site) as view:
+        open_item(view, site, "across", "?swipe=off&tab=about")
+        west, east = view.locator("dt", has_text="Extent").locator("+ dd").inner_text().split(" to ")
+        assert west.endswith("E")
+        assert east.endswith("W")
+        view.get_by_role("button", name="Zoom in").click()
+        settle(view)
+        lon, lat, zoom = place_of(view)
+        assert abs(lon) > 179.9
+        assert lat == pytest.approx(52, abs=0.1)
+        assert zoom > 12, "the scene is fitted, not the world"
+        x, y = middle(view)
+        box = {"x": x - 60, "y": y - 60, "width": 120, "height": 120}
+        assert seen(view, box).std() > 10, "its pixels are drawn"
+
+    for lon in (179.98, -179.98):
+        with looking(browser, site) as view:
+            open_item(view, site, "across", f"?swipe=off&at={lon},51.98,14")
+            x, y = middle(view)
+            box = {"x": x - 60, "y": y - 60, "width": 120, "height": 120}
+            assert seen(view, box).std() > 10, f"drawn where one looks from {lon}"
+            view.mouse.click(x, y)
+            card = view.get_by_role("complementary", name="Pixel values")
+            card.get_by_role("table").wait_for()
+    with looking(browser, site) as view:
+        open_item(view, site, "across", "?tab=get")
+        view.get_by_role("button", name="Whole scene", exact=True).click()
+        until(view, "document.querySelector('.size b').textContent.includes('×')")
+        told = "".join(view.locator(".size b").inner_text().split())
+        assert told.startswith(f"{SIDE}×{SIDE}px"), "the clip is of the scene, not of the world"
+
+
+def test_bounds_over_the_antimeridian_are_as_wide_as_the_scene(site: str) -> None:
+    def ask(path: str) -> Any:
+        with urlopen(f"{site}{path}") as answer:
+            return json.load(answer)
+
+    west, _, east, _ = ask("/api/items/across")["bounds_3857"]
+    assert 5_000 < east - west < 20_000
+    (box,) = ask("/stac/collections/generic")["extent"]["spatial"]["bbox"]
+    assert box[0] == pytest.approx(9, abs=0.1)
+    assert box[2] == pytest.approx(-179.96, abs=0.1), "it ends where the last scene ends, beyond 180"
+    assert ask("/ogc/collections/footprints")["extent"]["spatial"]["bbox"] == [box]
+    found = ask("/api/items?bbox=179.9,51,-179.9,53")
+    assert [one["id"] for one in found["features"]] == ["across"]
