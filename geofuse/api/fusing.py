@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from geofuse.api.answers import Planned, Product, Report
 from geofuse.api.scenes import PathText, opened
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RequestKeywords,
     )
     from geofuse.run.progress import Progress
+    from geofuse.run.records.documents import CalibrationReport, ProductRecord
     from geofuse.scenes.scene import Scene
 
 MEASURES_FIRST = (
@@ -48,7 +49,7 @@ def calibrate(
     return Report(f"calibration of {found.scene_id}", measured(found, request))
 
 
-def calibrate_scene(scene: Scene, request: Request | None = None) -> dict[str, Any]:
+def calibrate_scene(scene: Scene, request: Request | None = None) -> CalibrationReport:
     """Measure a scene; the name `calibrate` had before 0.4."""
     from geofuse.run.calibrating import calibrate_scene as measured
     from geofuse.run.plans.request import make_request
@@ -116,8 +117,8 @@ def fuse(
     from geofuse.run.plans.request import LazyKeywords, request_for
 
     request = request_for(LazyKeywords, options)
-    known = params if params is None or isinstance(params, Mapping) else json.loads(Path(params).read_text())
-    return arrays.lazy_product(opened(scene, ms), request, known)
+    known = json.loads(Path(params).read_text()) if isinstance(params, str | os.PathLike) else params
+    return arrays.lazy_product(opened(scene, ms), request, cast("ProductRecord | None", known))
 
 
 def fuse_to(

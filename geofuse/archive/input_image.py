@@ -22,6 +22,7 @@ from geofuse.rasters.cog import CogSpec, assemble, checked_spec, encode_tile, wr
 from geofuse.rasters.image import Grid, Image
 from geofuse.rasters.opening.headers import RasterFacts
 from geofuse.rasters.pixels import read_raw, read_window
+from geofuse.run.records.documents import ProductRecord
 from geofuse.run.records.reopening import reopened
 from geofuse.scenes.projecting import between, rectangle
 from geofuse.scenes.relating import target_of
@@ -33,7 +34,7 @@ MARGIN_CPX = 2
 _log = logging.getLogger(__name__)
 
 
-def write_input(out: Path, record: dict[str, Any], facts: RasterFacts, *, beside: Path) -> bool:
+def write_input(out: Path, record: ProductRecord, facts: RasterFacts, *, beside: Path) -> bool:
     """Write the input of the product with that record and header at `out`; False where it cannot be had again.
 
     Files are looked for where the record says, then in the folder `beside`.
@@ -77,7 +78,7 @@ def _window(fine: Grid, coarse: Grid) -> Window:
 
 
 def _spec(
-    image: Image, chosen: Sequence[int], window: Window, record: dict[str, Any], facts: RasterFacts
+    image: Image, chosen: Sequence[int], window: Window, record: ProductRecord, facts: RasterFacts
 ) -> CogSpec:
     a, b, c, d, e, f = image.grid.transform
     row0, row1, col0, col1 = window
@@ -101,7 +102,7 @@ def _spec(
     )
 
 
-def _tags(record: dict[str, Any], facts: RasterFacts) -> dict[str, str]:
+def _tags(record: ProductRecord, facts: RasterFacts) -> dict[str, str]:
     """Return what the input says of itself: the product's credit above all."""
     kept = ("AREA_OR_POINT", "TIFFTAG_SOFTWARE", "TIFFTAG_COPYRIGHT")
     said = {name: text for name, text in facts.tags.items() if name in kept}

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from geofuse.archive import catalog
 from geofuse.archive.catalog_assets import (
@@ -41,6 +40,7 @@ from geofuse.nouns import StacJson
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import inspect
 from geofuse.rasters.valid_area import valid_area
+from geofuse.run.records.documents import ProductRecord
 from geofuse.run.records.product_files import asset_paths, verify
 
 REPORT_SUFFIXES = (".html", ".json")
@@ -250,7 +250,7 @@ def _reports_beside(out: Path) -> list[Path]:
     return [path for path in sorted(beside) if path.suffix in REPORT_SUFFIXES]
 
 
-def _same_product(before: StacJson, record: dict[str, Any]) -> bool:
+def _same_product(before: StacJson, record: ProductRecord) -> bool:
     data = multihash(record["assets"]["data"]["sha256"])
     known = before["properties"]["geofuse:fingerprint"], before["assets"]["data"]["file:checksum"]
     return bool(known == (record["fingerprint"], data))

@@ -6,12 +6,12 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from geofuse.archive.footprints import footprint_bounds, stac_bbox
 from geofuse.archive.rights import Rights, rights_to_json
@@ -19,6 +19,8 @@ from geofuse.archive.stac_schemas import EXTENSIONS
 from geofuse.errors import UsageError
 from geofuse.nouns import GeoJson, StacJson
 from geofuse.rasters.opening.sniffing import TAR, file_of
+from geofuse.run.records.documents import ProductRecord
+from geofuse.run.records.record_inputs import InputRecord
 from geofuse.scenes.projecting import crs_name
 from geofuse.scenes.sensors.sensor import band_of
 from geofuse.scenes.sensors.table import sensor_or_generic
@@ -68,7 +70,7 @@ class Draft:
 
     item_id: str
     """Unique in its collection."""
-    record: dict[str, Any]
+    record: ProductRecord
     """The product's provenance."""
     facts: RasterFacts
     """What its header says."""
@@ -80,7 +82,7 @@ class Draft:
     """First and last moment of the acquisition, ISO 8601 UTC; the same where the moment is known."""
 
 
-def item_id_of(record: dict[str, Any]) -> str:
+def item_id_of(record: ProductRecord) -> str:
     """Return the name a product's item has by default: of its scene, its kind, and its area if it is a part.
 
     >>> item_id_of({"scene": {"id": "LC8 0200"}, "parameters": {"area": None}})
@@ -175,7 +177,7 @@ def item_json(draft: Draft, files: Sequence[AssetFile], *, version: int, previou
 
 def _properties(draft: Draft) -> StacJson:
     record, rights = draft.record, draft.rights
-    scene, known = record["scene"], record["scene"]["metadata"]
+    scene, known, calibration = record["scene"], record["scene"]["metadata"], record.get("calibration")
     moment = now()
     clouds, elevation = known.get("cloud_cover_percent"), known.get("sun_elevation_deg")
     azimuth, off_nadir = known.get("sun_azimuth_deg"), known.get("off_nadir_deg")
@@ -201,7 +203,7 @@ def _properties(draft: Draft) -> StacJson:
         "geofuse:inputs": inputs_digest(record),
         "geofuse:method": record["method"]["name"],
         "geofuse:access": rights.access,
-        "geofuse:calibration_confidence": (record.get("calibration") or {}).get("confidence"),
+        "geofuse:calibration_confidence": calibration["confidence"] if calibration else None,
         "geofuse:rights": rights_to_json(rights),
         "geofuse:valid_share": round(
             record["counts"]["valid"] / (record["grid"]["height"] * record["grid"]["width"]), 6
@@ -212,7 +214,7 @@ def _properties(draft: Draft) -> StacJson:
     return {name: value for name, value in told.items() if value is not None} | _projection(draft)
 
 
-def _acceptance(said: StacJson | None) -> StacJson:
+def _acceptance(said: Mapping[str, Any] | None) -> StacJson:
     """Say what was thought of the product, by which profile or whom; nothing where nobody looked."""
     if not said:
         return {}
@@ -228,12 +230,12 @@ def _acceptance(said: StacJson | None) -> StacJson:
     }
 
 
-def inputs_digest(record: dict[str, Any]) -> str:
+def inputs_digest(record: ProductRecord) -> str:
     """Return what tells one delivery of a scene from another: its files' checksums, digested."""
     return sha256("\n".join(sorted(item["sha256"] for item in record["inputs"])).encode()).hexdigest()
 
 
-def _within(value: Any, low: float, high: float) -> bool:
+def _within(value: object, low: float, high: float) -> TypeGuard[float]:
     return isinstance(value, int | float) and low <= value <= high
 
 
@@ -313,9 +315,8 @@ def _bands(draft: Draft) -> StacJson:
         common = next((word for word in also if word in _COMMON_NAMES), None)
         wavelength = {"center_wavelength": round(band.wavelength_nm / 1000.0, 6)} if band else {}
         optical.append({"name": name, **({"common_name": common} if common else {}), **wavelength})
-        scale, offset = facts.scales[at], facts.offsets[at]
-        if known["known"]:
-            scale, offset = known["gain"], known["offset"]
+        stated = facts.scales[at], facts.offsets[at]
+        scale, offset = (known["gain"], known["offset"]) if known["known"] else stated
         physical = {} if (scale, offset) == (1.0, 0.0) else {"scale": scale, "offset": offset}
         held = {"data_type": facts.dtypes[at], **_nodata(facts.nodata[at])}
         stored.append({**held, "sampling": "area", "spatial_resolution": gsd, **physical})
@@ -331,7 +332,7 @@ def _nodata(value: float | None) -> StacJson:
     return {"nodata": "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"}
 
 
-def _source(source: StacJson) -> pystac.Link:
+def _source(source: InputRecord) -> pystac.Link:
     """Return a link to an input: where it was, its name, its checksum."""
     import pystac
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Required, TypedDict, cast
 
 from geofuse.quality.documents import AcceptVerdict, AssessmentValues, Reason
+from geofuse.run.records.documents import CalibrationReport
 
 
 class InspectAnswer(TypedDict):
@@ -168,7 +169,7 @@ class CalibrateRecord(StageRecord):
     """Calibrating, with its report."""
 
     answer: CalibrateAnswer
-    calibration: Mapping[str, Any] | None
+    calibration: CalibrationReport | None
     asked: SettledRequest
     notes: list[str]
 

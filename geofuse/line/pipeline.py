@@ -8,11 +8,11 @@ scene's folder: asked again it answers at once, killed it goes on where it was. 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from geofuse.archive.publishing import Wishes, publish
 from geofuse.config import RunConfig, config_digest
@@ -55,7 +55,7 @@ from geofuse.quality.accept import REVIEW, judged, measured, profile_for
 from geofuse.rasters.ledger import json_path, png_path
 from geofuse.run.calibrating import calibrated_plan, plan_of_findings
 from geofuse.run.executors import Executor, executor
-from geofuse.run.findings import findings_of
+from geofuse.run.findings import from_report
 from geofuse.run.fuse import fuse_parts, fuse_to_cog
 from geofuse.run.plans.inspecting import inspect_scene, plan_summary
 from geofuse.run.plans.plan import fingerprint, plan_tiles, plan_to_json
@@ -153,7 +153,7 @@ def _stage_calibrate(work: Work) -> CalibrateAnswer:
     if work.config.fuse.adapt:
         request, notes = _adapted(work, scene, request)
     plan = calibrated_plan(scene, request, progress=work.progress)
-    found = plan.calibration or {}
+    found: Mapping[str, Any] = plan.calibration or {}
     answer: CalibrateAnswer = {
         "method": plan.method,
         "measured": plan.calibration is not None,
@@ -184,7 +184,7 @@ def _adapted(work: Work, scene: Scene, request: Request) -> tuple[Request, list[
 
 def _stage_plan(work: Work) -> PlanAnswer:
     found = needed(work.job, "calibrate", CalibrateRecord)
-    findings = findings_of({"calibration": found["calibration"]}) if found["calibration"] else None
+    findings = from_report(found["calibration"]) if found["calibration"] else None
     request = changed(request_of(work.config), found["asked"])
     plan = plan_of_findings(opened(work.ref), request, findings)
     plan = replace(plan, notes=(*plan.notes, *found["notes"]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from geofuse.archive import catalog
 from geofuse.config import RunConfig, config_digest, config_from
@@ -14,7 +13,9 @@ from geofuse.files import read_json
 from geofuse.line.scene_ledger import CONFIGURATION, rows
 from geofuse.line.scene_ref import SceneRef, scene_key, with_digest
 from geofuse.line.stage_records import SceneJob, forget, job_folder
+from geofuse.nouns import StacJson
 from geofuse.quality.accept import profile_for
+from geofuse.run.records.product_files import read_record
 from geofuse.run.records.reopening import is_there, recorded_scene
 from geofuse.version import __version__
 
@@ -73,7 +74,7 @@ def _own_config(config: RunConfig, key: str) -> RunConfig:
     return config_from(found) if found else config
 
 
-def _reasons(item: dict[str, Any], config: RunConfig, ref: SceneRef | None) -> Iterator[str]:
+def _reasons(item: StacJson, config: RunConfig, ref: SceneRef | None) -> Iterator[str]:
     """Yield what is other now than when the item was made."""
     said = item["properties"]
     release = (said.get("processing:software") or {}).get("geofuse")
@@ -92,10 +93,10 @@ def _reasons(item: dict[str, Any], config: RunConfig, ref: SceneRef | None) -> I
             yield "its inputs cannot be read"
 
 
-def _ref_of(item: dict[str, Any], place: Path) -> SceneRef | None:
+def _ref_of(item: StacJson, place: Path) -> SceneRef | None:
     """Find the scene of an item by its record; None where the files are not there any more."""
     asset = item["assets"].get("provenance")
-    record = read_json(place.parent / asset["href"]) if asset else None
+    record = read_record(place.parent / asset["href"]) if asset else None
     if record is None:
         return None
     try:

@@ -22,7 +22,7 @@ from geofuse.line.answers import (
 from geofuse.line.stage_records import SceneJob, decision_of, known, planned
 from geofuse.quality.accept import PASS, REJECT, REVIEW, profile_for
 from geofuse.rasters.ledger import json_path
-from geofuse.run.records.product_files import asset_paths
+from geofuse.run.records.product_files import asset_paths, read_record
 
 
 def done_before(name: str, job: SceneJob) -> StageAnswer | None:
@@ -47,8 +47,8 @@ def barred(accepted: AcceptAnswer) -> str | None:
 def _whole(job: SceneJob, found: MosaicRecord) -> bool:
     """Whether the product is there as it was made."""
     out = Path(found["answer"]["out"])
-    record = read_json(json_path(out))
-    if record is None or record.get("assets", {}).get("data", {}).get("sha256") != found["answer"]["sha256"]:
+    record = read_record(json_path(out))
+    if record is None or record["assets"]["data"]["sha256"] != found["answer"]["sha256"]:
         return False
     return all(path.is_file() and _sum(path) == digest for path, digest in asset_paths(out, record))
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from geofuse.config import RunConfig, output_folder, state_folder
 from geofuse.errors import ExistsError, ProductError, UsageError
@@ -14,6 +14,7 @@ from geofuse.files import read_json, write_faults, write_json
 from geofuse.line.answers import DecisionDocument, PlanRecord, StageAnswer, StageRecord
 from geofuse.locks import locked
 from geofuse.run.plans.plan import Plan, plan_from_json
+from geofuse.run.records.documents import ProductRecord
 from geofuse.run.records.product_files import read_record
 from geofuse.scenes.scene import Scene
 from geofuse.version import __version__
@@ -148,7 +149,7 @@ def claim_name(job: SceneJob, out: Path) -> None:
         write_json(place, {"key": job.key, "scene": str(out.name), "out": str(out)})
 
 
-def product_record(out: Path) -> dict[str, Any]:
+def product_record(out: Path) -> ProductRecord:
     """Return a product's provenance; raises ProductError where there is none."""
     record = read_record(out.with_suffix(".json"))
     if record is None:

@@ -91,14 +91,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1)
 
 def _header(assessment: Assessment) -> str:
     subject = assessment.subject
-    plan, record = subject.plan, subject.record or {}
+    plan, record = subject.plan, subject.record
     grid = plan.grid
     size = abs(grid.transform[0])
     facts = {
         "scene": plan.scene.scene_id,
         "sensor": plan.scene.sensor,
         "acquired": (plan.scene.acquired or "")[:10],
-        "method": record.get("method", {}).get("name", "made by another tool"),
+        "method": record["method"]["name"] if record else "made by another tool",
         "bands": ", ".join(subject.names),
         "size": f"{grid.height} \N{MULTIPLICATION SIGN} {grid.width} px of {_length(grid.crs, size)}",
         "ratio": f"{subject.ratio:.4g}",
@@ -394,7 +394,7 @@ def _histograms(assessment: Assessment) -> str:
 
 def _observation(assessment: Assessment) -> str:
     found = assessment.values["observation"]
-    known = assessment.subject.calibration
+    known: Mapping[str, Any] = assessment.subject.calibration or {}
     head = ["band", "MTF gain", "shift down, px", "shift right, px"]
     extra = [key for key in ("mtf_gain_sigma", "mtf_gain_r2", "pan_weights") if known.get(key)]
     names = {

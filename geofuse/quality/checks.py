@@ -16,58 +16,59 @@ import numpy as np
 from geofuse.rasters.ledger import mask_path
 from geofuse.rasters.opening.describing import image_of
 from geofuse.rasters.pixels import inspect, read_raw
+from geofuse.run.records.documents import ProductRecord
 
 CLOUD, NODATA = 4, 1
 """Bits of the product's mask."""
 STRIP_PX = 1024
-Record = Mapping[str, Any]
+Values = Mapping[str, Any]
+"""An assessment's values; those of a release before may lack some."""
 
 
-def calibration_confidence(record: Record) -> float | None:
+def calibration_confidence(record: ProductRecord) -> float | None:
     """Return how sure the calibration is of itself; None where nothing was calibrated."""
-    return _number(_calibration(record).get("confidence"))
+    return calibration["confidence"] if (calibration := record.get("calibration")) else None
 
 
-def match_r2(record: Record) -> float | None:
+def match_r2(record: ProductRecord) -> float | None:
     """Return how much of PAN's detail the bands explain."""
-    return _number(_calibration(record).get("r2"))
+    return calibration["r2"] if (calibration := record.get("calibration")) else None
 
 
-def shift_px(record: Record) -> float | None:
+def shift_px(record: ProductRecord) -> float | None:
     """Return the length of the shift between the images that was taken into account, PAN pixels."""
-    shift = (record.get("observation") or {}).get("shift_px")
+    shift = record["observation"]["shift_px"] if "observation" in record else None
     return math.hypot(*shift) if shift else None
 
 
-def no_harm_share(record: Record) -> float | None:
+def no_harm_share(record: ProductRecord) -> float | None:
     """Return the least share of detail that the hold-out allowed a band; without calibration nothing was held out."""
-    shares = list((record["method"].get("injection") or {}).values())
+    shares = list(record["method"].get("injection", {}).values())
     return min(shares) if shares and record.get("calibration") else None
 
 
-def hold_out_gain(record: Record) -> float | None:
+def hold_out_gain(record: ProductRecord) -> float | None:
     """Return how much smaller the error of what was held out is than upsampling's: mean over bands, 1 is all."""
-    trial = (_calibration(record).get("hold_out") or {}).get(record["method"]["name"]) or {}
-    pairs = [
-        (own, plain)
-        for own, plain in zip(trial.get("rmse") or (), trial.get("upsampled_rmse") or (), strict=True)
-        if own is not None and plain
-    ]
+    calibration = record.get("calibration")
+    trial = calibration.get("hold_out", {}).get(record["method"]["name"]) if calibration else None
+    if trial is None:
+        return None
+    pairs = [(own, plain) for own, plain in zip(trial["rmse"], trial["upsampled_rmse"], strict=True) if plain]
     return float(np.mean([1.0 - own / plain for own, plain in pairs])) if pairs else None
 
 
-def edge_gain(values: Record) -> float | None:
+def edge_gain(values: Values) -> float | None:
     """Return how many times as steep edges are as in the upsampled image."""
     return _number((values.get("sharpness") or {}).get("edge_gain"))
 
 
-def seams(values: Record) -> float | None:
+def seams(values: Values) -> float | None:
     """Return 1 where tile borders show, else 0."""
     seam = values.get("seam") or {}
     return None if "found" not in seam else float(seam["found"])
 
 
-def level_factor(values: Record) -> float | None:
+def level_factor(values: Values) -> float | None:
     """Return how many times too bright or too dark the worst band is at the coarse image's scale; 1 is right."""
     worst = None
     for band in (values.get("per_band") or {}).values():
@@ -79,7 +80,7 @@ def level_factor(values: Record) -> float | None:
     return worst
 
 
-def index_bias(values: Record) -> float | None:
+def index_bias(values: Values) -> float | None:
     """Return the largest change of a spectral index at the coarse image's scale."""
     biases = [
         abs(index["bias"]) for index in (values.get("indices") or {}).values() if index["bias"] is not None
@@ -87,28 +88,28 @@ def index_bias(values: Record) -> float | None:
     return max(biases, default=None)
 
 
-def nodata_share(record: Record) -> float:
+def nodata_share(record: ProductRecord) -> float:
     """Return the share of all pixels that hold nothing."""
     return 1.0 - valid_share(record)
 
 
-def valid_share(record: Record) -> float:
+def valid_share(record: ProductRecord) -> float:
     """Return the share of all pixels that hold something."""
     grid = record["grid"]
     return float(record["counts"]["valid"] / (grid["height"] * grid["width"]))
 
 
-def saturated_share(record: Record) -> float | None:
+def saturated_share(record: ProductRecord) -> float | None:
     """Return the share of values that the type's range cut."""
     return _share(record, "saturated")
 
 
-def moved_share(record: Record) -> float | None:
+def moved_share(record: ProductRecord) -> float | None:
     """Return the share of values that had to step aside for the nodata value."""
     return _share(record, "moved")
 
 
-def cloud_share(record: Record, out: Path) -> float | None:
+def cloud_share(record: ProductRecord, out: Path) -> float | None:
     """Return the share of valid pixels that the quality band calls cloud; else what the metadata says of the scene."""
     if "mask" in record["assets"]:
         facts = inspect(str(mask_path(out)))
@@ -125,12 +126,7 @@ def cloud_share(record: Record, out: Path) -> float | None:
     return percent / 100.0 if isinstance(percent, int | float) and 0.0 <= percent <= 100.0 else None
 
 
-def _calibration(record: Record) -> Record:
-    found: Record = record.get("calibration") or {}
-    return found
-
-
-def _share(record: Record, name: str) -> float | None:
+def _share(record: ProductRecord, name: str) -> float | None:
     counts = record["counts"]
     stored = counts["valid"] * len(record["parameters"]["bands"])
     return counts[name] / stored if stored else None

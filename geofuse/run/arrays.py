@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from geofuse.run.plans.plan import Plan, fingerprint, plan_from_json, plan_to_js
 from geofuse.run.plans.planning import make_plan
 from geofuse.run.plans.request import Request
 from geofuse.run.plans.tiles import tiles_of
+from geofuse.run.records.documents import ProductRecord
 from geofuse.scenes.scene import Scene
 from geofuse.tables import check_plugins, plugins_in
 from geofuse.version import __version__
@@ -33,7 +33,7 @@ _FITS: dict[str, Params] = {}
 _FITTING = threading.Lock()
 
 
-def lazy_product(scene: Scene, request: Request, record: Mapping[str, Any] | None = None) -> xarray.DataArray:
+def lazy_product(scene: Scene, request: Request, record: ProductRecord | None = None) -> xarray.DataArray:
     """Fuse lazily: a dask-backed (band, y, x) array in the source's type, with CRS, transform, nodata, band names.
 
     Without a product's ``record`` calibration looks at a sample of the scene at once, and the first compute measures
@@ -67,7 +67,7 @@ def write_array(array: xarray.DataArray, path: Path) -> Path:
     return path
 
 
-def _given(record: Mapping[str, Any]) -> tuple[Findings, Params]:
+def _given(record: ProductRecord) -> tuple[Findings, Params]:
     """Return what a product's record says was found and fitted; PluginError where what made it is not here."""
     check_plugins(plugins_in(record))
     try:

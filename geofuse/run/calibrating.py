@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from geofuse.errors import MatchError
 from geofuse.files import read_json
@@ -25,6 +25,7 @@ from geofuse.run.plans.plan import Plan
 from geofuse.run.plans.planning import check_out, make_plan, plan_on
 from geofuse.run.plans.request import Request, changed, selection
 from geofuse.run.progress import Progress, silent
+from geofuse.run.records.documents import CalibrationReport, TrialReport
 from geofuse.run.records.product_files import read_record
 from geofuse.run.sampling import of_one_guide, read_sample, sample_cores, with_bands
 from geofuse.scenes.bands import select_bands
@@ -70,7 +71,7 @@ def _settled(plan: Plan) -> Plan:
     return settled(plan)
 
 
-def calibrate_scene(scene: Scene, request: Request) -> dict[str, Any]:
+def calibrate_scene(scene: Scene, request: Request) -> CalibrationReport:
     """Estimate the observation model of a scene; returns the report, JSON values. Raises MatchError as above."""
     plan, names = _calibration_plan(headers_of(scene, request), request)
     estimate, _, _ = _estimate(plan, request)
@@ -89,11 +90,10 @@ def _known(out: Path | None, key: str) -> Findings | None:
     """Return what an earlier run, finished or not, found for the same inputs."""
     if out is None:
         return None
-    for value in (
-        read_record(ledger.json_path(out)),
-        read_json(ledger.parts_dir(out) / "ledger.json"),
-    ):
-        calibration = (value.get("prepared") or value).get("calibration") if value else None
+    record, kept = read_record(ledger.json_path(out)), read_json(ledger.parts_dir(out) / "ledger.json")
+    recorded = record["calibration"] if record else None
+    prepared: CalibrationReport | None = (kept.get("prepared") or {}).get("calibration") if kept else None
+    for calibration in (recorded, prepared):
         if calibration and calibration.get("key") == key:
             return from_report(calibration)
     return None
@@ -118,7 +118,7 @@ def _findings(plan: Plan, headers: Headers, request: Request, *, key: str, progr
         method, network_shares = gate.decide(found)
         shares = gate.kept(trials, network_shares) or shares
     progress("calibrate", 2 * _pixels(cores), 2 * _pixels(cores), 0)
-    held_out = {name: asdict(one) for name, one in trials.items() if one}
+    held_out = {name: cast(TrialReport, asdict(one)) for name, one in trials.items() if one}
     return with_report(
         Findings(method, observation, shares, rounds, cores, network_shares=network_shares),
         {**found, "key": key, "hold_out": held_out},

@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from geofuse.config.surroundings import surroundings
 from geofuse.errors import ExistsError, UsageError, VerifyError
@@ -24,6 +23,7 @@ from geofuse.run.executors import Executor
 from geofuse.run.fuse import fuse_to_cog
 from geofuse.run.plans.plan import Plan, fingerprint
 from geofuse.run.progress import Progress, silent
+from geofuse.run.records.documents import ProductRecord
 from geofuse.run.records.product_files import already_there, asset_paths, companions, is_record, verify
 from geofuse.version import __version__
 
@@ -63,7 +63,7 @@ def prepare(target: StoreTarget) -> None:
 
 def fuse_to_object(
     plan: Plan, target: StoreTarget, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
-) -> dict[str, Any]:
+) -> ProductRecord:
     """Run a plan into an object store; returns the provenance.
 
     The same plan again is a no-op; a run that was stopped, or could not upload, goes on. Raises what
@@ -97,7 +97,7 @@ def _tidy(target: StoreTarget) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def verify_object(target: StoreTarget) -> dict[str, Any]:
+def verify_object(target: StoreTarget) -> ProductRecord:
     """Download a product with its companions and check it as one on a disk; returns its record.
 
     Raises VerifyError, BucketError, StoreError, WriteError.
@@ -146,7 +146,7 @@ class InStore:
         """Give companions their names where a run died right after its tif appeared."""
         finish_half_object(self.target)
 
-    def record(self) -> dict[str, Any] | None:
+    def record(self) -> ProductRecord | None:
         """Return its record."""
         record = objects.get_json(self.target, self.target.beside(ledger.json_path(self.target.local).name))
         return record if record is not None and is_record(record) else None
@@ -160,7 +160,7 @@ class InStore:
         names = [path.name for path in companions(self.target.local, mask=mask)]
         return [name for name in names if objects.head(self.target, self.target.beside(name)) is not None]
 
-    def is_whole(self, record: dict[str, Any]) -> bool:
+    def is_whole(self, record: ProductRecord) -> bool:
         """Whether all assets are there, of the recorded sizes and written with the recorded checksums."""
         sizes = {asset["sha256"]: asset["bytes"] for asset in record["assets"].values()}
         return all(
@@ -176,7 +176,7 @@ def _try_to_write(target: StoreTarget) -> None:
     objects.remove(target, key)
 
 
-def _upload(target: StoreTarget, record: dict[str, Any], progress: Progress) -> None:
+def _upload(target: StoreTarget, record: ProductRecord, progress: Progress) -> None:
     """Upload a finished product: companions under the fingerprint's name, the tif, then the companions' names."""
     local = target.local
     assets = dict(asset_paths(local, record))
@@ -192,7 +192,7 @@ def _upload(target: StoreTarget, record: dict[str, Any], progress: Progress) -> 
     _name_companions(target, record)
 
 
-def _name_companions(target: StoreTarget, record: dict[str, Any]) -> None:
+def _name_companions(target: StoreTarget, record: ProductRecord) -> None:
     for path in companions(target.local, mask="mask" in record["assets"]):
         staged = _staged(target, path, record)
         if objects.head(target, staged) is not None:
@@ -204,5 +204,5 @@ def _staging(target: StoreTarget) -> str:
     return target.beside(ledger.parts_dir(target.local).name)
 
 
-def _staged(target: StoreTarget, path: Path, record: dict[str, Any]) -> str:
+def _staged(target: StoreTarget, path: Path, record: ProductRecord) -> str:
     return f"{_staging(target)}/{record['fingerprint']}{path.name.removeprefix(target.local.stem)}"

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ from geofuse.run.executors import Executor, Threads
 from geofuse.run.plans.inputs import Checksums, at_rest, check_unchanged
 from geofuse.run.plans.tiles import Tile, tiles_of
 from geofuse.run.progress import Progress, silent
+from geofuse.run.records.documents import Asset, ProductRecord
 from geofuse.run.records.product_files import (
-    Asset,
     OnDisk,
     already_there,
     check_disk,
@@ -38,6 +38,8 @@ from geofuse.run.records.product_files import (
 )
 
 QUICKLOOK_PX = 1024
+Prepared = TypeVar("Prepared")
+"""What a work finds out first: each work's own document, of JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,12 @@ class TilePixels:
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class Laid(Generic[Prepared]):
     """A product that lies complete on the disk, not yet under its name."""
 
     inputs: tuple[Identity, ...]
     """Every input, with the SHA-256 of all of it."""
-    prepared: dict[str, Any]
+    prepared: Prepared
     """What `TiledWork.prepare` gave."""
     assets: dict[str, Asset]
     """Its files by their roles: data, mask, quicklook."""
@@ -68,7 +70,7 @@ class Laid:
     """The tiles' counts, added up."""
 
 
-class TiledWork(Protocol):
+class TiledWork(Protocol[Prepared]):
     """A product in tiles: what it is, what is found out first, what a tile is, what is told of it afterwards."""
 
     @property
@@ -125,22 +127,22 @@ class TiledWork(Protocol):
         """Put tiles into the order in which they are best made."""
         ...
 
-    def prepare(self, runner: Executor, progress: Progress) -> dict[str, Any]:
+    def prepare(self, runner: Executor, progress: Progress) -> Prepared:
         """Find out what all tiles need; JSON values, kept until the product is there."""
         ...
 
-    def shared(self, prepared: dict[str, Any]) -> Any:
+    def shared(self, prepared: Prepared) -> Any:
         """Return what every task is given: small, and fit to travel."""
         ...
 
-    def record(self, laid: Laid) -> dict[str, Any]:
+    def record(self, laid: Laid[Prepared]) -> ProductRecord:
         """Return what is told of the product, JSON values; it has the work's key, the assets and the grid."""
         ...
 
 
 def produce(
-    work: TiledWork, out: Path, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
-) -> dict[str, Any]:
+    work: TiledWork[Any], out: Path, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
+) -> ProductRecord:
     """Make OUT.tif with OUT.json, OUT.png and perhaps OUT.mask.tif; returns the record.
 
     The same work again is a no-op; after a crash it goes on to the same bytes. Raises ExistsError where OUT is
@@ -159,7 +161,7 @@ def produce(
 
 
 def produce_parts(
-    work: TiledWork, out: Path, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
+    work: TiledWork[Any], out: Path, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
 ) -> None:
     """Do all of `produce` but the product itself: prepare, and make every part that is not there.
 
@@ -177,8 +179,8 @@ def produce_parts(
 
 
 def _make(
-    work: TiledWork, out: Path, runner: Executor, progress: Progress, checksums: Checksums
-) -> dict[str, Any]:
+    work: TiledWork[Any], out: Path, runner: Executor, progress: Progress, checksums: Checksums
+) -> ProductRecord:
     prepared = _prepared(work, out, runner, progress)
     try:
         counts, assets = _laid_down(work, prepared, out, runner, progress)
@@ -192,15 +194,15 @@ def _make(
     return record
 
 
-def _parts_key(work: TiledWork) -> str:
+def _parts_key(work: TiledWork[Any]) -> str:
     """Return what identifies a part: whose, and in which cut."""
     return f"{work.key}-{work.tile_px}"
 
 
-def _prepared(work: TiledWork, out: Path, runner: Executor, progress: Progress) -> dict[str, Any]:
+def _prepared(work: TiledWork[Prepared], out: Path, runner: Executor, progress: Progress) -> Prepared:
     """Return what was prepared, by an earlier run for the same output too."""
     known = ledger.open_ledger(out, _parts_key(work))
-    prepared: dict[str, Any] | None = known.get("prepared")
+    prepared: Prepared | None = known.get("prepared")
     if prepared is None:
         prepared = work.prepare(runner, progress)
         ledger.update_ledger(out, {**known, "prepared": prepared})
@@ -208,7 +210,7 @@ def _prepared(work: TiledWork, out: Path, runner: Executor, progress: Progress) 
 
 
 def _laid_down(
-    work: TiledWork, prepared: dict[str, Any], out: Path, runner: Executor, progress: Progress
+    work: TiledWork[Prepared], prepared: Prepared, out: Path, runner: Executor, progress: Progress
 ) -> tuple[dict[str, int], dict[str, Asset]]:
     """Make what is missing of the parts, and the product from them; returns counters and assets."""
     each = make_parts(work, prepared, out, runner, progress)
@@ -232,7 +234,7 @@ def nothing_valid() -> PixelError:
 
 
 def make_parts(
-    work: TiledWork, prepared: dict[str, Any], out: Path, runner: Executor, progress: Progress
+    work: TiledWork[Prepared], prepared: Prepared, out: Path, runner: Executor, progress: Progress
 ) -> list[dict[str, int]]:
     """Make every part that is not there yet; returns all counts in the tiles' order."""
     folder, key = ledger.parts_dir(out), _parts_key(work)
@@ -266,7 +268,7 @@ def _make_part(
     return made.counts
 
 
-def lay_down(work: TiledWork, out: Path) -> dict[str, Asset]:
+def lay_down(work: TiledWork[Any], out: Path) -> dict[str, Asset]:
     """Lay the product, its mask and its quicklook down, complete but not yet under their names."""
     folder = ledger.parts_dir(out)
     tiles = tiles_of(work.data.height, work.data.width, work.tile_px)

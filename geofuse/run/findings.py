@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import numpy as np
+from typing import TypeVar
 
 from geofuse.geometry import Window
 from geofuse.methods.calibrate import MATCH_R2, SURE, Estimate
 from geofuse.methods.observation import Observation, ShiftField
 from geofuse.nouns import from_json, to_json
 from geofuse.run.plans.request import Request
+from geofuse.run.records.documents import CalibrationReport, ProductRecord
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,13 @@ class Findings:
     """Rounds of back-projection."""
     sample: tuple[Window, ...] = ()
     """Cores of the windows it was found in."""
-    calibration: dict[str, Any] | None = None
+    calibration: CalibrationReport | None = None
     """The report."""
     network_shares: tuple[float, ...] = ()
     """Share of a network's residual that each band gets by the gate; empty: all of it."""
 
 
-def with_report(found: Findings, told: Mapping[str, Any]) -> Findings:
+def with_report(found: Findings, told: CalibrationReport) -> Findings:
     """Return findings with their report: what is told of them, and what is used of it.
 
     All of it makes a trip through JSON, so that findings of this run and of a record give the same plan.
@@ -58,7 +59,7 @@ def with_report(found: Findings, told: Mapping[str, Any]) -> Findings:
     return from_report(json.loads(json.dumps({**told, "used": used})))
 
 
-def from_report(calibration: Mapping[str, Any]) -> Findings:
+def from_report(calibration: CalibrationReport) -> Findings:
     """Return the findings that a report tells of; KeyError, or UsageError, where it is none."""
     used = calibration["used"]
     observation = Observation(
@@ -74,12 +75,12 @@ def from_report(calibration: Mapping[str, Any]) -> Findings:
         shares=tuple(used["shares"]),
         rounds=used["rounds"],
         sample=tuple((r0, r1, c0, c1) for r0, r1, c0, c1 in used["sample"]),
-        calibration=dict(calibration),
+        calibration=calibration,
         network_shares=tuple(used.get("network_shares") or ()),
     )
 
 
-def findings_of(record: Mapping[str, Any]) -> Findings:
+def findings_of(record: ProductRecord) -> Findings:
     """Return what a product's record says was found; KeyError where it is no such record."""
     if record["calibration"]:
         return from_report(record["calibration"])
@@ -88,11 +89,11 @@ def findings_of(record: Mapping[str, Any]) -> Findings:
     return Findings(record["method"]["name"], observation, rounds=rounds)
 
 
-def report(estimate: Estimate, names: Sequence[str], request: Request) -> dict[str, Any]:
+def report(estimate: Estimate, names: Sequence[str], request: Request) -> CalibrationReport:
     """Return an estimate as JSON values, by band names; what is not known is null."""
 
-    def by_band(values: Sequence[Any]) -> dict[str, Any]:
-        return dict(zip(names, map(_json, values), strict=True))
+    def by_band(values: Sequence[V]) -> dict[str, V]:
+        return dict(zip(names, values, strict=True))
 
     warnings = list(estimate.warnings)
     if estimate.measured and estimate.confidence < SURE:
@@ -104,28 +105,28 @@ def report(estimate: Estimate, names: Sequence[str], request: Request) -> dict[s
     if request.fuse.shift_px is not None:
         warnings.append("the shift was given, not measured")
     return {
-        "shift_px": _json(estimate.shift_px),
-        "shift_sigma_px": _json(estimate.shift_sigma_px),
-        "band_shift_px": by_band(estimate.band_shift_px),
+        "shift_px": _rounded(estimate.shift_px),
+        "shift_sigma_px": _rounded(estimate.shift_sigma_px),
+        "band_shift_px": by_band([_rounded(shift) for shift in estimate.band_shift_px]),
         "shift_field": asdict(estimate.field) if estimate.field else None,
-        "mtf_gain": by_band(estimate.mtf_gain),
-        "mtf_gain_sigma": by_band(estimate.mtf_gain_sigma),
-        "mtf_gain_r2": by_band(estimate.mtf_gain_r2),
-        "mtf_gain_identifiable": by_band(estimate.identifiable),
-        "pan_weights": by_band(estimate.pan_weights),
-        "r2": _json(estimate.r2),
-        "snr": _json(estimate.snr),
-        "confidence": _json(estimate.confidence),
-        "usable_fraction": _json(estimate.usable_fraction),
+        "mtf_gain": by_band(_rounded(estimate.mtf_gain)),
+        "mtf_gain_sigma": by_band(_rounded(estimate.mtf_gain_sigma)),
+        "mtf_gain_r2": by_band(_rounded(estimate.mtf_gain_r2)),
+        "mtf_gain_identifiable": by_band([bool(value) for value in estimate.identifiable]),
+        "pan_weights": by_band(_rounded(estimate.pan_weights)),
+        "r2": _known(estimate.r2),
+        "snr": _known(estimate.snr),
+        "confidence": _known(estimate.confidence),
+        "usable_fraction": _known(estimate.usable_fraction),
         "measurable": estimate.measured,
         "uncertain": estimate.confidence < SURE,
         "warnings": warnings,
     }
 
 
-def _json(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
+def _rounded(values: Sequence[float]) -> list[float | None]:
+    return [_known(value) for value in values]
+
+
+def _known(value: float) -> float | None:
     return round(float(value), 6) if math.isfinite(value) else None

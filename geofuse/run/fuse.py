@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from geofuse.run.plans.product_spec import tops_of
 from geofuse.run.plans.takes import check_takes
 from geofuse.run.plans.tiles import Tile
 from geofuse.run.progress import Progress, silent
+from geofuse.run.records.documents import CalibrationReport, ProductRecord
 from geofuse.run.records.record import provenance
 from geofuse.run.sampling import sample_cores
 from geofuse.tables import check_plugins
@@ -34,7 +35,7 @@ from geofuse.version import __version__
 
 def fuse_to_cog(
     plan: Plan, out: Path, *, runner: Executor, overwrite: bool = False, progress: Progress = silent
-) -> dict[str, Any]:
+) -> ProductRecord:
     """Run a plan into OUT.tif with OUT.json, OUT.png and perhaps OUT.mask.tif; returns the provenance.
 
     The same plan again is a no-op; after a crash it goes on to the same bytes. Raises ExistsError where OUT is
@@ -51,6 +52,20 @@ def fuse_parts(
     Nothing is left to do where the product is there. Raises what `fuse_to_cog` raises.
     """
     produce_parts(Fusing(plan), out, runner=runner, overwrite=overwrite, progress=progress)
+
+
+class FittedParams(TypedDict):
+    """What a method was fitted to: `Params` as JSON values."""
+
+    method: str
+    values: dict[str, Any]
+
+
+class Fitted(TypedDict):
+    """What fusing finds out before its tiles."""
+
+    params: FittedParams
+    calibration: CalibrationReport | None
 
 
 class Fusing:
@@ -70,25 +85,26 @@ class Fusing:
         """Let neighbours follow one another."""
         return swaths(self.plan, tiles, self.plan.tile_px)
 
-    def prepare(self, runner: Executor, progress: Progress) -> dict[str, Any]:
+    def prepare(self, runner: Executor, progress: Progress) -> Fitted:
         """Fit the method to the scene."""
         params = fit_plan(self.plan, runner, progress)
-        return {"params": asdict(params), "calibration": self.plan.calibration}
+        return Fitted(
+            params=FittedParams(method=params.method, values=dict(params.values)),
+            calibration=self.plan.calibration,
+        )
 
-    def shared(self, prepared: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def shared(self, prepared: Fitted) -> tuple[str, FittedParams]:
         """Return the plan and what was fitted."""
         return json.dumps(plan_to_json(self.plan)), prepared["params"]
 
-    def record(self, laid: Laid) -> dict[str, Any]:
+    def record(self, laid: Laid[Fitted]) -> ProductRecord:
         """Return the provenance."""
         return provenance(
             self.plan,
             inputs=laid.inputs,
             fingerprint=self.key,
-            fit={
-                "paper": table.get(self.plan.method).about.paper,
-                "params": laid.prepared["params"]["values"],
-            },
+            paper=table.get(self.plan.method).about.paper,
+            params=laid.prepared["params"]["values"],
             assets=laid.assets,
             counts=laid.counts,
         )
@@ -183,7 +199,7 @@ def fuse_core(plan: Plan, job: Job, params: Params, core: tuple[int, int, int, i
     return TilePixels(pixels, valid, counts, mask_of(plan, patch, job.pedestal) if plan.mask else None)
 
 
-def _fuse_tile(shared: tuple[str, dict[str, Any]], tile: Tile) -> TilePixels:
+def _fuse_tile(shared: tuple[str, FittedParams], tile: Tile) -> TilePixels:
     """Fuse one tile: a task."""
     text, params = shared
     plan, job = _job(text)

@@ -19,6 +19,7 @@ from geofuse.methods.hold_out import HeldPart, Trial
 from geofuse.metrics.q2n import MeanSums, merge
 from geofuse.metrics.unsupported_detail import allowed, reduced_sums, shares
 from geofuse.nets.shares import block_sums, judge
+from geofuse.run.records.documents import CalibrationReport
 
 BLOCK_CPX = 32
 """Side of the blocks that take turns in being left out."""
@@ -62,7 +63,7 @@ class Gate:
         total = truth[:, ok].sum(axis=1, dtype=np.float64)
         self.levels.append(np.array([float(ok.sum()), *total]))
 
-    def decide(self, report: dict[str, Any]) -> tuple[str, tuple[float, ...]]:
+    def decide(self, report: CalibrationReport) -> tuple[str, tuple[float, ...]]:
         """Return the method to fuse with and the network's shares; puts what was found into the report."""
         method, rival = self.about.name, self.about.rival
         if not self.sums:
@@ -72,7 +73,7 @@ class Gate:
         level = np.sum(self.levels, axis=0)
         verdict = judge(np.concatenate(self.sums), (level[1:] / max(level[0], 1.0)).tolist())
         found, bound = shares(reduce(merge, self.made)), allowed(shares(reduce(merge, self.real)))
-        report["gate"] = {**asdict(verdict), "unsupported": found, "unsupported_bound": bound}
+        report["gate"] = {**asdict(verdict), "unsupported": list(found), "unsupported_bound": list(bound)}
         invents = [own > most for own, most in zip(found, bound, strict=True)]
         if verdict.used and any(invents):
             report["warnings"].append(

@@ -95,7 +95,7 @@ def test_the_record_is_json_whatever_nodata_is(tmp_path: Path, nodata: float | N
     plan = replace(plan, spec=replace(plan.spec, dtype="float32", nodata=nodata))
     summed = tuple(with_sha256(item, "0") for item in plan.inputs)
     counts = {"valid": 5, "saturated": 3, "moved": 2}
-    record = provenance(plan, inputs=summed, fingerprint="f00", fit={}, assets={}, counts=counts)
+    record = provenance(plan, inputs=summed, fingerprint="f00", paper="", params={}, assets={}, counts=counts)
     assert json.loads(json.dumps(record, allow_nan=False))["nodata"] == said
     assert [text for text in record["warnings"] if text.startswith(("3 ", "2 "))] == [
         "3 values were outside float32 and saturate",

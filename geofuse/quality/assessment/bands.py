@@ -40,7 +40,7 @@ def bands_of(subject: Subject, found: Measured, sharp: SharpnessValue) -> dict[s
     if found.error is not None and fine.reference is not None:
         columns |= _errors("", found.error, means(fine.reference.difference))
         columns["q"] = means(fine.reference.q)
-    shares = ((subject.record or {}).get("method") or {}).get("injection")
+    shares = subject.record["method"].get("injection") if subject.record else None
     if shares:
         columns["injection"] = [shares.get(name, math.nan) for name in subject.names]
     bands = {}

@@ -18,7 +18,7 @@ LEVEL_FACTOR = 1.5
 def notes_of(subject: Subject, seam: SeamReport, found: Measured) -> list[str]:
     """What the numbers themselves say against being believed."""
     shares, bounds = unsupported_detail.shares(found.fine.local["invented"]), bounds_of(found)
-    notes = list((subject.record or {}).get("warnings", []))
+    notes = list(subject.record.get("warnings", [])) if subject.record else []
     notes = [note for note in notes if note not in subject.notes]
     if not subject.known:
         notes.append("DN, pedestal unknown: a pedestal lowers ERGAS and SAM and bends every index")

@@ -40,6 +40,7 @@ from geofuse.run.patch_reading import pedestal_of, read_patch
 from geofuse.run.plans.plan import Plan
 from geofuse.run.plans.planning import make_plan
 from geofuse.run.plans.request import make_request
+from geofuse.run.records.documents import CalibrationReport, ProductRecord
 from geofuse.run.records.product_files import read_record
 from geofuse.scenes.bands import select_bands
 from geofuse.scenes.projecting import same_crs
@@ -93,7 +94,7 @@ class Subject:
     """PAN's gain: its pedestal goes when it is read."""
     coarse: Scale
     """The MS bands' scale."""
-    record: dict[str, Any] | None
+    record: ProductRecord | None
     """The product's own record, where it has one."""
     notes: tuple[str, ...]
     """What was noticed."""
@@ -104,10 +105,10 @@ class Subject:
         return tuple(self.plan.options.names)
 
     @property
-    def calibration(self) -> dict[str, Any]:
-        """The report of the calibration that found the observation; empty where there was none."""
-        found: dict[str, Any] = (self.record or {}).get("calibration") or self.plan.calibration or {}
-        return found
+    def calibration(self) -> CalibrationReport | None:
+        """The report of the calibration that found the observation; None where there was none."""
+        recorded = self.record.get("calibration") if self.record else None
+        return recorded or self.plan.calibration
 
     @property
     def known(self) -> bool:
@@ -212,14 +213,14 @@ def _pan_like_ms(plan: Plan, coarse: Scale) -> tuple[Plan, float, list[str]]:
     return replace(plan, pairs=(pair,)), gain, ["PAN's scale is unknown: taken for the mean of the bands'"]
 
 
-def observation_of(plan: Plan, record: dict[str, Any] | None) -> Observation:
+def observation_of(plan: Plan, record: ProductRecord | None) -> Observation:
     """Return what the product's record says it was made with, else the plan's own: estimated from the scene."""
     if record is None or not _has_observation(record):
         return plan.pair.observation
     return from_json(Observation, record["observation"])
 
 
-def _has_observation(record: dict[str, Any] | None) -> bool:
+def _has_observation(record: ProductRecord | None) -> bool:
     return record is not None and "observation" in record and "bands" in record.get("parameters", {})
 
 
@@ -239,7 +240,7 @@ def _bands_of(facts: RasterFacts) -> int:
 
 
 def _names(
-    facts: RasterFacts, record: dict[str, Any] | None, scene: Scene, bands: Sequence[str] | None
+    facts: RasterFacts, record: ProductRecord | None, scene: Scene, bands: Sequence[str] | None
 ) -> list[str]:
     """Return the canonical names of a product's bands.
 

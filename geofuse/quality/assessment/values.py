@@ -205,5 +205,5 @@ def _observation(subject: Subject) -> ObservationReport:
     """What D and U used, and how sure the product's record is of it."""
     used = cast(ObservationReport, to_json(subject.observation))
     used["bands"] = list(subject.names)
-    used["calibration"] = to_json(subject.calibration or None)
+    used["calibration"] = to_json(subject.calibration)
     return used

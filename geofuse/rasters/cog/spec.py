@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 import numpy as np
 
@@ -128,7 +128,20 @@ def spec_from_json(value: Mapping[str, object]) -> CogSpec:
     return from_json(CogSpec, {**value, "nodata": float(nodata) if isinstance(nodata, str) else nodata})
 
 
-def encoding_of(spec: CogSpec) -> dict[str, Json]:
+class Encoding(TypedDict):
+    """How a product is encoded: fields of a CogSpec that place and pixels do not change."""
+
+    compress: str
+    level: int | None
+    max_error: float
+    predictor: int
+    interleave: str
+    validity: str
+    sparse: bool
+    bigtiff: str
+
+
+def encoding_of(spec: CogSpec) -> Encoding:
     """Return how a product is encoded, as plans and records tell it: what "auto" came to, and no placement.
 
     >>> encoding_of(make_spec(height=9, width=9, bands=40, dtype="uint8"))["interleave"]

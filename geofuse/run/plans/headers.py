@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from geofuse.errors import AreaError
 from geofuse.geometry import AxisMap, Window, moved
+from geofuse.nouns import GeoJson
 from geofuse.rasters.image import Grid, Image, files_of
 from geofuse.rasters.opening.sniffing import Identity
 from geofuse.rasters.pixels import identity
@@ -34,7 +34,7 @@ class Headers:
     """Coarse row of an output row."""
     axis_x: AxisMap
     """Coarse column of an output column."""
-    asked: dict[str, Any] | None
+    asked: GeoJson | None
     """The area, as it was asked for."""
     known: dict[str, Identity] = field(default_factory=dict)
     """Who the input files are: each one looked at once."""

@@ -15,12 +15,13 @@ from geofuse.errors import MethodError
 from geofuse.geometry import AxisMap
 from geofuse.methods.base import Options
 from geofuse.methods.observation import Observation
-from geofuse.nouns import from_json, to_json
+from geofuse.nouns import GeoJson, from_json, to_json
 from geofuse.rasters.block_cache import ROOM_BYTES, cell_shape
 from geofuse.rasters.cog import CogSpec, spec_from_json, spec_to_json
 from geofuse.rasters.image import Band, Grid, Image
 from geofuse.rasters.opening.sniffing import Identity
 from geofuse.run.plans.tiles import Tile, tiles_of
+from geofuse.run.records.documents import CalibrationReport
 from geofuse.scenes.scene import Scene
 from geofuse.showing import html, line
 from geofuse.tables import Plugin
@@ -84,7 +85,7 @@ class Plan:
     """Tasks at a time."""
     bytes_per_task: int
     """Peak memory of one task."""
-    area: dict[str, Any] | None
+    area: GeoJson | None
     """The area asked for, as it was asked."""
     inputs: tuple[Identity, ...]
     """Every input file."""
@@ -98,7 +99,7 @@ class Plan:
     """Rounds of back-projection."""
     sample: tuple[tuple[int, int, int, int], ...] = ()
     """Cores of the windows that calibration and sampled fits look at."""
-    calibration: dict[str, Any] | None = None
+    calibration: CalibrationReport | None = None
     """What calibration found, as it is reported."""
     sample_bytes: int = 0
     """Memory that calibration's sample takes."""

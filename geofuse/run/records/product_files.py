@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Protocol, TypeGuard
 
 from geofuse.errors import DiskSpaceError, ExistsError, UsageError, VerifyError, WriteError
 from geofuse.files import read_json, sha256_of
@@ -14,17 +14,7 @@ from geofuse.rasters.cog import validate_cog
 from geofuse.rasters.ledger import json_path, mask_path, parts_dir, png_path, staged_path
 from geofuse.rasters.opening.sniffing import Identity
 from geofuse.rasters.pixels import file_of, inspect
-
-
-class Asset(TypedDict):
-    """One file of a product, as its record tells it."""
-
-    name: str
-    """File name, beside the record."""
-    bytes: int
-    """Length."""
-    sha256: str
-    """Digest, hexadecimal."""
+from geofuse.run.records.documents import ProductRecord
 
 
 class Shelf(Protocol):
@@ -44,7 +34,7 @@ class Shelf(Protocol):
         """Finish what a run that died while it published left undone."""
         ...
 
-    def record(self) -> dict[str, Any] | None:
+    def record(self) -> ProductRecord | None:
         """Return its record; None where there is none, or something else."""
         ...
 
@@ -56,7 +46,7 @@ class Shelf(Protocol):
         """Name what lies where its companions would."""
         ...
 
-    def is_whole(self, record: dict[str, Any]) -> bool:
+    def is_whole(self, record: ProductRecord) -> bool:
         """Whether all assets are there with the recorded checksums."""
         ...
 
@@ -71,7 +61,7 @@ class OnDisk:
         """Give companions their names where a run died right after the product got its own."""
         finish_half_pair(self.out)
 
-    def record(self) -> dict[str, Any] | None:
+    def record(self) -> ProductRecord | None:
         """Return its record."""
         return read_record(json_path(self.out))
 
@@ -83,13 +73,13 @@ class OnDisk:
         """Name what lies beside it."""
         return [path.name for path in companions(self.out, mask=mask) if path.exists()]
 
-    def is_whole(self, record: dict[str, Any]) -> bool:
+    def is_whole(self, record: ProductRecord) -> bool:
         """Whether all assets are there, by their checksums."""
         paths = asset_paths(self.out, record)
         return all(path.is_file() and sha256_of(path) == checksum for path, checksum in paths)
 
 
-def already_there(shelf: Shelf, key: str, *, mask: bool, overwrite: bool) -> dict[str, Any] | None:
+def already_there(shelf: Shelf, key: str, *, mask: bool, overwrite: bool) -> ProductRecord | None:
     """Return the record of the same product; None where there is nothing, or what may be overwritten.
 
     Raises ExistsError for another product, and for files that are none of an earlier run.
@@ -147,13 +137,13 @@ def companions(out: Path, *, mask: bool) -> list[Path]:
     return [png_path(out), *([mask_path(out)] if mask else []), json_path(out)]
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
+def read_record(path: Path) -> ProductRecord | None:
     """Read a product's record; None where there is none, or where it is torn or something else."""
     record = read_json(path)
     return record if record is not None and is_record(record) else None
 
 
-def is_record(value: dict[str, Any]) -> bool:
+def is_record(value: Mapping[str, object]) -> TypeGuard[ProductRecord]:
     """Whether JSON has what a product's record must have."""
     assets, grid = value.get("assets"), value.get("grid")
     return (
@@ -166,7 +156,7 @@ def is_record(value: dict[str, Any]) -> bool:
     )
 
 
-def asset_paths(out: Path, record: dict[str, Any]) -> list[tuple[Path, str]]:
+def asset_paths(out: Path, record: ProductRecord) -> list[tuple[Path, str]]:
     """Return where the assets of a record lie, by their roles, and their checksums; the data first."""
     places = {"data": out, "mask": mask_path(out), "quicklook": png_path(out)}
     assets = record["assets"]
@@ -187,7 +177,7 @@ def finish_half_pair(out: Path) -> None:
                 waiting.replace(final)
 
 
-def verify(out: Path) -> dict[str, Any]:
+def verify(out: Path) -> ProductRecord:
     """Check a product against its provenance: checksums, COG structure, georeferencing; returns the record.
 
     A product that was renamed with its companions is still that product. Raises VerifyError with the first
@@ -224,7 +214,7 @@ def _verify_asset(path: Path, checksum: str) -> None:
         )
 
 
-def _verify_raster(path: Path, record: dict[str, Any]) -> None:
+def _verify_raster(path: Path, record: ProductRecord) -> None:
     problems = validate_cog(str(path))
     if problems:
         raise VerifyError(f"is no valid COG: {problems[0]}", path=str(path))

@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from geofuse.nouns import to_json
 from geofuse.rasters.cog import encoding_of
 from geofuse.rasters.image import Band
 from geofuse.rasters.opening.sniffing import Identity
 from geofuse.run.plans.plan import Pair, Plan
-from geofuse.run.records.product_files import Asset
+from geofuse.run.records.documents import (
+    Asset,
+    ObservationRecord,
+    PluginRecord,
+    ProductRecord,
+    Radiometry,
+    RadiometryRecord,
+)
 from geofuse.run.records.record_inputs import Used, input_records, scene_record
 from geofuse.version import __version__
 
@@ -26,12 +32,12 @@ def provenance(
     *,
     inputs: Sequence[Identity],
     fingerprint: str,
-    fit: Mapping[str, Any],
+    paper: str,
+    params: dict[str, Any],
     assets: Mapping[str, Asset],
     counts: Mapping[str, int],
-) -> dict[str, Any]:
+) -> ProductRecord:
     """Return the record of a product: inputs with checksums, parameters, versions, warnings. No clock in it."""
-    bands = [plan.pair.target.bands[index] for index in plan.pair.bands]
     used = images_read(plan)
     warnings = list(plan.notes)
     if counts["saturated"]:
@@ -51,14 +57,14 @@ def provenance(
         "fingerprint": fingerprint,
         "scene": scene_record(plan.scene, used),
         "inputs": input_records(used, inputs),
-        "method": {"name": plan.method, **fit, "injection": _injection(plan)},
-        "observation": to_json(plan.pair.observation),
-        "plugins": [asdict(one) for one in plan.plugins],
+        "method": {"name": plan.method, "paper": paper, "params": params, "injection": _injection(plan)},
+        "observation": cast(ObservationRecord, to_json(plan.pair.observation)),
+        "plugins": [
+            PluginRecord(table=one.table, name=one.name, package=one.package, version=one.version)
+            for one in plan.plugins
+        ],
         "calibration": plan.calibration,
-        "radiometry": {
-            **_guides(plan.pair),
-            "bands": [radiometry(band) for band in bands],
-        },
+        "radiometry": _radiometry(plan.pair),
         "parameters": {
             "bands": list(plan.options.names),
             "area": plan.area,
@@ -93,10 +99,11 @@ def images_read(plan: Plan) -> tuple[Used, ...]:
     return (*read, *([(quality, (0,))] if quality else []))
 
 
-def _guides(pair: Pair) -> dict[str, Any]:
-    """Return what is known of the guide's scale: PAN's, or that of every band of a wider guide."""
+def _radiometry(pair: Pair) -> Radiometry:
+    """Return what is known of the scales: PAN's, or that of every band of a wider guide, and the target's."""
     known = [radiometry(pair.guide.bands[index]) for index in pair.guide_bands]
-    return {"pan": known[0]} if len(known) == 1 else {"guides": known}
+    bands = [radiometry(pair.target.bands[index]) for index in pair.bands]
+    return {"pan": known[0], "bands": bands} if len(known) == 1 else {"guides": known, "bands": bands}
 
 
 def _injection(plan: Plan) -> dict[str, float]:
@@ -105,7 +112,7 @@ def _injection(plan: Plan) -> dict[str, float]:
     return dict(zip(plan.options.names, shares, strict=True))
 
 
-def radiometry(band: Band) -> dict[str, Any]:
+def radiometry(band: Band) -> RadiometryRecord:
     """Return what is known of a band's physical scale."""
     known = band.gain is not None and band.offset is not None
     return {

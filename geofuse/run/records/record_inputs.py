@@ -45,15 +45,15 @@ class GivenRecord(TypedDict):
 
 
 class SceneRecord(TypedDict):
-    """The scene, and how it is opened again."""
+    """The scene, and how it is opened again, which release 0.3 did not say."""
 
     id: str
     sensor: str
     acquired: str | None
     metadata: dict[str, str | int | float]
-    reader: str
-    source: list[GivenRecord]
-    images: list[ImageRecord]
+    reader: NotRequired[str]
+    source: NotRequired[list[GivenRecord]]
+    images: NotRequired[list[ImageRecord]]
 
 
 class InputRecord(TypedDict):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from geofuse.errors import ChangedError, ProductError
 from geofuse.rasters.image import files_of
 from geofuse.rasters.opening.sniffing import TAR, file_of
 from geofuse.rasters.pixels import input_sha256
+from geofuse.run.records.documents import ProductRecord
 from geofuse.run.records.since_03 import opened_of_03
 from geofuse.scenes.bands import select_bands
 from geofuse.scenes.opening import open_given
@@ -34,7 +33,7 @@ class Recorded:
     """Path and SHA-256 of each input file."""
 
 
-def recorded_scene(record: Mapping[str, Any], beside: Path | None = None) -> Recorded:
+def recorded_scene(record: ProductRecord, beside: Path | None = None) -> Recorded:
     """Return how the scene of a record is opened again, also of one that release 0.3 wrote.
 
     A file that is not where the record says is looked for in the folder `beside`. Raises ProductError for a
@@ -53,7 +52,7 @@ def recorded_scene(record: Mapping[str, Any], beside: Path | None = None) -> Rec
     return Recorded(str(scene["reader"]), _origin(record, str(scene["reader"])), given, files)
 
 
-def _origin(record: Mapping[str, Any], reader: str) -> Origin | None:
+def _origin(record: ProductRecord, reader: str) -> Origin | None:
     """Return the package that a record says its reader is from."""
     named = (one for one in record.get("plugins", ()) if (one["table"], one["name"]) == ("readers", reader))
     one = next(named, None)
@@ -65,7 +64,7 @@ def is_there(recorded: Recorded) -> bool:
     return bool(recorded.files) and all(os.path.exists(file_of(path)) for path, _ in recorded.files)
 
 
-def reopened(record: Mapping[str, Any], beside: Path) -> tuple[Scene, tuple[int, ...]]:
+def reopened(record: ProductRecord, beside: Path) -> tuple[Scene, tuple[int, ...]]:
     """Open the scene of a record, and find the target's bands that were fused.
 
     Raises ChangedError where a file of theirs has other bytes now, and what opening raises.
