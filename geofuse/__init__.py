@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         list_readers,
         option_table,
     )
+    from geofuse.api.measuring import MetricImages, measure
     from geofuse.api.scenes import inspect, open_pair, open_scene
     from geofuse.errors import GeofuseError
     from geofuse.quality.assessment.values import Assessment
@@ -56,6 +57,7 @@ _NAMES = {
     "api.fusing": (*("adapt", "calibrate", "calibrate_scene", "fuse", "fuse_to", "plan", "verify"),),
     "api.judging": ("LookKeywords", "assess", "bench", "demo", "simulate", "simulate_from"),
     "api.lists": ("list_methods", "list_metrics", "list_networks", "list_readers", "option_table"),
+    "api.measuring": ("MetricImages", "measure"),
     "api.scenes": ("inspect", "open_pair", "open_scene"),
     "errors": ("GeofuseError",),
     "quality.assessment.values": ("Assessment",),
@@ -81,6 +83,7 @@ __all__ = [
     "LookKeywords",
     "MeasureKeywords",
     "MethodKeywords",
+    "MetricImages",
     "Plan",
     "PlanKeywords",
     "Planned",
@@ -106,6 +109,7 @@ __all__ = [
     "list_metrics",
     "list_networks",
     "list_readers",
+    "measure",
     "open_pair",
     "open_scene",
     "option_table",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 import geofuse
 
 
@@ -43,6 +45,7 @@ def work_through(pan: Path, ms: Path, folder: Path) -> dict[str, float]:
         "height": float(again["grid"]["height"]),
         "bands": float(lazy.sizes["band"]),
         "valid": float(product.record["counts"]["valid"]),
+        "own": geofuse.measure("sam", fused=np.ones((2, 8, 8)), reference=np.full((2, 8, 8), 2.0)) + 1.0,
         "metrics": float(len(judged.values["metrics"])),
         "items": float(items["numberReturned"]),
         "version": float(str(put["version"])),

@@ -140,6 +140,37 @@ def test_simulated_pairs_and_benches_answer_as_the_commands(
     assert made.found["rows"][0]["hqnr"] == told["rows"][0]["hqnr"]
 
 
+def test_metrics_of_arrays_are_those_of_the_table() -> None:
+    from geofuse.metrics.full_resolution import d_lambda, d_s
+    from geofuse.metrics.reference import ergas, q2n
+
+    rng = np.random.default_rng(7)
+    truth = rng.uniform(100.0, 900.0, (3, 64, 64))
+    fused, up, pan = truth + rng.normal(0.0, 9.0, truth.shape), truth * 0.9, truth.mean(axis=0, keepdims=True)
+    valid = np.ones((64, 64), bool)
+    valid[:3] = False
+    found = geofuse.measure("ergas", fused=fused, reference=truth, ratio=4.0, valid=valid)
+    assert found == ergas(truth, fused, ratio=4.0, valid=valid) > 0.0
+    assert geofuse.measure("q2n@blocks32", fused=fused, reference=truth) == q2n(truth, fused)
+    images: geofuse.MetricImages = {"fused": fused, "upsampled": up, "pan": pan, "pan_low": pan * 0.95}
+    spectral = d_lambda(fused, up, valid=valid)
+    spatial = d_s(fused, pan, upsampled=up, pan_low=pan * 0.95, valid=valid)
+    whole = geofuse.measure("qnr", valid=valid, **images)
+    assert whole == (1.0 - spectral) * (1.0 - spatial)
+    for words, call in {
+        "wanted reference and fused and ratio": lambda: geofuse.measure(
+            "ergas", fused=fused, reference=truth
+        ),
+        "wanted reference and fused": lambda: geofuse.measure("sam", fused=fused, reference=truth, ratio=4.0),
+        "sam of fused, reference, pan": lambda: geofuse.measure("sam", fused=fused, reference=truth, pan=pan),
+        "of shape": lambda: geofuse.measure("sam", fused=fused, reference=truth[:, 1:]),
+        "geofuse.assess": lambda: geofuse.measure("match_r2"),
+        "no metric 'ergs'": lambda: geofuse.measure("ergs", fused=fused),
+    }.items():
+        with pytest.raises(geofuse.GeofuseError, match=words):
+            call()
+
+
 def test_a_users_script_is_typed_and_runs(pair: SimulatedPair, tmp_path: Path) -> None:
     found = work_through(pair.pan, pair.ms, tmp_path)
     assert found["ratio"] == 4.0

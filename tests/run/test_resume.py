@@ -30,7 +30,9 @@ def arguments(pair: SimulatedPair, out: Path, *more: str, calibrated: bool = Fal
     """A fuse command with many small tiles."""
     base = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), "--no-progress"]
     look = [] if calibrated else ["--no-calibrate"]
-    return [*base, "--tile", "512", "--workers", "2", "--level", "3", *look, *more]
+    usual = {"--tile": "512", "--workers": "2", "--level": "3"}
+    kept = [word for flag, value in usual.items() if flag not in more for word in (flag, value)]
+    return [*base, *kept, *look, *more]
 
 
 def started(pair: SimulatedPair, out: Path, *more: str, calibrated: bool = False) -> subprocess.Popen[bytes]:
