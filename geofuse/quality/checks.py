@@ -53,7 +53,11 @@ def hold_out_gain(record: ProductRecord) -> float | None:
     trial = calibration.get("hold_out", {}).get(record["method"]["name"]) if calibration else None
     if trial is None:
         return None
-    pairs = [(own, plain) for own, plain in zip(trial["rmse"], trial["upsampled_rmse"], strict=True) if plain]
+    pairs = [
+        (own, plain)
+        for own, plain in zip(trial["rmse"], trial["upsampled_rmse"], strict=True)
+        if own is not None and plain
+    ]
     return float(np.mean([1.0 - own / plain for own, plain in pairs])) if pairs else None
 
 
