@@ -33,22 +33,29 @@ if TYPE_CHECKING:
         option_table,
     )
     from geofuse.api.measuring import MetricImages, measure
-    from geofuse.api.scenes import inspect, open_pair, open_scene
+    from geofuse.api.scenes import PathText, inspect, open_pair, open_scene
+    from geofuse.clips.clip import TellPixels
+    from geofuse.config.errands import ClipFormat, Protocol
+    from geofuse.config.sections import Access, Compress, Interleave, Predictor, Validity
     from geofuse.errors import GeofuseError
+    from geofuse.nets.training.schedule import TellStep
     from geofuse.quality.assessment.values import Assessment
     from geofuse.quality.bench import Bench
     from geofuse.run.plans.plan import Plan
     from geofuse.run.plans.request import (
         AreaKeywords,
+        BandsKeywords,
         EncodeKeywords,
         LazyKeywords,
         MeasureKeywords,
         MethodKeywords,
         PlanKeywords,
+        Request,
         RequestKeywords,
         WorkKeywords,
     )
     from geofuse.run.progress import Progress
+    from geofuse.run.records.documents import CalibrationReport, ProductRecord
     from geofuse.scenes.scene import Scene
 
 _NAMES = {
@@ -58,41 +65,60 @@ _NAMES = {
     "api.judging": ("LookKeywords", "assess", "bench", "demo", "simulate", "simulate_from"),
     "api.lists": ("list_methods", "list_metrics", "list_networks", "list_readers", "option_table"),
     "api.measuring": ("MetricImages", "measure"),
-    "api.scenes": ("inspect", "open_pair", "open_scene"),
+    "api.scenes": ("PathText", "inspect", "open_pair", "open_scene"),
+    "clips.clip": ("TellPixels",),
+    "config.errands": ("ClipFormat", "Protocol"),
+    "config.sections": ("Access", "Compress", "Interleave", "Predictor", "Validity"),
     "errors": ("GeofuseError",),
+    "nets.training.schedule": ("TellStep",),
     "quality.assessment.values": ("Assessment",),
     "quality.bench": ("Bench",),
     "run.progress": ("Progress",),
+    "run.records.documents": ("CalibrationReport", "ProductRecord"),
     "run.plans.plan": ("Plan",),
     "run.plans.request": (
-        *("AreaKeywords", "EncodeKeywords", "LazyKeywords", "MeasureKeywords"),
-        *("MethodKeywords", "PlanKeywords", "RequestKeywords", "WorkKeywords"),
+        *("AreaKeywords", "BandsKeywords", "EncodeKeywords", "LazyKeywords", "MeasureKeywords"),
+        *("MethodKeywords", "PlanKeywords", "Request", "RequestKeywords", "WorkKeywords"),
     ),
     "scenes.scene": ("Scene",),
 }
 """The public names, by the module that is imported when one is first used."""
 _HOMES = {name: f"geofuse.{module}" for module, names in _NAMES.items() for name in names}
 __all__ = [
+    "Access",
     "AreaKeywords",
     "Assessment",
+    "BandsKeywords",
     "Bench",
+    "CalibrationReport",
+    "ClipFormat",
     "ClipKeywords",
+    "Compress",
     "EncodeKeywords",
     "GeofuseError",
+    "Interleave",
     "LazyKeywords",
     "LookKeywords",
     "MeasureKeywords",
     "MethodKeywords",
     "MetricImages",
+    "PathText",
     "Plan",
     "PlanKeywords",
     "Planned",
+    "Predictor",
     "Product",
+    "ProductRecord",
     "Progress",
+    "Protocol",
     "Report",
+    "Request",
     "RequestKeywords",
     "Scene",
     "SearchKeywords",
+    "TellPixels",
+    "TellStep",
+    "Validity",
     "WorkKeywords",
     "__version__",
     "adapt",

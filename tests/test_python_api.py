@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -256,9 +257,22 @@ def test_the_manuals_table_has_every_option() -> None:
     assert "brovey" in next(line for line in rows if line.startswith("| `weights`"))
 
 
+GUESTS = {"Any", "DataArray", "Mapping", "NDArray", "None", "PathLike", "Sequence", "Unpack"}
+"""Types of others: the standard library's, numpy's, xarray's."""
+
+
 def test_public_types_are_exported() -> None:
+    said = set[str]()
     for name in geofuse.__all__:
-        assert getattr(geofuse, name) is not None
+        public = getattr(geofuse, name)
+        assert public is not None
+        if inspect.isfunction(public):
+            said |= {str(hint) for hint in public.__annotations__.values()}
+        elif name.endswith("Keywords"):
+            said |= {str(getattr(hint, "__forward_arg__", hint)) for hint in public.__annotations__.values()}
+    named = set(re.findall(r"\b[A-Z]\w+", " ".join(said)))
+    assert named - GUESTS <= set(geofuse.__all__)
+    assert {"PathText", "RequestKeywords", "Compress"} <= named
     assert get_type_hints(geofuse.PlanKeywords)["compress"] is not None
     with pytest.raises(AttributeError):
         geofuse.nothing  # noqa: B018
