@@ -245,7 +245,8 @@ def _check_bytes(path: Path) -> None:
         )
     with path.open("rb") as file:
         start = file.read(9)
-    if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
+    headed = start[8:9] == b"{"  # a header of 128 bytes more or less than so many 256 begins as a pickle does
+    if (start[:1] == b"\x80" and not headed) or start[:4] == b"PK\x03\x04":
         raise WeightsError(
             "a pickle, which may run code, and is not read", wanted="safetensors", path=str(path)
         )

@@ -84,7 +84,11 @@ def beside(facts: RasterFacts) -> tuple[RasterFacts, RasterFacts | None, tuple[s
     path = mask_beside(facts.path)
     if path is None:
         return facts, None, warnings
-    mask = inspect(path)
+    try:
+        mask = inspect(path)
+    except FormatError as fault:
+        do = "remove it, or write it as a TIFF: without it masked pixels would be taken for data"
+        raise FormatError(f"a mask that is {fault.found}", wanted=fault.wanted, do=do, path=path) from fault
     check_mask(mask, facts)
     return facts, mask, warnings
 

@@ -93,7 +93,7 @@ def status(out: Path, pan: Path | str, ms: Path | str | Sequence[Path | str], *o
     files = [ms] if isinstance(ms, str | Path) else ms
     inputs = ["--pan", str(pan), *(word for file in files for word in ("--ms", str(file)))]
     effort = [] if "--compress" in options or "--level" in options else ["--level", "1"]
-    quiet = ["--no-progress", "--scheduler", "serial"]
+    quiet = ["--no-progress", *([] if "--scheduler" in options else ["--scheduler", "serial"])]
     return main(["fuse", *inputs, "--out", str(out), *quiet, *effort, *options])
 
 

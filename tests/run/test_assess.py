@@ -418,8 +418,8 @@ def test_the_terminal_says_units_and_best_values(
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--window", "0", "0", "10", "10"], "the product's own is assessed"),
-        (["--workers", "0"], "at least 1"),
+        (["--window", "0", "0", "10", "10"], "its own area is assessed"),
+        (["--workers", "0"], "1 or more"),
         (["--html", "report.txt"], "ends in .html"),
     ],
 )

@@ -38,7 +38,8 @@ needs_strace = pytest.mark.skipif(
 def command(pair: SimulatedPair, out: Path, *more: str, calibrated: bool = False) -> list[str]:
     base = ["fuse", "--pan", str(pair.pan), "--ms", str(pair.ms), "--out", str(out), "--no-progress"]
     look = [] if calibrated else ["--no-calibrate"]
-    return [*base, "--tile", "512", "--level", "1", *look, *more]
+    level = [] if "--level" in more else ["--level", "1"]
+    return [*base, "--tile", "512", *level, *look, *more]
 
 
 def fault(capsys: pytest.CaptureFixture[str]) -> str:

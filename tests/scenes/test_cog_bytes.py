@@ -38,7 +38,8 @@ TILES_PX = (512, 1024, 2048, 4096)
 def spec_for(array: NDArray[Any], **fields: Any) -> CogSpec:
     height, width, bands = array.shape
     shape = {"height": height, "width": width, "bands": bands, "dtype": array.dtype.name}
-    return make_spec(**{**shape, **GRID, "level": 1, **fields})
+    level = {"level": 1} if fields.get("compress", "zstd") in ("zstd", "deflate") else {}
+    return make_spec(**{**shape, **GRID, **level, **fields})
 
 
 def picture(shape: tuple[int, int, int], dtype: str, nodata: float | None, seed: int = 0) -> NDArray[Any]:
