@@ -190,3 +190,20 @@ def test_bounds_over_the_antimeridian_are_as_wide_as_the_scene(site: str) -> Non
     assert ask("/ogc/collections/footprints")["extent"]["spatial"]["bbox"] == [box]
     found = ask("/api/items?bbox=179.9,51,-179.9,53")
     assert [one["id"] for one in found["features"]] == ["across"]
+
+
+def test_land_has_no_bands_around_the_earth(browser: Any, site: str) -> None:
+    with looking(browser, site, reduced_motion="reduce") as view:
+        view.goto(f"{site}/#/?at=0,69,4")
+        view.locator(".card").first.wait_for()
+        settle(view)
+        box = view.locator(".map").bounding_box()
+        # the Norwegian and Greenland seas, 66 to 71 N, on which nothing lies
+        x, y = box["x"] + 0.5 * box["width"] - 40, box["y"] + 0.5 * box["height"]
+        sea = seen(view, {"x": x, "y": y - 40, "width": 6, "height": 80})
+        sea_colour = view.evaluate(
+            "getComputedStyle(document.documentElement).getPropertyValue('--map').trim()"
+        )
+        wanted = [int(sea_colour[at : at + 2], 16) for at in (1, 3, 5)]
+        share = (np.abs(sea - wanted).max(axis=2) < 3).mean()
+        assert share > 0.9, "it is sea"

@@ -1,6 +1,9 @@
 /** The map's ground: meridians and parallels with their degrees, and, from afar, where land is. */
 
+import Feature from "ol/Feature.js";
 import TopoJSON from "ol/format/TopoJSON.js";
+import MultiLineString from "ol/geom/MultiLineString.js";
+import MultiPolygon from "ol/geom/MultiPolygon.js";
 import Graticule from "ol/layer/Graticule.js";
 import VectorLayer from "ol/layer/Vector.js";
 import VectorSource from "ol/source/Vector.js";
@@ -10,6 +13,7 @@ import Style from "ol/style/Style.js";
 import Text from "ol/style/Text.js";
 import outlines from "world-atlas/land-110m.json?url";
 
+import { cutLine, cutPolygon, type Place } from "../antimeridian.ts";
 import type { Palette } from "./palette.ts";
 
 const FONT = "11px Inter, system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif";
@@ -48,10 +52,27 @@ export function graticule(colours: Palette): Graticule {
   });
 }
 
+/** A pole lies beyond every mercator map. */
+const inMercator = (ring: Place[]): Place[] => ring.map(([lon, lat]) => [lon, Math.max(-85.6, lat)]);
+
+/** Land and its coast from Natural Earth's outlines, which go over the antimeridian without a cut. */
+function landFeatures(text: string): Feature[] {
+  const plain = new TopoJSON().readFeatures(text, { dataProjection: "EPSG:4326", featureProjection: "EPSG:4326" }) as Feature[];
+  const polygons = plain.flatMap((one) => {
+    const shape = one.getGeometry();
+    return shape instanceof MultiPolygon ? (shape.getCoordinates() as Place[][][]) : [];
+  });
+  const made = [new MultiPolygon(polygons.flatMap(cutPolygon).map((rings) => rings.map(inMercator))), new MultiLineString(polygons.flat().flatMap(cutLine))];
+  return made.map((shape) => new Feature(shape.transform("EPSG:4326", "EPSG:3857")));
+}
+
 /** Natural Earth's land at 1:110 million: orientation from afar, gone before its coarseness could mislead. */
 export function land(colours: Palette): VectorLayer {
+  const source = new VectorSource();
+  const load = async () => source.addFeatures(landFeatures(await (await fetch(outlines)).text()));
+  void load().catch(() => undefined); // orientation only: the map is whole without it
   return new VectorLayer({
-    source: new VectorSource({ url: outlines, format: new TopoJSON({ dataProjection: "EPSG:4326" }) }),
+    source,
     style: new Style({ fill: new Fill({ color: colours.land }), stroke: new Stroke({ color: colours.coast, width: 0.75 }) }),
     minResolution: 1200,
     zIndex: 0,
