@@ -98,6 +98,21 @@ def checked(folder: Path) -> Path:
     return folder
 
 
+def servable(folder: Path) -> Path:
+    """Return the folder if it is a catalogue or can become one: empty, or not there yet where its parent is.
+
+    Raises UsageError if not.
+    """
+    if folder.is_dir():
+        new = all(path.name.startswith(".") for path in folder.iterdir())
+    else:
+        new = not folder.exists() and folder.parent.is_dir()
+    if not new:
+        return checked(folder)
+    _log.warning("%s: no catalogue yet; it begins with the first product that is published", folder)
+    return folder
+
+
 def item_folder(folder: Path, collection: str, item_id: str) -> Path:
     """Return where an item and its files lie."""
     return folder / collection / item_id

@@ -162,6 +162,18 @@ def stac_bbox(bounds: Sequence[float]) -> list[float]:
     return [west, south, round(east - 360.0, DECIMALS) if east > 180.0 else east, north]
 
 
+def place_words(bounds: Sequence[float]) -> str:
+    """Return where the middle of `footprint_bounds` is, to a tenth of a degree.
+
+    >>> place_words((179.0, -17.0, 182.0, -16.0))
+    '16.5° S 179.5° W'
+    """
+    west, south, east, north = bounds
+    lat, lon = (south + north) / 2.0, (west + east) / 2.0
+    lon = lon - 360.0 if lon > 180.0 else lon
+    return f"{abs(lat):.1f}° {'S' if lat < 0 else 'N'} {abs(lon):.1f}° {'W' if lon < 0 else 'E'}"
+
+
 def overlap_share(one: GeoJson, other: GeoJson) -> float:
     """Return what two footprints share, as a part of the larger one (in square degrees)."""
     first, second = _shape(one), _shape(other)

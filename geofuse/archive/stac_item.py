@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from geofuse.archive.footprints import footprint_bounds, stac_bbox
+from geofuse.archive.footprints import footprint_bounds, place_words, stac_bbox
 from geofuse.archive.rights import Rights, rights_to_json
 from geofuse.archive.stac_schemas import EXTENSIONS
 from geofuse.errors import UsageError
@@ -181,9 +181,8 @@ def _properties(draft: Draft) -> StacJson:
     moment = now()
     clouds, elevation = known.get("cloud_cover_percent"), known.get("sun_elevation_deg")
     azimuth, off_nadir = known.get("sun_azimuth_deg"), known.get("off_nadir_deg")
-    bands = ", ".join(record["parameters"]["bands"])
     told = {
-        "title": f"{scene['id']}: {bands} by {record['method']['name']}",
+        "title": f"{scene['id']}, {place_words(footprint_bounds(draft.footprint))}",
         "created": moment,
         "updated": moment,
         "platform": str(known["spacecraft"]).lower().replace("_", "-") if known.get("spacecraft") else None,

@@ -36,7 +36,9 @@ def add(commands: Any) -> None:
         _serve,
         examples=SERVE_EXAMPLES,
     )
-    serving.add_argument("catalog", metavar="CATALOG", help="folder that `geofuse publish` filled")
+    serving.add_argument(
+        "catalog", metavar="CATALOG", help="folder that `geofuse publish` fills; it may be new or empty"
+    )
     serving.add_argument(
         "--host", default="127.0.0.1", metavar="H", help="beyond loopback a token is required"
     )
@@ -134,10 +136,10 @@ def _log_to_stderr() -> None:
 def _tokens(arguments: argparse.Namespace) -> Path:
     from pathlib import Path
 
-    from geofuse.archive.catalog import checked
+    from geofuse.archive.catalog import servable
     from geofuse.serve.settings import beside
 
-    folder = checked(Path(arguments.catalog))
+    folder = servable(Path(arguments.catalog))
     return Path(arguments.tokens) if arguments.tokens else beside(folder, ".tokens.json")
 
 

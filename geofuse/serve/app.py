@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def make_app(settings: Settings) -> FastAPI:
-    """Make the application over a catalogue; raises UsageError where there is none."""
+    """Make the application over a catalogue; raises UsageError where there is none and none can begin."""
     counts: dict[str, int] = {}
     archive = Archive(settings.folder)
     keyring = Keyring(settings.tokens or beside(settings.folder, ".tokens.json"))

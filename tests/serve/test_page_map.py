@@ -207,3 +207,63 @@ def test_land_has_no_bands_around_the_earth(browser: Any, site: str) -> None:
         wanted = [int(sea_colour[at : at + 2], 16) for at in (1, 3, 5)]
         share = (np.abs(sea - wanted).max(axis=2) < 3).mean()
         assert share > 0.9, "it is sea"
+
+
+def test_tiles_on_their_way_are_shown(browser: Any, site: str) -> None:
+    with looking(browser, site) as view:
+        held: list[Any] = []
+        free: list[bool] = []
+        view.route("**/tiles/**", lambda route: route.continue_() if free else held.append(route))
+        view.goto(f"{site}/#/scene/near")
+        bar = view.get_by_role("progressbar", name="Loading the map's tiles")
+        bar.wait_for()
+        assert held, "the server was asked"
+        free.append(True)
+        for one in held:
+            one.continue_()
+        bar.wait_for(state="detached")
+
+
+def test_products_of_one_scene_are_told_apart(browser: Any, site: str) -> None:
+    with looking(browser, site) as view:
+        view.goto(site)
+        card = view.locator(".card", has=view.locator("#card-across"))
+        card.wait_for()
+        lines = card.locator(".words").inner_text()
+        assert "pan, 52.0° N 180.0° " in lines, "scene and place"
+        for word in ("across", "6 May 2024", "sfim", "4 bands: 1, 2, 3, 4"):
+            assert word in lines
+        view.get_by_role("searchbox").fill("sfim near")
+        until(view, "document.querySelectorAll('.card').length === 1")
+        view.locator(".card a").click()
+        head = view.locator(".scenehead")
+        head.get_by_text("near", exact=True).wait_for()
+        assert "sfim" in head.inner_text()
+        assert "48.7° N 9.0° E" in head.locator("h1").inner_text()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_catalogue_without_a_scene_is_served_and_the_first_one_appears(
+    browser: Any, built: None, tmp_path: Path, there: bool
+) -> None:
+    catalog = tmp_path / "archive"
+    if there:
+        catalog.mkdir()
+    with served(catalog, "--trust-local") as url, looking(browser, url) as view:
+        view.goto(url)
+        view.get_by_text("No scene yet").wait_for()
+        settle(view)
+        for path in ("/api/items", "/stac/search", "/ogc/collections", "/wmts/1.0.0/WMTSCapabilities.xml"):
+            with urlopen(f"{url}{path}") as answer:
+                assert answer.status == 200, path
+        publish(catalog, "first", "2024-02-03")
+        view.locator("#card-first").wait_for(timeout=25_000)
+
+
+def test_a_folder_of_something_else_or_a_wrong_path_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("no catalogue")
+    for folder in (tmp_path, tmp_path / "mistyped" / "archive", tmp_path / "notes.txt"):
+        assert main(["serve", str(folder), "--port", "0"]) == 2
+        assert "no catalogue" in capsys.readouterr().err

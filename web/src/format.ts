@@ -71,6 +71,15 @@ export function significant(value: number | null | undefined, digits = 4): strin
   return String(Number(value.toPrecision(digits))).replace("-", "\u2212");
 }
 
+/** "4 bands: blue, green, red, nir"; of many the first three and the last. */
+export function bandWords(names: readonly string[]): string {
+  const few = names.length <= FEW_BANDS ? names.join(", ") : `${names.slice(0, 3).join(", ")} … ${names[names.length - 1]}`;
+  return `${names.length === 1 ? "1 band" : `${names.length} bands`}: ${few}`;
+}
+
+/** As many bands as can be read at a glance; more are folded. */
+export const FEW_BANDS = 12;
+
 const SENSORS: Record<string, string> = {
   landsat8: "Landsat 8",
   landsat9: "Landsat 9",

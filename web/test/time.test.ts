@@ -49,3 +49,10 @@ test("a metric's row is found by its name and by one it had, and its marks are s
   assert.deepEqual(format.marked("plain"), [{ text: "plain", place: "" }]);
   assert.equal(format.unmarked("Q2^n of D_λ^K"), "Q2n of D_λᴷ");
 });
+
+test("many bands are folded into a few words", () => {
+  assert.equal(format.bandWords(["pan"]), "1 band: pan");
+  assert.equal(format.bandWords(["blue", "green", "red"]), "3 bands: blue, green, red");
+  const many = Array.from({ length: 66 }, (_, at) => String(at + 1));
+  assert.equal(format.bandWords(many), "66 bands: 1, 2, 3 … 66");
+});

@@ -61,7 +61,7 @@ def _look(door: Door, row: IndexRow, style: str | None) -> tuple[Raster, Renderi
 def _definition(
     door: Door, row: IndexRow, grant: Grant, raster: Raster, look: Rendering, *, root: str, style: str | None
 ) -> ElementTree.Element:
-    title = str(row.properties.get("title", row.id))
+    title = f"{row.title} ({row.id})"
     whole = grant.download and row.access == "open" and not door.settings.token_required
     if whole:
         provider, source = "gdal", f"/vsicurl/{root}/api/items/{row.id}/download/data"

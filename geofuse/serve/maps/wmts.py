@@ -159,7 +159,7 @@ def _layer(contents: ElementTree.Element, door: Door, row: IndexRow, grant: Gran
     if east > 180.0:
         west, east = -180.0, 180.0
     layer = _add(contents, "Layer")
-    _add(layer, "ows:Title", _printable(str(row.properties.get("title", row.id))))
+    _add(layer, "ows:Title", _printable(f"{row.title} ({row.id})"))
     _add(layer, "ows:Abstract", _printable(str(row.properties.get("attribution", ""))))
     box = _add(layer, "ows:WGS84BoundingBox")
     _add(box, "ows:LowerCorner", f"{west} {south}")

@@ -173,7 +173,7 @@ def credit_of(row: IndexRow) -> Credit:
     rights = said.get("geofuse:rights") or {}
     return Credit(
         item=row.id,
-        title=str(said.get("title", row.id)),
+        title=f"{row.title} ({row.id})",
         attribution=str(said.get("attribution") or ""),
         license=str(said.get("license") or ""),
         terms=str(rights.get("terms_url") or rights.get("terms") or ""),

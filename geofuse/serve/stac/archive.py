@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from geofuse.archive.catalog import checked
+from geofuse.archive.catalog import servable
 from geofuse.archive.catalog_index import item_files, seconds
-from geofuse.archive.footprints import meets, packed
+from geofuse.archive.footprints import meets, packed, place_words
 from geofuse.errors import MissingError
 from geofuse.nouns import GeoJson, StacJson
 from geofuse.serve.http.access import Grant, Visitor, grant_of
@@ -66,6 +66,13 @@ class IndexRow:
         return str(self.properties["geofuse:access"])
 
     @property
+    def title(self) -> str:
+        """Its scene and where that is; of several products of a scene the same."""
+        scene = self.properties.get("geofuse:scene")
+        told = f"{scene}, {place_words(self.bounds)}" if scene else self.properties.get("title", self.id)
+        return str(told)
+
+    @property
     def version(self) -> str:
         """What changes whenever the item does: part of addresses that may be kept for long."""
         return f"{self.properties['version']}-{self.stamp[1]:x}"
@@ -88,14 +95,14 @@ class Search:
     verdict: str | None = None
     """PASS or REVIEW, as the acceptance profile said."""
     words: str | None = None
-    """All of these words occur in its name, title or sensor."""
+    """All of these words occur in its name, title, method or sensor."""
 
 
 class Archive:
     """The items of one catalogue; may be asked from any thread."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = checked(folder).resolve()
+        self.folder = servable(folder).resolve()
         self._rows: dict[str, IndexRow] = {}
         self._broken: dict[str, Stamp] = {}
         self._seen = float("-inf")
@@ -109,7 +116,8 @@ class Archive:
                 return
             rows, broken = dict(self._rows), {}
             known = {row.href: row for row in rows.values()}
-            found = dict(item_files(self.folder))
+            new = not rows and not self.folder.is_dir()
+            found = {} if new else dict(item_files(self.folder))
             for href in known.keys() - found.keys():
                 del rows[known[href].id]
             for href, stamp in found.items():
@@ -208,7 +216,7 @@ def _fits(row: IndexRow, search: Search) -> bool:
         return False
     if not search.words:
         return True
-    text = f"{row.id} {row.collection} {row.properties.get('title', '')}".casefold()
+    text = f"{row.id} {row.collection} {row.title} {row.properties.get('geofuse:method', '')}".casefold()
     return all(word in text for word in search.words.casefold().split())
 
 

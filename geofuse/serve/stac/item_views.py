@@ -56,7 +56,7 @@ def facts_of(row: IndexRow, grant: Grant) -> ItemFacts:
     said = row.properties
     height, width = said.get("proj:shape") or (0, 0)
     return {
-        "title": said.get("title", row.id),
+        "title": row.title,
         "datetime": when(row),
         "sensor": row.collection,
         "collection": row.collection,

@@ -25,6 +25,9 @@ const LABELS = {
   scene: "Map of the scene. Arrows move, plus and minus zoom, Enter reads the pixel at the centre.",
 };
 
+/** Whether tiles of what is shown are still on their way. */
+export const loading = signal(false);
+
 export const pointer = signal<[number, number] | null>(null);
 
 /** The map lives in its own elements, which outlive the panels around them: a sign-in does not make a second one. */
@@ -55,8 +58,9 @@ function createMap(): void {
     moveTolerance: 4,
     maxTilesLoading: 8,
   });
-  map.on("loadstart", () => target.setAttribute("aria-busy", "true"));
-  map.on("loadend", () => target.setAttribute("aria-busy", "false"));
+  effect(() => target.setAttribute("aria-busy", String(loading.value)));
+  map.on("loadstart", () => (loading.value = true));
+  map.on("loadend", () => (loading.value = false));
   turnWithView(map);
   ground(map);
   footprints(map);

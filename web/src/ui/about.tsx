@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 
 import { address, api } from "../api.ts";
-import { clock, day, grouped, metres, position, sensorName, significant } from "../format.ts";
+import { bandWords, clock, day, FEW_BANDS, grouped, metres, position, sensorName, significant } from "../format.ts";
 import type { Detail } from "../types.ts";
 import { Copy, Section } from "./controls.tsx";
 import { known } from "./rendering_panel.tsx";
@@ -21,7 +21,11 @@ export function AboutTab({ scene }: { scene: Detail }) {
     <>
       <Section title="In your GIS"><Links scene={scene} /></Section>
       <Section title="Product"><Facts scene={scene} /></Section>
-      <Section title="Bands"><Bands scene={scene} /></Section>
+      <Section title="Bands">
+        {scene.bands.length <= FEW_BANDS ? <Bands scene={scene} /> : (
+          <details class="many"><summary>{bandWords(scene.bands.map((band) => band.name))}</summary><Bands scene={scene} /></details>
+        )}
+      </Section>
       <Section title="Where it came from"><Provenance url={scene.provenance} /></Section>
     </>
   );
@@ -55,6 +59,7 @@ function Facts({ scene }: { scene: Detail }) {
   const rows: [string, string | null | undefined][] = [
     ["Acquired", `${day(scene.datetime)} ${clock(scene.datetime)}`],
     ["Sensor", sensorName(scene.sensor)],
+    ["Product", scene.item.id],
     ["Method", scene.method],
     ["Version", String(scene.version ?? "").split("-")[0]],
     ["Size", `${grouped(scene.width)} × ${grouped(scene.height)} px`],

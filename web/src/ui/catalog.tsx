@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { clock, day, grouped, metres, metricOf, percent, sensorName, significant, unmarked } from "../format.ts";
+import { bandWords, clock, day, grouped, metres, metricOf, percent, sensorName, significant, unmarked } from "../format.ts";
 import { phone } from "../media.ts";
 import { countFilters } from "../route.ts";
 import { clearFilters, config, filter, fresh, hovered, loadScenes, moreScenes, openScene, route, scenes, stale } from "../store.ts";
@@ -157,12 +157,15 @@ function Card({ scene }: { scene: SceneFeature }) {
       <Thumb url={about.quicklook} />
       <div class="words">
         <a id={`card-${scene.id}`} href={`#/scene/${encodeURIComponent(scene.id)}`} onClick={open} onFocus={() => (hovered.value = scene.id)} onBlur={() => (hovered.value = null)}>{about.title}</a>
+        <p class="product">{scene.id}</p>
         <p class="when">{day(about.datetime)}{time && <span> · {time}</span>}</p>
         <p class="facts">
           <span>{sensorName(about.sensor)}</span>
           {about.gsd_m !== null && <span>{metres(about.gsd_m)}</span>}
+          {about.method && <span>{about.method}</span>}
           {about.cloud_cover !== null && about.cloud_cover !== undefined && <span title="Cloud cover"><Icon name="cloud" size={15} />{percent(about.cloud_cover)}</span>}
         </p>
+        <p class="facts bandwords" title={about.bands.join(", ")}>{bandWords(about.bands)}</p>
         <p class="pills">
           {fresh.value.has(scene.id) && <span class="pill new">New</span>}
           <Verdict verdict={about.verdict} />

@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 
 import { position } from "../format.ts";
-import { fit, fitAll, placeMap, pointer, zoomBy } from "../map/map.ts";
+import { fit, fitAll, loading, placeMap, pointer, zoomBy } from "../map/map.ts";
 import { phone } from "../media.ts";
 import { config, current, drawing, go, route, sceneId, scenes } from "../store.ts";
 import { IconButton } from "./controls.tsx";
@@ -22,6 +22,7 @@ export function MapArea() {
     <section class="maparea" aria-label="Map">
       <div class="mapplace" ref={target} />
       {open && <i class="crosshair" aria-hidden="true" />}
+      {loading.value && <div class="tilebar" role="progressbar" aria-label="Loading the map's tiles" />}
       <Swipe />
       <Tools />
       {drawing.value && (

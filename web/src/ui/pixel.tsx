@@ -1,8 +1,8 @@
 /** The values of the pixel that was clicked: fused and input, as numbers stored and as physical values. */
 
-import { position, significant } from "../format.ts";
-import { current, sample } from "../store.ts";
-import type { PointValues } from "../types.ts";
+import { FEW_BANDS, position, significant } from "../format.ts";
+import { current, sample, shownBands } from "../store.ts";
+import type { PointBand, PointValues } from "../types.ts";
 import { IconButton, Trouble } from "./controls.tsx";
 
 export function PixelCard() {
@@ -26,20 +26,32 @@ export function PixelCard() {
 }
 
 function Values({ values }: { values: PointValues }) {
+  const many = values.bands.length > FEW_BANDS;
+  const shown = values.bands.filter((band) => shownBands.value.includes(band.name));
+  if (!many) return <><Table values={values} bands={values.bands} /><Spectrum values={values} /></>;
+  return (
+    <>
+      <Table values={values} bands={shown} />
+      <Spectrum values={values} />
+      <details class="many"><summary>All {values.bands.length} bands</summary><Table values={values} bands={values.bands} /></details>
+    </>
+  );
+}
+
+function Table({ values, bands }: { values: PointValues; bands: PointBand[] }) {
   const scene = current.value;
   const unit = scene?.bands.find((band) => band.unit)?.unit ?? null;
   const physical = unit !== "DN" && values.bands.some((band) => band.physical !== null);
   const input = values.bands.some((band) => band.input_dn !== null);
   const name = physical ? (unit ?? "physical") : null;
   return (
-    <>
       <table>
         <thead>
           <tr><th rowSpan={2} scope="col">Band</th><th colSpan={physical ? 2 : 1} scope="colgroup">Fused</th>{input && <th colSpan={physical ? 2 : 1} scope="colgroup">Input</th>}</tr>
           <tr><th scope="col">DN</th>{name && <th scope="col">{name}</th>}{input && <th scope="col">DN</th>}{input && name && <th scope="col">{name}</th>}</tr>
         </thead>
         <tbody>
-          {values.bands.map((band) => (
+          {bands.map((band) => (
             <tr key={band.name}>
               <th scope="row">{band.name}</th>
               <td>{significant(band.dn, 6)}</td>
@@ -50,8 +62,6 @@ function Values({ values }: { values: PointValues }) {
           ))}
         </tbody>
       </table>
-      <Spectrum values={values} />
-    </>
   );
 }
 

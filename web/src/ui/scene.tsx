@@ -31,6 +31,7 @@ export function ScenePanel() {
       <div class="scenehead">
         <a class="back" href="#/" onClick={(event) => { event.preventDefault(); closeScene(); }}><Icon name="back" size={18} />All scenes</a>
         <h1 ref={heading} tabIndex={-1}>{ready ? said.value.title : id}</h1>
+        {ready && <p class="product">{said.value.item.id}</p>}
         {ready ? <Facts scene={said.value} /> : <p class="facts"><i class="skeleton short" /></p>}
       </div>
       {said.state === "failed" && <Trouble fault={said.fault} retry={() => (said.fault.status === 404 ? closeScene() : void loadDetail(id))} retryLabel={said.fault.status === 404 ? "All scenes" : "Try again"} />}
@@ -47,6 +48,8 @@ function Facts({ scene }: { scene: Detail }) {
       <span>{day(scene.datetime)}{time && `, ${time}`}</span>
       <span>{sensorName(scene.sensor)}</span>
       {scene.gsd_m && <span>{metres(scene.gsd_m)}</span>}
+      {scene.method && <span>{scene.method}</span>}
+      <span title={scene.bands.map((band) => band.name).join(", ")}>{scene.bands.length === 1 ? "1 band" : `${scene.bands.length} bands`}</span>
       {scene.cloud_cover !== null && scene.cloud_cover !== undefined && <span><Icon name="cloud" size={15} />{percent(scene.cloud_cover)}</span>}
       <Verdict verdict={scene.verdict} />
     </p>
