@@ -16,6 +16,9 @@ from browsing import looking, seen, served, settle, until
 from rasterio.transform import from_origin
 
 from geofuse.cli import main
+from geofuse.scenes.quality import CLOUD, SHADOW
+from geofuse.serve.maps.rasters import raster_at
+from geofuse.serve.maps.rendering import stats_of
 
 SIDE = 512
 PIXEL_M = 10.0
@@ -267,3 +270,33 @@ def test_a_folder_of_something_else_or_a_wrong_path_is_refused(
     for folder in (tmp_path, tmp_path / "mistyped" / "archive", tmp_path / "notes.txt"):
         assert main(["serve", str(folder), "--port", "0"]) == 2
         assert "no catalogue" in capsys.readouterr().err
+
+
+def test_a_cloudy_scenes_land_is_not_black(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    land = rng.integers(200, 600, (1, SIDE, SIDE)).astype("uint16")
+    flags = np.zeros((1, SIDE, SIDE), np.uint8)
+    flags[:, : SIDE // 2] = CLOUD
+    flags[:, SIDE // 2 : SIDE // 2 + 20] = SHADOW
+    cloudy = np.where(flags == CLOUD, 9000, np.where(flags == SHADOW, 20, land)).astype("uint16")
+    raster = raster_at(write_image(tmp_path / "a.tif", NEAR, PIXEL_M, cloudy))
+    mask = raster_at(write_image(tmp_path / "a.mask.tif", NEAR, PIXEL_M, flags))
+    (plain,) = stats_of(raster)
+    (clear,) = stats_of(raster, mask)
+    assert plain.high == 9000
+    assert clear.low >= 200
+    assert clear.high < 600, "white is the brightest land"
+    assert (clear.least, clear.most) == (20, 9000), "the whole range is still said"
+    every = raster_at(write_image(tmp_path / "b.mask.tif", NEAR, PIXEL_M, np.full_like(flags, CLOUD)))
+    assert stats_of(raster, every) == (plain,), "where all is cloud, clouds are what there is to see"
+
+
+def test_a_bin_of_whole_numbers_holds_as_many_as_its_neighbour(site: str) -> None:
+    with urlopen(f"{site}/api/items/bytes") as answer:
+        bands = json.load(answer)["bands"]
+    for band in bands:
+        edges = np.array(band["stats"]["histogram"]["edges"])
+        assert 1 <= len(edges) - 1 <= 128
+        assert set(np.diff(edges)) <= {1.0, 2.0}
+        assert np.ptp(np.diff(edges)) == 0
+        assert (edges % 1 == 0.5).all()

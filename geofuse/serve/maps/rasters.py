@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from geofuse.rasters.opening.drivers import CACHE_BYTES, SETTINGS
 from geofuse.rasters.opening.handles import stamp_of
 from geofuse.rasters.opening.headers import RasterFacts
 from geofuse.rasters.validity import good
+from geofuse.serve.stac.archive import Archive, IndexRow
 
 HANDLES = 48
 """Datasets each thread keeps open: a product has one for each of its overviews."""
@@ -48,8 +49,8 @@ class Raster:
     """Where it is."""
     stamp: tuple[int, int, int, int]
     """Device, inode, size and mtime_ns: another one is another raster."""
-    facts: RasterFacts
-    """What its header says."""
+    facts: RasterFacts = field(compare=False)
+    """What its header says; path and stamp tell one raster from another."""
     factors: tuple[int, ...]
     """Of its overviews: pixels that become one, along an axis."""
 
@@ -68,6 +69,11 @@ def raster_at(path: Path) -> Raster:
     return _looked(str(path), stamp)
 
 
+def mask_of(archive: Archive, row: IndexRow) -> Raster | None:
+    """Look at an item's mask; None where it has none."""
+    return raster_at(archive.asset_path(row, "mask")) if "mask" in row.assets else None
+
+
 @lru_cache(maxsize=4096)
 def _looked(path: str, stamp: tuple[int, int, int, int]) -> Raster:
     facts = inspect(path)
@@ -77,12 +83,18 @@ def _looked(path: str, stamp: tuple[int, int, int, int]) -> Raster:
 
 
 def read_scaled(
-    raster: Raster, bands: tuple[int, ...], window: Window, factor: int
+    raster: Raster,
+    bands: tuple[int, ...],
+    window: Window,
+    factor: int,
+    *,
+    flags: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Read bands, counted from 0, over a window of the raster made smaller by `factor`, a power of two.
 
     `window` is row0, row1, col0, col1 within `scaled_shape`. Returns values (bands, rows, cols), 0 where
-    invalid, and valid (rows, cols). Averages over valid pixels.
+    invalid, and valid (rows, cols). Averages over valid pixels; of
+    `flags`, which have no mean, the nearest pixel.
     """
     level = max((held for held in raster.factors if held <= factor), default=1)
     step = factor // level
@@ -97,7 +109,7 @@ def read_scaled(
                 window=across,
                 boundless=False,
                 out_shape=(len(bands), *size),
-                resampling=Resampling.average if step > 1 else Resampling.nearest,
+                resampling=Resampling.average if step > 1 and not flags else Resampling.nearest,
             )
         except RasterioError as fault:
             raise CorruptError("pixels that cannot be read", path=raster.path) from fault

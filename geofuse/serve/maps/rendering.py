@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.clips.clip import parsed_ranges
-from geofuse.errors import BandError, ChangedError, UsageError
+from geofuse.errors import BandError, UsageError
+from geofuse.geometry import Window
 from geofuse.rasters.preview import choose_rgb
+from geofuse.scenes.quality import CLOUD, SHADOW
 from geofuse.serve.answers import PresetAnswer
-from geofuse.serve.maps.rasters import Raster, raster_at, read_scaled, scaled_shape
+from geofuse.serve.maps.rasters import Raster, read_scaled, scaled_shape
 from geofuse.serve.stac.archive import IndexRow
 
 SAMPLE_PX = 1024
 """Statistics are of the image made small enough for this."""
 BINS = 128
+CLEAR_SHARE = 0.01
+"""Of the valid pixels: with fewer that are clear, the clouds are what there is to see."""
 LOW, HIGH = 2.0, 98.0
 """Percentiles of the default stretch."""
 CURVE = 4096
@@ -40,7 +43,7 @@ class BandStats:
     mean: float
     """Mean."""
     counts: tuple[int, ...]
-    """Histogram, `BINS` bins from `edges[0]` to `edges[1]`."""
+    """Histogram, at most `BINS` bins from `edges[0]` to `edges[1]`."""
     edges: tuple[float, float]
     """Least and most of the histogram."""
 
@@ -57,35 +60,59 @@ class Rendering:
     """Above 1 lifts the shadows."""
 
 
-def stats_of(raster: Raster) -> tuple[BandStats, ...]:
-    """Return what each band of a raster is like; measured once for each state of the file."""
-    return _measured(raster.path, raster.stamp)
+def stats_of(raster: Raster, mask: Raster | None = None) -> tuple[BandStats, ...]:
+    """Return what each band of a raster is like; measured once for each state of the files.
+
+    Clouds and their shadows, as the `mask` beside it has them, count for the least and the most alone: a stretch
+    over clouds would leave the land nearly black.
+    """
+    return _measured(raster, mask)
 
 
 @lru_cache(maxsize=1024)
-def _measured(path: str, stamp: tuple[int, int, int, int]) -> tuple[BandStats, ...]:
-    raster = raster_at(Path(path))
-    if raster.stamp != stamp:
-        raise ChangedError("the file was replaced", path=path)
+def _measured(raster: Raster, mask: Raster | None) -> tuple[BandStats, ...]:
     factor = 1
     while max(raster.shape) > SAMPLE_PX * factor:
         factor *= 2
     height, width = scaled_shape(raster, factor)
     every = tuple(range(len(raster.facts.dtypes)))
+    window = (0, height, 0, width)
+    clear = None if mask is None else clear_of(mask, window, factor)
     found = []
     for band in every:
-        values, valid = read_scaled(raster, (band,), (0, height, 0, width), factor)
-        found.append(_stats(values[0][valid]))
+        values, valid = read_scaled(raster, (band,), window, factor)
+        seen, whole = values[0][valid], np.dtype(raster.facts.dtypes[band]).kind in "iu"
+        stats = _stats(seen, whole)
+        if clear is not None and clear.shape == valid.shape:
+            cloudless = values[0][valid & clear]
+            if cloudless.size >= max(1.0, CLEAR_SHARE * seen.size):
+                stats = replace(_stats(cloudless, whole), least=stats.least, most=stats.most)
+        found.append(stats)
     return tuple(found)
 
 
-def _stats(values: NDArray[np.float32]) -> BandStats:
+def clear_of(mask: Raster, window: Window, factor: int) -> NDArray[np.bool_]:
+    """Return where a mask has neither cloud nor shadow, (rows, cols), as `read_scaled` counts them."""
+    flags, _ = read_scaled(mask, (0,), window, factor, flags=True)
+    clear: NDArray[np.bool_] = (flags[0].astype(np.uint8) & (CLOUD | SHADOW)) == 0
+    return clear
+
+
+def _stats(values: NDArray[np.float32], whole: bool) -> BandStats:
     if not values.size:
         return BandStats(0.0, 0.0, 0.0, 1.0, 0.0, (0,) * BINS, (0.0, 1.0))
     low, high, first, last = (float(v) for v in np.percentile(values, [LOW, HIGH, 0.1, 99.9]))
     if first >= last:
         first, last = float(values.min()), float(values.max()) + 1.0
-    counts, _ = np.histogram(values, BINS, (first, last))
+    bins = BINS
+    if (
+        whole
+    ):  # as many whole numbers in each bin: else every other bin of 8 bits has twice what its neighbour has
+        first, last = np.floor(first), np.floor(last)
+        step = -(-(last - first + 1.0) // BINS)
+        bins = int(-(-(last - first + 1.0) // step))
+        first, last = float(first - 0.5), float(first - 0.5 + bins * step)
+    counts, _ = np.histogram(values, bins, (first, last))
     return BandStats(
         least=float(values.min()),
         most=float(values.max()),
@@ -103,9 +130,15 @@ def band_names(row: IndexRow) -> list[str]:
 
 
 def look_of(
-    row: IndexRow, raster: Raster, *, bands: str | None = None, ranges: str | None = None, gamma: float = 1.0
+    row: IndexRow,
+    raster: Raster,
+    *,
+    mask: Raster | None = None,
+    bands: str | None = None,
+    ranges: str | None = None,
+    gamma: float = 1.0,
 ) -> Rendering:
-    """Read a look from what an address says; by default true colour between the percentiles.
+    """Read a look from what an address says; by default true colour between the percentiles of what is clear.
 
     `bands` are one name (grey) or three, `ranges` "low,high" for all or one of each, by semicolons. Raises
     BandError, UsageError.
@@ -117,7 +150,7 @@ def look_of(
     if ranges is not None:
         spans = _ranges(ranges)
     else:
-        stats = stats_of(raster)
+        stats = stats_of(raster, mask)
         spans = tuple((stats[at].low, stats[at].high) for at in chosen)
     red, green, blue = chosen
     return Rendering((red, green, blue), spans, gamma)

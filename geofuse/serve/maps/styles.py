@@ -14,7 +14,7 @@ from geofuse.errors import MissingError
 from geofuse.serve.http.access import Grant
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
-from geofuse.serve.maps.rasters import Raster, raster_at
+from geofuse.serve.maps.rasters import Raster, mask_of, raster_at
 from geofuse.serve.maps.rendering import Rendering, band_names, look_of, presets_of
 from geofuse.serve.stac.archive import IndexRow
 from geofuse.serve.stac.item_views import zooms
@@ -55,7 +55,7 @@ def _look(door: Door, row: IndexRow, style: str | None) -> tuple[Raster, Renderi
     if style is not None and style not in looks:
         raise MissingError("no such style", wanted=" or ".join(looks))
     bands = looks[style] if style else next(iter(looks.values()))
-    return raster, look_of(row, raster, bands=",".join(bands))
+    return raster, look_of(row, raster, mask=mask_of(door.archive, row), bands=",".join(bands))
 
 
 def _definition(

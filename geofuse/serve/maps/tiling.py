@@ -13,7 +13,7 @@ from pathlib import Path
 from geofuse.errors import BusyError, MissingError
 from geofuse.serve.http.access import Grant
 from geofuse.serve.maps.painting import TilePlace, checked_place, tile
-from geofuse.serve.maps.rasters import raster_at, stay_in_gdal
+from geofuse.serve.maps.rasters import mask_of, raster_at, stay_in_gdal
 from geofuse.serve.maps.rendering import look_of
 from geofuse.serve.settings import ServeLimits
 from geofuse.serve.stac.archive import Archive, IndexRow
@@ -75,7 +75,8 @@ class Tiler:
         if asked.layer not in LAYERS or LAYERS[asked.layer] not in row.assets:
             raise MissingError(f"no layer {asked.layer[:20]!r}", wanted=" or ".join(LAYERS))
         product = raster_at(self._path(row, "data"))
-        look = look_of(row, product, bands=asked.bands, ranges=asked.ranges, gamma=asked.gamma)
+        mask = mask_of(self.archive, row)
+        look = look_of(row, product, mask=mask, bands=asked.bands, ranges=asked.ranges, gamma=asked.gamma)
         shown = product if asked.layer == "fused" else raster_at(self._path(row, LAYERS[asked.layer]))
         return tile(shown, look, place, scale=grant.scale, form=asked.form)
 

@@ -17,7 +17,7 @@ from geofuse.serve.http.access import demand
 from geofuse.serve.http.dependencies import Door, TheDoor, TheVisitor, known_only
 from geofuse.serve.http.faults import INTERNAL, RESPONSES
 from geofuse.serve.http.file_response import Held
-from geofuse.serve.maps.rasters import raster_at
+from geofuse.serve.maps.rasters import mask_of, raster_at
 from geofuse.serve.maps.rendering import band_names, stats_of
 from geofuse.serve.orders.area_files import area_of_upload
 from geofuse.serve.orders.downloads import file_answer
@@ -161,7 +161,10 @@ def _planned(door: Door, row: IndexRow, wish: ClipWish) -> Cut:
 
 def _percentiles(door: Door, row: IndexRow, bands: list[str]) -> tuple[tuple[float, float], ...] | None:
     """Return the page's own stretch of the bands named; None lets the clip measure its own."""
-    names, stats = band_names(row), stats_of(raster_at(door.archive.asset_path(row, "data")))
+    names, stats = (
+        band_names(row),
+        stats_of(raster_at(door.archive.asset_path(row, "data")), mask_of(door.archive, row)),
+    )
     if not bands or not set(bands) <= set(names):
         return None
     return tuple((stats[names.index(name)].low, stats[names.index(name)].high) for name in bands)

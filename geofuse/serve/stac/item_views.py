@@ -26,7 +26,7 @@ from geofuse.serve.answers import (
 )
 from geofuse.serve.http.access import Grant
 from geofuse.serve.maps.painting import DEEPEST, HALF_M
-from geofuse.serve.maps.rasters import Raster, raster_at
+from geofuse.serve.maps.rasters import Raster, mask_of, raster_at
 from geofuse.serve.maps.rendering import BandStats, band_names, presets_of, stats_of
 from geofuse.serve.stac.archive import Archive, IndexRow
 
@@ -173,7 +173,9 @@ def detail(archive: Archive, row: IndexRow, grant: Grant, root: str) -> DetailAn
         "transform": list(grid.transform),
         "bounds_lonlat": row.bbox,
         "bounds_3857": bounds_in(grid, "EPSG:3857"),
-        "bands": [_band(row, raster, at, stats) for at, stats in enumerate(stats_of(raster))],
+        "bands": [
+            _band(row, raster, at, stats) for at, stats in enumerate(stats_of(raster, mask_of(archive, row)))
+        ],
         "presets": presets_of(names),
         "has_input": own is not None,
         "input": _input(own, row, grid),

@@ -26,7 +26,7 @@ from geofuse.serve.http.access import Grant, demand
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
 from geofuse.serve.maps.painting import encode, picture
-from geofuse.serve.maps.rasters import Raster, raster_at, read_scaled, scaled_shape
+from geofuse.serve.maps.rasters import Raster, mask_of, raster_at, read_scaled, scaled_shape
 from geofuse.serve.maps.rendering import band_names, look_of
 from geofuse.serve.stac.archive import IndexRow, Search
 from geofuse.serve.stac.item_views import detail, facets, feature, physical_scale, report_key
@@ -212,7 +212,7 @@ def _picture(door: Any, row: IndexRow, grant: Grant) -> bytes:
     factor = grant.scale
     while max(raster.shape) > QUICKLOOK_PX * factor:
         factor *= 2
-    return encode(picture(raster, look_of(row, raster), factor), "png")
+    return encode(picture(raster, look_of(row, raster, mask=mask_of(door.archive, row)), factor), "png")
 
 
 @router.get("/items/{id}/provenance")
