@@ -14,16 +14,19 @@ ERGAS = Metric(
     "ergas", "ERGAS", "Relative error over all bands against the reference, scaled by the ratio.",
     best=0.0, direction="less", needs=("reference", "fused", "ratio"), target=f"{_REFERENCE}:ergas",
     variant="wald", digits=3, tiled=True,
+    shown=("terminal", "headline"),
 )
 SAM = Metric(
     "sam", "SAM", "Mean angle between spectra: colour, whatever the brightness.",
     best=0.0, direction="less", needs=("reference", "fused"), target=f"{_REFERENCE}:sam",
     unit="°", variant="mean", digits=3, tiled=True,
+    shown=("terminal", "headline"),
 )
 Q2N = Metric(
     "q2n", "Q2^n", "Q with all bands as one hypercomplex number: also their relations.",
     best=1.0, direction="more", needs=("reference", "fused"), target=f"{_REFERENCE}:q2n",
     variant="blocks32", bounded=True, tiled=True,
+    shown=("terminal",),
 )
 Q = Metric(
     "q", "Q", "Correlation, contrast and brightness together, block by block, mean over bands.",
@@ -54,6 +57,7 @@ D_S = Metric(
     "d_s", "D_S", "Change of the bands' likeness to PAN between the scales; a shift dominates it.",
     best=0.0, direction="less", needs=("fused", "pan", "upsampled", "pan_low"), target=f"{_REFERENCE}:d_s",
     variant="alparone", bounded=True, tiled=True,
+    shown=("terminal",),
 )
 QNR = Metric(
     "qnr", "QNR", "(1 − D_λ)(1 − D_S); plain upsampling does too well.",
@@ -69,16 +73,19 @@ HQNR = Metric(
     "hqnr", "HQNR", "(1 − D_λ^K)(1 − D_S); differences under 0.005 are noise.",
     best=1.0, direction="more", needs=("d_lambda_k", "d_s"), target=f"{_REFERENCE}:hqnr",
     variant="aiazzi", bounded=True, tiled=True,
+    shown=("terminal", "card"),
 )
 D_RHO = Metric(
     "d_rho", "D_ρ", "How unlike PAN the detail is in small windows; a band PAN does not see should be.",
     best=0.0, direction="less", needs=("fused", "pan", "ratio"), target=f"{_REFERENCE}:d_rho",
     variant="scarpa", tiled=True,
+    shown=("terminal",),
 )
 R_ERGAS = Metric(
     "r_ergas", "R-ERGAS", "Relative error of the product, seen by the coarse sensor, against the MS.",
     best=0.0, direction="less", needs=("coarse", "degraded", "ratio"), target=f"{_REFERENCE}:r_ergas",
     variant="wald", digits=3, tiled=True,
+    shown=("terminal", "headline"),
 )
 R_SAM = Metric(
     "r_sam", "R-SAM", "Angle between the spectra of the product, seen by the coarse sensor, and of the MS.",

@@ -141,9 +141,22 @@ def _where(place: Detail) -> str:
 
 def _tiles(assessment: Assessment) -> str:
     values = assessment.values
+    metrics = [metric for metric in installed().of_images if "headline" in metric.shown]
+    told: list[tuple[str, Any, str, str]] = [
+        (
+            html_text(metric.label),
+            values["metrics"][metric.key]["value"],
+            metric.unit,
+            f"{html_text(metric.phrase)} {metric.best_text} is best.",
+        )
+        for metric in metrics
+        if metric.key in values["metrics"]
+    ]
     made = []
-    for name, pick, unit, words in TILES:
-        value = pick(values)
+    for name, value, unit, words in (
+        *told,
+        *((name, pick(values), unit, words) for name, pick, unit, words in TILES),
+    ):
         if value is not None:
             shown = value if isinstance(value, str) else number(value)
             made.append(

@@ -83,9 +83,6 @@ def _seam(values: Mapping[str, Any]) -> str | None:
 
 
 TILES = (
-    ("ERGAS", _of("ergas"), "", "relative error against the reference; 0 is perfect"),
-    ("SAM", _of("sam"), "\N{DEGREE SIGN}", "spectral angle against the reference; 0 is perfect"),
-    ("R-ERGAS", _of("r_ergas"), "", "error against the MS itself, at its scale; 0 is consistent"),
     (
         "NDVI, RMSE",
         _of("indices", "ndvi", "rmse"),
@@ -106,4 +103,4 @@ TILES = (
     ),
     ("Seams", _seam, "", "steps across tile borders that stand out from those beside them"),
 )
-"""The headline: name, value of the assessment's, unit, phrase."""
+"""The headline beside the metrics that stand in it: name, value of the assessment's, unit, phrase."""

@@ -31,8 +31,6 @@ class Column:
 
 COST = Column("cpu_s_per_mpx", "CPU s/Mpx", 3, "processor seconds for a million PAN pixels, one thread, warm")
 MEAN_PLACE = Column("mean_place", "mean place", 2, "mean of the places in the columns the rows are sorted by")
-DECISIVE = ("ergas", "sam", "q2n", "d_s", "hqnr", "d_rho", "r_ergas")
-"""The metrics that a terminal has room for; those of packages stand there too."""
 ORDER = {
     "reduced": "by ERGAS against the reference, least first",
     "full": "by the mean of the places in D_S, D_ρ (spatial), R-ERGAS and R-Q2n (spectral): none ranks well alone",
@@ -131,9 +129,9 @@ def markdown(found: BenchDocument) -> str:
 
 
 def bench_text(found: BenchFound) -> str:
-    """Write the table for a terminal: the columns that decide."""
-    added = tuple(metric.key for metric in installed().of_images if metric.package != OWN)
-    shown = (*DECISIVE, *added)
+    """Write the table for a terminal: the metrics that it has room for, and those of packages."""
+    metrics = installed().of_images
+    shown = {metric.key for metric in metrics if "terminal" in metric.shown or metric.package != OWN}
     columns = [column for column in columns_of(found["protocol"]) if column.key in shown]
     columns.append(COST)
     rows = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from geofuse.metrics.metric import MetricRow
+from geofuse.metrics.metric import MetricRow, Place
 from geofuse.nouns import GeoJson, Json, StacJson
 
 
@@ -36,6 +36,12 @@ class LimitsAnswer(TypedDict):
     upload_bytes: int
 
 
+class ServedMetric(MetricRow):
+    """A row of the table of metrics, and where it stands although there is room for few."""
+
+    shown: list[Place]
+
+
 class ConfigAnswer(TypedDict):
     """What the page needs to know of the server."""
 
@@ -43,7 +49,7 @@ class ConfigAnswer(TypedDict):
     title: str
     basemap: BasemapAnswer | None
     formats: list[FormatAnswer]
-    metrics: list[MetricRow]
+    metrics: list[ServedMetric]
     limits: LimitsAnswer
 
 

@@ -27,6 +27,8 @@ export interface Metric {
   also: string[];
   package: string;
   version: string;
+  /** Where it stands although there is room for few. */
+  shown: ("terminal" | "headline" | "card")[];
 }
 
 export interface Config {

@@ -21,7 +21,7 @@ from geofuse.errors import GeofuseError, MissingError, UsageError
 from geofuse.metrics.table import installed, row_of
 from geofuse.nouns import Foreign
 from geofuse.scenes.projecting import projector, to_pixels
-from geofuse.serve.answers import ConfigAnswer, PointAnswer, PointBandAnswer
+from geofuse.serve.answers import ConfigAnswer, PointAnswer, PointBandAnswer, ServedMetric
 from geofuse.serve.http.access import Grant, demand
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
@@ -56,7 +56,9 @@ async def config(door: TheDoor) -> ConfigAnswer:
         "formats": [
             {"id": form.key, "label": form.label, "extension": form.extension} for form in FORMATS.values()
         ],
-        "metrics": [row_of(metric) for metric in installed().metrics],
+        "metrics": [
+            ServedMetric(**row_of(metric), shown=list(metric.shown)) for metric in installed().metrics
+        ],
         "limits": {
             "clip_px": limits.clip_px,
             "clip_bytes": limits.clip_bytes,

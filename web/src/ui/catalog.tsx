@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { bandWords, clock, day, grouped, metres, metricOf, percent, sensorName, significant, unmarked } from "../format.ts";
+import { bandWords, clock, day, grouped, metres, percent, sensorName, significant, unmarked } from "../format.ts";
 import { phone } from "../media.ts";
 import { countFilters } from "../route.ts";
 import { clearFilters, config, filter, fresh, hovered, loadScenes, moreScenes, openScene, route, scenes, stale } from "../store.ts";
@@ -12,9 +12,6 @@ import { Icon } from "./icons.tsx";
 import { Timeline } from "./timeline.tsx";
 
 let returnTo: string | null = null;
-
-/** The metric a card shows. */
-const HEADLINE = "hqnr";
 
 export function Catalog() {
   const said = scenes.value;
@@ -147,8 +144,8 @@ function Card({ scene }: { scene: SceneFeature }) {
     returnTo = scene.id;
     openScene(scene.id);
   };
-  const headline = metricOf(config.value?.metrics ?? [], HEADLINE);
-  const score = about.quality?.[HEADLINE] ?? null;
+  const headline = config.value?.metrics.find((one) => one.shown.includes("card"));
+  const score = headline ? about.quality?.[headline.name] ?? null : null;
   const time = clock(about.datetime);
   return (
     <li
