@@ -29,9 +29,8 @@ from geofuse.flows.settings import ConfigValue, SceneValue, config_of, event_log
 from geofuse.flows.ui_progress import name_run, progress_bar, show_page, teller
 from geofuse.line.answers import EventData, StageAnswer, answers_of
 from geofuse.line.decisions import decide
-from geofuse.line.events import Tell, now_event, quiet
+from geofuse.line.events import Tell, may_retry, now_event, quiet
 from geofuse.line.pipeline import STAGES, run_stage
-from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ledger import claimed
 from geofuse.line.scene_ref import SceneRef, ref_to_json, scene_key
 from geofuse.line.scene_run import (

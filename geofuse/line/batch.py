@@ -18,9 +18,8 @@ from typing import Any, TypedDict
 from geofuse.config import RunConfig, config_with
 from geofuse.errors import ConfigError, GeofuseError, UsageError
 from geofuse.files import read_json, write_bytes
-from geofuse.line.events import Tell, quiet
+from geofuse.line.events import Tell, may_retry, quiet
 from geofuse.line.inbox_run import run_or_tell
-from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ledger import FAILED, JUDGED, LedgerRow, digested, ledger, select
 from geofuse.line.scene_ref import SceneRef, scene_key, scene_ref
 from geofuse.line.scene_run import COST, Outcome

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: one small event after the other, to whoever listens."""
+"""What a run tells while it goes: one small event after the other, to whoever listens; and how it tells a fault."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Unpack
 
-from geofuse.line.answers import EventData
+from geofuse.errors import ChangedError, GeofuseError
+from geofuse.line.answers import EventData, FaultDocument
 from geofuse.run.progress import Progress
 
 EVERY_S = 0.5
@@ -61,3 +62,21 @@ def told_progress(tell: Tell, scene: str, key: str, stage: str) -> Progress:
         )
 
     return show
+
+
+def may_retry(fault: BaseException) -> bool:
+    """Say whether the same stage may succeed later: storage, lost workers, a full disk; not bad input."""
+    if isinstance(fault, ChangedError):
+        return False  # other inputs are another scene: whoever finds scenes must look again
+    return isinstance(fault, GeofuseError) and (fault.exit_status == 4 or fault.code == "disk")
+
+
+def fault_to_json(fault: GeofuseError) -> FaultDocument:
+    """Turn a fault into JSON values."""
+    return {
+        "code": fault.code,
+        "message": str(fault),
+        "do": fault.do,
+        "exit_status": fault.exit_status,
+        "may_retry": may_retry(fault),
+    }

@@ -33,8 +33,7 @@ from geofuse.line.answers import (
     PublishAnswer,
     StageAnswer,
 )
-from geofuse.line.events import Tell, now_event, quiet, told_progress
-from geofuse.line.pipeline_faults import fault_to_json
+from geofuse.line.events import Tell, fault_to_json, now_event, quiet, told_progress
 from geofuse.line.scene_ledger import digested
 from geofuse.line.scene_ref import SceneRef, opened, scene_key, source_of, with_digest
 from geofuse.line.skipping import barred, done_before

@@ -20,7 +20,7 @@ from typing import Any
 from geofuse.config import RunConfig, config_digest, config_to_json, state_folder
 from geofuse.errors import GeofuseError, LockedError, ReadError, WriteError
 from geofuse.files import made, write_faults, write_json
-from geofuse.line.pipeline_faults import may_retry
+from geofuse.line.events import may_retry
 from geofuse.line.scene_ref import SceneRef, ref_from_json, ref_to_json, scene_key, source_of, with_digest
 from geofuse.line.stage_records import job_folder
 from geofuse.locks import locked

@@ -12,9 +12,8 @@ from geofuse.config import RunConfig
 from geofuse.errors import GeofuseError
 from geofuse.files import read_json, write_json
 from geofuse.line.answers import Answers, StageAnswer, answers_of
-from geofuse.line.events import Tell, now_event, quiet
+from geofuse.line.events import Tell, may_retry, now_event, quiet
 from geofuse.line.pipeline import STAGES, run_stage
-from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ledger import (
     FAILED,
     PUBLISHED,

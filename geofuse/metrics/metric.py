@@ -17,7 +17,7 @@ COARSE = frozenset({"coarse", "degraded"})
 PRODUCT = frozenset({"record", "values", "out"})
 """A product's record, its assessment's values (empty where it was not assessed) and its path."""
 Direction = Literal["less", "more", ""]
-Place = Literal["terminal", "headline", "card"]
+ShownIn = Literal["terminal", "headline", "card"]
 """Where few metrics have room: a bench in a terminal, the head of an assessment's page, a card of the catalogue."""
 
 
@@ -54,7 +54,7 @@ class Metric:
     """Whether the passes of `assess` have sums of their own for it; else it is the mean over blocks."""
     also: tuple[str, ...] = ()
     """Names it had: still read, and still written beside the name in what acceptance found."""
-    shown: tuple[Place, ...] = ()
+    shown: tuple[ShownIn, ...] = ()
     """Where it stands although there is room for few."""
     package: str = OWN
     """The distribution it is from."""

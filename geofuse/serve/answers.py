@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from geofuse.metrics.metric import MetricRow, Place
+from geofuse.metrics.metric import MetricRow, ShownIn
 from geofuse.nouns import GeoJson, Json, StacJson
 
 
@@ -39,7 +39,7 @@ class LimitsAnswer(TypedDict):
 class ServedMetric(MetricRow):
     """A row of the table of metrics, and where it stands although there is room for few."""
 
-    shown: list[Place]
+    shown: list[ShownIn]
 
 
 class ConfigAnswer(TypedDict):

@@ -25,9 +25,8 @@ from geofuse.cli import main
 from geofuse.config import RunConfig, config_from, config_to_json
 from geofuse.errors import ExistsError, LockedError, MatchError, UsageError, WriteError
 from geofuse.line.decisions import decide, waiting
-from geofuse.line.events import Event
+from geofuse.line.events import Event, may_retry
 from geofuse.line.pipeline import STAGES, report_files, run_stage
-from geofuse.line.pipeline_faults import may_retry
 from geofuse.line.scene_ledger import claimed, rows
 from geofuse.line.scene_ref import SceneRef, scene_key, scene_ref, with_digest
 from geofuse.line.scene_run import run_scene
