@@ -81,7 +81,7 @@ def _lazy(plan: Plan, params: Params | None) -> xarray.DataArray:
     import rioxarray  # noqa: F401  (the .rio accessor)
 
     text = json.dumps(plan_to_json(plan))
-    bands, height, width = len(plan.pair.bands), plan.grid.height, plan.grid.width
+    bands, height, width = plan.band_count, plan.grid.height, plan.grid.width
     side = plan.tile_px
     chunks = ((bands,), _steps(height, side), _steps(width, side))
     data = dask.array.map_blocks(

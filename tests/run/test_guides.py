@@ -146,6 +146,10 @@ def test_two_pairs_are_fused_each_by_its_own_observation(
     whole = pixels(plan, "whole.tif", Serial())
     two = pixels(replace(plan, method=name, pairs=halves), "two.tif", Threads(2))
     assert np.array_equal(two, whole)
+    told, alone = ((tmp_path / name).read_text() for name in ("two.json", "whole.json"))
+    assert [len(each["mtf_gain"]) for each in json.loads(told)["observations"]] == [2, len(gains) - 2]
+    assert json.loads(told)["radiometry"] == json.loads(alone)["radiometry"]
+    assert "observations" not in json.loads(alone)
     shifted = pixels(replace(plan, method=name, pairs=(halves[0], moved)), "moved.tif", Serial())
     assert np.array_equal(shifted[:2], whole[:2])
     assert not np.array_equal(shifted[2:], whole[2:])

@@ -61,11 +61,11 @@ def sample_bytes(grid: Grid, options: base.Options) -> int:
 def task_bytes_of(plan: Plan, side: int) -> int:
     """Estimate the peak memory of one task of a plan with tiles of a side."""
     kind = np.dtype(plan.spec.dtype)
-    lows = len(set(low_groups(plan.pair.observation)[1]))
+    lows = sum(len(set(low_groups(pair.observation)[1])) for pair in plan.pairs)
     wide = 2 if kind.itemsize == 8 or kind in (np.dtype("int32"), np.dtype("uint32")) else 1
     core = task_bytes(
         min(side, max(plan.grid.height, plan.grid.width)) + 2 * plan.margin_px,
-        len(plan.pair.bands),
+        plan.band_count,
         kind.itemsize,
         reach=plan.reach,
         ratio=plan.options.ratio,
@@ -79,22 +79,18 @@ def _network_bytes(plan: Plan, side: int) -> int:
     """Bytes a network's inputs, their copies and its output take for one tile; 0 for other methods."""
     if not plan.options.network:
         return 0
-    bands = len(plan.pair.bands)
     pixels = (
         min(side, max(plan.grid.height, plan.grid.width)) + 2 * plan.margin_px + 2 * NETWORK_EDGE_PX
     ) ** 2
-    return pixels * NETWORK_PX_BYTES * (bands + 1)
+    return pixels * NETWORK_PX_BYTES * (plan.band_count + 1)
 
 
 def _input_block_bytes(plan: Plan) -> int:
     """Bytes of the inputs' blocks that one window may hold in the reader's cache."""
     total = 0
-    for source, bands in (
-        (plan.pair.guide, plan.pair.guide.bands),
-        (plan.pair.target, plan.pair.target.bands),
-    ):
+    for source in (plan.pair.guide, *(pair.target for pair in plan.pairs)):
         rows, cols = source.block
-        total += rows * cols * sum(np.dtype(band.dtype).itemsize for band in bands)
+        total += rows * cols * sum(np.dtype(band.dtype).itemsize for band in source.bands)
     return total
 
 

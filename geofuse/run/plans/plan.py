@@ -111,6 +111,11 @@ class Plan:
         """The first pair: the only one of a plan for a method that takes one."""
         return self.pairs[0]
 
+    @property
+    def band_count(self) -> int:
+        """Bands of the output that are fused: of all pairs."""
+        return sum(len(pair.bands) for pair in self.pairs)
+
     def __repr__(self) -> str:
         size = f"{self.grid.height} x {self.grid.width} px"
         return line("Plan", self.scene.scene_id, self.method, size, f"tiles of {self.tile_px} px")
@@ -146,7 +151,7 @@ def swaths(plan: Plan, tiles: Sequence[Tile], side: int) -> tuple[Tile, ...]:
     across = 0.0
     for source, bands, scale, halo in (
         (plan.pair.guide, len(plan.pair.guide_bands), 1.0, plan.reach[0] + plan.margin_px),
-        (plan.pair.target, len(plan.pair.bands), plan.pair.axis_y.scale, plan.reach[1]),
+        *((pair.target, len(pair.bands), pair.axis_y.scale, plan.reach[1]) for pair in plan.pairs),
     ):
         rows, cols = cell_shape(source.block, source.grid.width)
         if cols >= source.grid.width:

@@ -155,6 +155,9 @@ class ProductRecord(TypedDict):
     inputs: list[InputRecord]
     method: MethodRecord
     observation: ObservationRecord
+    """The first pair's."""
+    observations: NotRequired[list[ObservationRecord]]
+    """Of every pair, in the order of the bands, where there are several."""
     plugins: NotRequired[list[PluginRecord]]
     calibration: CalibrationReport | None
     radiometry: Radiometry

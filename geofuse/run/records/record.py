@@ -52,7 +52,7 @@ def provenance(
         )
     if counts["moved"]:
         warnings.append(f"{counts['moved']} valid values equal to nodata were moved by one step")
-    return {
+    told: ProductRecord = {
         "geofuse": __version__,
         "fingerprint": fingerprint,
         "scene": scene_record(plan.scene, used),
@@ -64,7 +64,7 @@ def provenance(
             for one in plan.plugins
         ],
         "calibration": plan.calibration,
-        "radiometry": _radiometry(plan.pair),
+        "radiometry": _radiometry(plan.pairs),
         "parameters": {
             "bands": list(plan.options.names),
             "area": plan.area,
@@ -87,6 +87,10 @@ def provenance(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "warnings": warnings,
     }
+    if len(plan.pairs) > 1:
+        each = [cast(ObservationRecord, to_json(pair.observation)) for pair in plan.pairs]
+        told["observations"] = each
+    return told
 
 
 def images_read(plan: Plan) -> tuple[Used, ...]:
@@ -99,10 +103,11 @@ def images_read(plan: Plan) -> tuple[Used, ...]:
     return (*read, *([(quality, (0,))] if quality else []))
 
 
-def _radiometry(pair: Pair) -> Radiometry:
-    """Return what is known of the scales: PAN's, or that of every band of a wider guide, and the target's."""
+def _radiometry(pairs: Sequence[Pair]) -> Radiometry:
+    """Return what is known of the scales: PAN's, or that of every band of a wider guide, and the targets'."""
+    pair = pairs[0]
     known = [radiometry(pair.guide.bands[index]) for index in pair.guide_bands]
-    bands = [radiometry(pair.target.bands[index]) for index in pair.bands]
+    bands = [radiometry(each.target.bands[index]) for each in pairs for index in each.bands]
     return {"pan": known[0], "bands": bands} if len(known) == 1 else {"guides": known, "bands": bands}
 
 
