@@ -238,6 +238,13 @@ class PointAnswer(TypedDict):
     bands: list[PointBandAnswer]
 
 
+class RangesAnswer(TypedDict):
+    """Black and white of bands by what is in a box."""
+
+    bands: list[str]
+    ranges: list[list[float]]
+
+
 class AreaAnswer(TypedDict):
     """An area that was sent in."""
 

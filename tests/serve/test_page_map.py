@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ import pytest
 import rasterio
 from browsing import looking, seen, served, settle, until
 from rasterio.transform import from_origin
+from rasterio.warp import transform_bounds
 
 from geofuse.cli import main
+from geofuse.errors import MissingError
 from geofuse.scenes.quality import CLOUD, SHADOW
 from geofuse.serve.maps.rasters import raster_at
-from geofuse.serve.maps.rendering import stats_of
+from geofuse.serve.maps.rendering import ViewStretch, ranges_in, stats_of
 
 SIDE = 512
 PIXEL_M = 10.0
@@ -47,6 +50,13 @@ def write_image(path: Path, ground: Ground, pixel_m: float, image: np.ndarray) -
     with rasterio.open(path, "w", **profile, **place) as out:
         out.write(image)
     return path
+
+
+def bounds_of(path: str) -> tuple[float, float, float, float]:
+    """Left, bottom, right, top of a file, in its own units."""
+    with rasterio.open(path) as image:
+        left, bottom, right, top = image.bounds
+    return left, bottom, right, top
 
 
 def publish(catalog: Path, name: str, day: str, ground: Ground = NEAR, dtype: str = "uint16") -> None:
@@ -300,3 +310,25 @@ def test_a_bin_of_whole_numbers_holds_as_many_as_its_neighbour(site: str) -> Non
         assert set(np.diff(edges)) <= {1.0, 2.0}
         assert np.ptp(np.diff(edges)) == 0
         assert (edges % 1 == 0.5).all()
+
+
+def test_a_stretch_by_what_is_in_view(browser: Any, site: str, tmp_path: Path) -> None:
+    image = np.full((1, SIDE, SIDE), 100, np.uint16)
+    image[:, :, SIDE // 2 :] = 5000
+    image[:, ::2] += 50
+    raster = raster_at(write_image(tmp_path / "a.tif", NEAR, PIXEL_M, image))
+    west, south, east, north = transform_bounds(NEAR.crs, "EPSG:4326", *bounds_of(raster.path))
+    third = (east - west) / 3
+    assert ranges_in(raster, None, (0,), (west, south, west + third, north), ViewStretch()) == [(100, 150)]
+    assert ranges_in(raster, None, (0,), (east - third, south, east, north), ViewStretch()) == [(5000, 5050)]
+    with pytest.raises(MissingError):
+        ranges_in(raster, None, (0,), (0.0, 10.0, 1.0, 11.0), ViewStretch())
+    with looking(browser, site) as view:
+        open_item(view, site, "near", "?at=9.02,48.74,15")
+        with view.expect_response(re.compile("/ranges")) as answer:
+            view.get_by_role("button", name="Stretch to what is in view").click()
+        ((low, high), *_) = answer.value.json()["ranges"]
+        until(view, "location.hash.includes('range=')")
+        field = view.get_by_label("Black of 1", exact=True)
+        assert float(field.input_value()) == pytest.approx(low, abs=1)
+        assert low < high

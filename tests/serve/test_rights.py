@@ -86,6 +86,9 @@ def test_view_only_values_are_means(site: Site) -> None:
     assert found["scale"] == VIEW_ONLY_SCALE
     values = [band["dn"] for band in found["bands"]]
     assert values == pytest.approx(means[:, 603 // 4, 642 // 4].tolist(), abs=1.5)
+    point = f"{lon!r},{lat!r},{lon + 1e-6!r},{lat + 1e-6!r}"
+    asked = site.ask(f"{ITEM}/ranges?bbox={point}&bands=1&low=0&high=100").json()
+    assert asked["ranges"][0][0] == pytest.approx(means[0, 603 // 4, 642 // 4], abs=1.5)
 
 
 def test_view_only_quicklooks_and_records(site: Site) -> None:
@@ -113,6 +116,7 @@ def test_internal_items_are_not_there_without_a_token(site: Site, token: str) ->
         f"/api/items/{SECRET}",
         f"/api/items/{SECRET}/tiles/{z}/{x}/{y}.png",
         f"/api/items/{SECRET}/point?lon=9&lat=48",
+        f"/api/items/{SECRET}/ranges?bbox=8,47,10,49&bands=1",
         f"/api/items/{SECRET}/quicklook.png",
         f"/api/items/{SECRET}/provenance",
         f"/api/items/{SECRET}/download/data",

@@ -1,6 +1,6 @@
 /** The server, typed. Every fault is a Fault with the server's own line. */
 
-import type { Area, ClipRequest, Config, Detail, Estimate, Job, PointValues, SceneList, Session } from "./types.ts";
+import type { Area, Box, ClipRequest, Config, Detail, Estimate, Job, Pair, PointValues, SceneList, Session } from "./types.ts";
 
 export class Fault extends Error {
   readonly code: string;
@@ -61,6 +61,8 @@ export const api = {
   provenance: (url: string) => json<Record<string, unknown>>(url),
   point: (id: string, lon: number, lat: number, signal?: AbortSignal) =>
     json<PointValues>(`${item(id)}/point?lon=${lon.toFixed(7)}&lat=${lat.toFixed(7)}`, { signal: signal ?? null }),
+  ranges: (id: string, box: Box, bands: string[], [low, high]: Pair) =>
+    json<{ bands: string[]; ranges: Pair[] }>(`${item(id)}/ranges?${new URLSearchParams({ bbox: box.map((part) => part.toFixed(6)).join(","), bands: bands.join(","), low: String(low), high: String(high) })}`),
   estimate: (body: ClipRequest, signal?: AbortSignal) => post<Estimate>("api/clips/estimate", body, signal),
   clip: (body: ClipRequest) => post<Job>("api/clips", body),
   job: (id: string) => json<Job>(`api/clips/${encodeURIComponent(id)}`),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofuse.clips.clip import parsed_ranges
-from geofuse.errors import BandError, UsageError
+from geofuse.errors import BandError, MissingError, UsageError
 from geofuse.geometry import Window
 from geofuse.rasters.preview import choose_rgb
+from geofuse.scenes.projecting import projector, rectangle, to_pixels
 from geofuse.scenes.quality import CLOUD, SHADOW
 from geofuse.serve.answers import PresetAnswer
 from geofuse.serve.maps.rasters import Raster, read_scaled, scaled_shape
@@ -60,6 +62,18 @@ class Rendering:
     """Above 1 lifts the shadows."""
 
 
+@dataclass(frozen=True, slots=True)
+class ViewStretch:
+    """How black and white are found in what is looked at."""
+
+    low: float = LOW
+    """Percentile that becomes black."""
+    high: float = HIGH
+    """Percentile that becomes white."""
+    scale: int = 1
+    """No pixel is seen but as the mean of `scale` x `scale`."""
+
+
 def stats_of(raster: Raster, mask: Raster | None = None) -> tuple[BandStats, ...]:
     """Return what each band of a raster is like; measured once for each state of the files.
 
@@ -96,6 +110,41 @@ def clear_of(mask: Raster, window: Window, factor: int) -> NDArray[np.bool_]:
     flags, _ = read_scaled(mask, (0,), window, factor, flags=True)
     clear: NDArray[np.bool_] = (flags[0].astype(np.uint8) & (CLOUD | SHADOW)) == 0
     return clear
+
+
+def ranges_in(
+    raster: Raster, mask: Raster | None, bands: tuple[int, ...], box: Sequence[float], look: ViewStretch
+) -> list[tuple[float, float]]:
+    """Return black and white of bands by what lies in a box, west, south, east, north in degrees, without clouds.
+
+    Raises MissingError where the box holds no pixel of the raster.
+    """
+    west, south, east, north = box
+    east += 360.0 if east < west else 0.0
+    outline = projector("OGC:CRS84", raster.facts.grid.crs)(rectangle((west, south), (east, north)))
+    places = to_pixels(raster.facts.grid, outline)
+    if not np.isfinite(places).all():
+        raise MissingError("a box beyond the domain of the item's projection", wanted="one on the item")
+    height, width = raster.shape
+    (col0, row0), (col1, row1) = places.min(axis=0), places.max(axis=0)
+    side = max(min(row1, height) - max(row0, 0), min(col1, width) - max(col0, 0))
+    factor = look.scale
+    while side > SAMPLE_PX * factor:
+        factor *= 2
+    rows, cols = scaled_shape(raster, factor)
+    window = (
+        *(max(0, int(row0 // factor)), min(rows, int(row1 // factor) + 1)),
+        *(max(0, int(col0 // factor)), min(cols, int(col1 // factor) + 1)),
+    )
+    if window[0] >= window[1] or window[2] >= window[3]:
+        raise MissingError("nothing of the item in that box")
+    values, valid = read_scaled(raster, bands, window, factor)
+    clear = clear_of(mask, window, factor) if mask is not None and mask.shape == raster.shape else valid
+    seen = valid & clear if (valid & clear).sum() >= CLEAR_SHARE * valid.sum() else valid
+    if not seen.any():
+        raise MissingError("no valid pixel of the item in that box")
+    found = np.percentile(values[:, seen], [look.low, look.high], axis=1).T
+    return [(float(low), float(high) if high > low else float(low) + 1.0) for low, high in found]
 
 
 def _stats(values: NDArray[np.float32], whole: bool) -> BandStats:
@@ -144,7 +193,7 @@ def look_of(
     BandError, UsageError.
     """
     names = band_names(row)
-    chosen = tuple(at - 1 for at in choose_rgb(names)) if bands is None else _chosen(bands, names)
+    chosen = tuple(at - 1 for at in choose_rgb(names)) if bands is None else chosen_bands(bands, names)
     if not 0.1 <= gamma <= 10.0:
         raise UsageError(f"gamma {gamma:g}", wanted="0.1 to 10")
     if ranges is not None:
@@ -156,7 +205,8 @@ def look_of(
     return Rendering((red, green, blue), spans, gamma)
 
 
-def _chosen(text: str, names: list[str]) -> tuple[int, ...]:
+def chosen_bands(text: str, names: list[str]) -> tuple[int, ...]:
+    """Read one band (three times) or three, counted from 0; raises BandError."""
     asked = [name.strip() for name in text.split(",")]
     known = {name.casefold(): at for at, name in enumerate(names)} | {
         str(at + 1): at for at in range(len(names)) if str(at + 1) not in names

@@ -2,9 +2,10 @@
 
 import { useState } from "preact/hooks";
 
+import { api } from "../api.ts";
 import { significant } from "../format.ts";
 import { FIRST_LOOK } from "../route.ts";
-import { look, route, shownBands, shownRanges } from "../store.ts";
+import { look, route, shownBands, shownRanges, view } from "../store.ts";
 import { outline, percentile } from "../stretch.ts";
 import type { Band, Detail, Pair } from "../types.ts";
 import { Choice, DoubleRange, Field, Section } from "./controls.tsx";
@@ -29,6 +30,7 @@ export function RenderingPanel({ scene }: { scene: Detail }) {
       <Section title="Stretch">
         <Choice label="Percentile" options={CLIPS} value={now.ranges ? null : now.clip.join(",")} onChange={(id) => look({ clip: id.split(",").map(Number) as Pair, ranges: null })} />
         <Percentiles />
+        <InView scene={scene} />
         <Gamma />
       </Section>
       <Section title="Histogram" aside={<span class="quiet">{now.ranges ? "black and white by hand" : "black and white by percentile"}</span>}>
@@ -90,6 +92,27 @@ function Percentiles() {
         <Field label="White at percentile" class="number" value={String(high)} onCommit={set(1)} />
       </span>
     </div>
+  );
+}
+
+/** Black and white by the cloudless pixels that the map shows. */
+function InView({ scene }: { scene: Detail }) {
+  const [trouble, setTrouble] = useState("");
+  const measure = () => {
+    const box = view.peek();
+    const shown = shownBands.peek();
+    if (!box) return;
+    setTrouble("");
+    api.ranges(scene.item.id, box, shown, route.peek().look.clip).then(
+      (found) => look({ ranges: shown.map((name) => found.ranges[found.bands.indexOf(name)] ?? [0, 1]) }),
+      (fault: Error) => setTrouble(fault.message),
+    );
+  };
+  return (
+    <>
+      <button type="button" class="button small" onClick={measure}>Stretch to what is in view</button>
+      {trouble && <p class="wrong" role="alert">{trouble}</p>}
+    </>
   );
 }
 
