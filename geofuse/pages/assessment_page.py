@@ -91,14 +91,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1)
 
 def _header(assessment: Assessment) -> str:
     subject = assessment.subject
-    plan, record = subject.plan, subject.record
+    plan, made = subject.plan, subject.record.get("method") if subject.record else None
     grid = plan.grid
     size = abs(grid.transform[0])
     facts = {
         "scene": plan.scene.scene_id,
         "sensor": plan.scene.sensor,
         "acquired": (plan.scene.acquired or "")[:10],
-        "method": record["method"]["name"] if record else "made by another tool",
+        "method": made["name"] if made else "made by another tool",
         "bands": ", ".join(subject.names),
         "size": f"{grid.height} \N{MULTIPLICATION SIGN} {grid.width} px of {_length(grid.crs, size)}",
         "ratio": f"{subject.ratio:.4g}",

@@ -91,8 +91,8 @@ def _known(out: Path | None, key: str) -> Findings | None:
     if out is None:
         return None
     record, kept = read_record(ledger.json_path(out)), read_json(ledger.parts_dir(out) / "ledger.json")
-    recorded = record["calibration"] if record else None
-    prepared: CalibrationReport | None = (kept.get("prepared") or {}).get("calibration") if kept else None
+    recorded = record.get("calibration") if record else None
+    prepared: CalibrationReport | None = (kept.get("prepared") or kept).get("calibration") if kept else None
     for calibration in (recorded, prepared):
         if calibration and calibration.get("key") == key:
             return from_report(calibration)

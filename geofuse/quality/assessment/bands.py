@@ -40,7 +40,8 @@ def bands_of(subject: Subject, found: Measured, sharp: SharpnessValue) -> dict[s
     if found.error is not None and fine.reference is not None:
         columns |= _errors("", found.error, means(fine.reference.difference))
         columns["q"] = means(fine.reference.q)
-    shares = subject.record["method"].get("injection") if subject.record else None
+    method = subject.record.get("method") if subject.record else None
+    shares = method.get("injection") if method else None
     if shares:
         columns["injection"] = [shares.get(name, math.nan) for name in subject.names]
     bands = {}
