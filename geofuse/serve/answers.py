@@ -228,8 +228,17 @@ class PointBandAnswer(TypedDict):
     input_physical: float | None
 
 
+class MaskAnswer(TypedDict):
+    """What a mask says of a pixel."""
+
+    flags: list[str]
+    cloud_edge: bool
+
+
 class PointAnswer(TypedDict):
     """What the pixel at a place says."""
+
+    mask: MaskAnswer | None
 
     row: int | None
     col: int | None

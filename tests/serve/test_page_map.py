@@ -332,3 +332,35 @@ def test_a_stretch_by_what_is_in_view(browser: Any, site: str, tmp_path: Path) -
         field = view.get_by_label("Black of 1", exact=True)
         assert float(field.input_value()) == pytest.approx(low, abs=1)
         assert low < high
+
+
+def test_fringes_beside_a_cloud_are_named_parallax(browser: Any, built: None, tmp_path: Path) -> None:
+    catalog = tmp_path / "archive"
+    publish(catalog, "cloudy", "2024-02-03")
+    flags = np.zeros((1, SIDE, SIDE), np.uint8)
+    flags[:, :, : SIDE // 4] = CLOUD
+    folder = catalog / "generic" / "cloudy"
+    write_image(folder / "v1" / "cloudy.mask.tif", NEAR, PIXEL_M, flags)
+    item = json.loads((folder / "cloudy.json").read_text())
+    item["assets"]["mask"] = {"href": "v1/cloudy.mask.tif", "roles": ["mask"]}
+    (folder / "cloudy.json").write_text(json.dumps(item))
+    west, south, east, north = transform_bounds(
+        NEAR.crs, "EPSG:4326", *bounds_of(str(folder / "v1" / "cloudy.tif"))
+    )
+    with served(catalog, "--trust-local") as url, looking(browser, url) as view:
+        card = view.get_by_role("complementary", name="Pixel values")
+        for share, cloud, edge in (
+            (0.1, True, False),
+            (0.24, True, True),
+            (0.27, False, True),
+            (0.7, False, False),
+        ):
+            at = f"{west + share * (east - west)},{(south + north) / 2},14"
+            view.goto(f"{url}/#/?at=0,0,1")
+            open_item(view, url, "cloudy", f"?at={at}")
+            view.locator(".map").focus()
+            view.keyboard.press("Enter")
+            card.get_by_role("table").wait_for()
+            said = card.inner_text()
+            assert ("Mask cloud" in said) == cloud, share
+            assert ("parallax" in said) == edge, share

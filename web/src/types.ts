@@ -173,6 +173,7 @@ export interface PointValues {
   col: number;
   valid: boolean;
   bands: PointBand[];
+  mask: { flags: string[]; cloud_edge: boolean } | null;
 }
 
 export interface Area {

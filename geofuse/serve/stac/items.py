@@ -25,6 +25,7 @@ from geofuse.serve.answers import ConfigAnswer, PointAnswer, PointBandAnswer, Se
 from geofuse.serve.http.access import Grant, demand
 from geofuse.serve.http.dependencies import Door, TheDoor, TheRow, TheVisitor, known_only, root_of
 from geofuse.serve.http.faults import RESPONSES
+from geofuse.serve.maps.masks import mask_at
 from geofuse.serve.maps.painting import encode, picture
 from geofuse.serve.maps.rasters import Raster, mask_of, raster_at, read_scaled, scaled_shape
 from geofuse.serve.maps.rendering import band_names, look_of
@@ -147,8 +148,11 @@ def _point(door: Any, row: IndexRow, grant: Grant, place: tuple[float, float]) -
     raster = raster_at(door.archive.asset_path(row, "data"))
     at, values = _values(raster, place, grant.scale)
     own: list[float] | None = None
+    ratio = 1
     if "input" in row.assets:
-        _, own = _values(raster_at(door.archive.asset_path(row, "input")), place, grant.scale)
+        coarse = raster_at(door.archive.asset_path(row, "input"))
+        _, own = _values(coarse, place, grant.scale)
+        ratio = max(1, round(raster.shape[0] / coarse.shape[0]))
     bands: list[PointBandAnswer] = []
     for index, name in enumerate(band_names(row)):
         scale, offset = physical_scale(row, raster, index)
@@ -162,7 +166,9 @@ def _point(door: Any, row: IndexRow, grant: Grant, place: tuple[float, float]) -
                 "input_physical": None if plain is None else plain * scale + offset,
             }
         )
+    mask = mask_of(door.archive, row)
     return {
+        "mask": mask_at(mask, at, ratio, grant.scale) if mask is not None and at else None,
         "row": at[0] if at else None,
         "col": at[1] if at else None,
         "valid": values is not None,

@@ -20,8 +20,19 @@ export function PixelCard() {
       </div>
       {values.state === "failed" && <Trouble fault={values.fault} />}
       {values.state === "loading" && <div class="skeleton block" />}
-      {values.state === "ready" && (values.value.valid ? <Values values={values.value} /> : <p class="quiet">No data here.</p>)}
+      {values.state === "ready" && (values.value.valid ? <><Values values={values.value} /><Mask values={values.value} /></> : <p class="quiet">No data here.</p>)}
     </aside>
+  );
+}
+
+/** What the mask says: its flags, and that colours beside a cloud are not the ground's. */
+function Mask({ values: { mask } }: { values: PointValues }) {
+  if (!mask || (mask.flags.length === 0 && !mask.cloud_edge)) return null;
+  return (
+    <div class="maskwords">
+      {mask.flags.length > 0 && <p><b>Mask</b> {mask.flags.join(", ")}</p>}
+      {mask.cloud_edge && <p><b>Edge of a cloud</b> Colour fringes here are parallax: clouds are high above the ground, and each band looks at them from another place. They are in the input too.</p>}
+    </div>
   );
 }
 
