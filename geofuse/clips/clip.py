@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from geofuse.config.errands import ClipOptions
 from geofuse.errors import BandError, GeorefError, UsageError
 from geofuse.geometry import Window
+from geofuse.nouns import GeoJson
 from geofuse.rasters.cog import CogSpec, checked_spec
 from geofuse.rasters.image import Band, Grid, Image, Piece
 from geofuse.rasters.opening.describing import image_of
@@ -95,7 +96,7 @@ class Wish:
     """West, south, east, north in degrees."""
     aoi: str | None = None
     """Vector file of polygons."""
-    geometry: dict[str, Any] | None = None
+    geometry: GeoJson | None = None
     """GeoJSON of polygons."""
     window: Sequence[int] | None = None
     """Row, column, height, width on the product."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from geofuse.archive import catalog
 from geofuse.archive.catalog_assets import intact
@@ -14,6 +14,7 @@ from geofuse.clips.clip_files import write_clip
 from geofuse.config.errands import ClipOptions
 from geofuse.errors import AccessError, ExistsError, UsageError, VerifyError
 from geofuse.files import read_json
+from geofuse.nouns import StacJson
 from geofuse.rasters.ledger import json_path
 from geofuse.rasters.pixels import inspect
 
@@ -109,7 +110,7 @@ def product_of(item: str, folder: Path | None, *, licensed: bool) -> tuple[Path,
     return _of_product(path)
 
 
-def _of_item(path: Path, item: dict[str, Any], *, licensed: bool) -> tuple[Path, list[str], Credit]:
+def _of_item(path: Path, item: StacJson, *, licensed: bool) -> tuple[Path, list[str], Credit]:
     said, asset = item["properties"], item["assets"]["data"]
     if said["geofuse:access"] == "view-only" and not licensed:
         raise AccessError(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from geofuse.nouns import to_json
+from geofuse.nouns import Json, to_json
 from geofuse.rasters.cog import encoding_of, expected_bytes
 from geofuse.rasters.image import Band, Grid, Image
 from geofuse.run.plans.memory import output_bytes, run_bytes
@@ -57,28 +57,28 @@ def inspect_scene(
     }
 
 
-def _image(image: Image, bands: Sequence[Band]) -> dict[str, Any]:
+def _image(image: Image, bands: Sequence[Band]) -> dict[str, Json]:
     return {
         "grid": _grid(image.grid),
         "bands": [_band(band) for band in bands],
         "rpcs": image.rpcs is not None,
         "alpha": bool(image.alpha),
-        "block": list(image.block),
+        "block": [*image.block],
     }
 
 
-def _quality(image: Image) -> dict[str, Any]:
+def _quality(image: Image) -> dict[str, Json]:
     path = image.bands[0].path
     kind = image.bit_layout.name if image.bit_layout else None
     return {"path": path, "driver": image.drivers[path], "grid": asdict(image.grid), "kind": kind}
 
 
-def _grid(grid: Grid) -> dict[str, Any]:
+def _grid(grid: Grid) -> dict[str, Json]:
     return {**asdict(grid), "pixel_size": [abs(grid.transform[0]), abs(grid.transform[4])]}
 
 
-def _band(band: Band) -> dict[str, Any]:
-    found = {"path": band.path, "index": band.pieces[0].index, **asdict(band)}
+def _band(band: Band) -> dict[str, Json]:
+    found: dict[str, Json] = {"path": band.path, "index": band.pieces[0].index, **asdict(band)}
     found["nodata"] = None if band.nodata is None else str(band.nodata)
     found["radiometry"] = "unknown" if band.gain is None else f"{band.gain:g} * DN {band.offset or 0.0:+g}"
     return found
