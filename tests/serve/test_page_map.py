@@ -59,13 +59,15 @@ def bounds_of(path: str) -> tuple[float, float, float, float]:
     return left, bottom, right, top
 
 
-def publish(catalog: Path, name: str, day: str, ground: Ground = NEAR, dtype: str = "uint16") -> None:
+def publish(
+    catalog: Path, name: str, day: str, ground: Ground = NEAR, dtype: str = "uint16", bands: int = 4
+) -> None:
     """Fuse a small pair and publish it."""
     folder = catalog.parent / name
     folder.mkdir()
     top = 250 if dtype == "uint8" else 2000
     rng = np.random.default_rng(5)
-    coarse = rng.integers(20, top, (4, SIDE // 4, SIDE // 4)).astype(dtype)
+    coarse = rng.integers(20, top, (bands, SIDE // 4, SIDE // 4)).astype(dtype)
     fine = rng.integers(20, top, (1, SIDE, SIDE)).astype(dtype)
     pan = write_image(folder / "pan.tif", ground, PIXEL_M, fine)
     ms = write_image(folder / "ms.tif", ground, 4 * PIXEL_M, coarse)
@@ -364,3 +366,29 @@ def test_fringes_beside_a_cloud_are_named_parallax(browser: Any, built: None, tm
             said = card.inner_text()
             assert ("Mask cloud" in said) == cloud, share
             assert ("parallax" in said) == edge, share
+
+
+def test_many_bands_are_folded(browser: Any, built: None, tmp_path: Path) -> None:
+    catalog = tmp_path / "archive"
+    publish(catalog, "many", "2024-02-03", bands=66)
+    with served(catalog, "--trust-local") as url, looking(browser, url) as view:
+        view.goto(url)
+        view.locator(".card").get_by_text("66 bands: 1, 2, 3 … 66").wait_for()
+        open_item(view, url, "many", "?tab=about")
+        table = view.get_by_role("group", name="Bands")
+        assert not table.is_visible()
+        view.get_by_text("66 bands: 1, 2, 3 … 66").click()
+        assert table.locator("tbody tr").count() == 66
+        view.get_by_role("tab", name="Clip & download").click()
+        tick = view.get_by_label("66", exact=True)
+        assert not tick.is_visible()
+        view.get_by_text("66 of 66").click()
+        tick.uncheck()
+        view.get_by_text("65 of 66").wait_for()
+        box = view.locator(".map").bounding_box()
+        view.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.45 * box["height"])
+        card = view.get_by_role("complementary", name="Pixel values")
+        card.get_by_role("table").first.wait_for()
+        assert card.locator("tbody tr").filter(visible=True).count() == 3, "those that are shown"
+        card.get_by_text("All 66 bands").click()
+        assert card.locator("tbody tr").filter(visible=True).count() == 69

@@ -3,6 +3,7 @@
 import { computed } from "@preact/signals";
 import { useState } from "preact/hooks";
 
+import { FEW_BANDS } from "../format.ts";
 import { config, route, shownBands, shownRanges } from "../store.ts";
 import { plain } from "../stretch.ts";
 import type { Detail, Format } from "../types.ts";
@@ -35,13 +36,16 @@ export function PictureNote() {
 
 export function BandChoice({ scene, bands, setBands }: { scene: Detail; bands: string[]; setBands: (names: string[]) => void }) {
   const toggle = (name: string) => setBands(scene.bands.map((band) => band.name).filter((one) => (one === name ? !bands.includes(one) : bands.includes(one))));
+  const ticks = (
+    <span>
+      {scene.bands.map((band) => (
+        <label key={band.name} class="tick"><input type="checkbox" checked={bands.includes(band.name)} onChange={() => toggle(band.name)} />{band.name}</label>
+      ))}
+    </span>
+  );
   return (
     <fieldset class="row bandset"><legend>Bands</legend>
-      <span>
-        {scene.bands.map((band) => (
-          <label key={band.name} class="tick"><input type="checkbox" checked={bands.includes(band.name)} onChange={() => toggle(band.name)} />{band.name}</label>
-        ))}
-      </span>
+      {scene.bands.length <= FEW_BANDS ? ticks : <details class="many"><summary>{bands.length} of {scene.bands.length}</summary>{ticks}</details>}
     </fieldset>
   );
 }
